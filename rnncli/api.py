@@ -1,0 +1,61 @@
+"""What other Python programs use: a trained model, as the run folder or the checkpoint has it.
+
+model = rnncli.load("runs/fruit")
+model.read("mango is").candidates(top=3)
+model.evaluate(["data/fruit.txt"]).perplexity
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnncli import build, generate, run, snapshot
+from rnncli.config import Config
+from rnncli.evaluate import Evaluation, evaluate
+from rnncli.model import LanguageModel
+from rnncli.text.lines import Source
+from rnncli.text.tokenize import Tokenizer
+from rnncli.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model with the vocabulary and tokenizer that it was trained with."""
+
+    checkpoint: Path
+    config: Config
+    vocabulary: Vocabulary
+    model: LanguageModel
+
+    @property
+    def run(self) -> Path:
+        """The run folder that the checkpoint stands in; its own folder if it stands alone."""
+        folder = self.checkpoint.absolute().parent
+        return folder.parent if folder.name == "checkpoints" else folder
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return build.reading(self.config.data).tokenizer
+
+    def read(self, seed: str = "") -> generate.Seeded:
+        """The model after reading `<end>` and the words of the seed. Raises TextError for a word it cannot read."""
+        return generate.read_seed(self.model, self.vocabulary, self.tokenizer, seed)
+
+    def evaluate(self, files: Sequence[Source]) -> Evaluation:
+        """The perplexity of texts, one after another as one text. Raises TextError."""
+        corpus = build.corpus(self.config, files, self.vocabulary)
+        batches = build.evaluation_batches(self.config, corpus, self.vocabulary.end_id)
+        return evaluate(self.model, batches, corpus)
+
+
+def load(path: str | Path | None = None) -> Loaded:
+    """Load a run folder (its best checkpoint, else its last) or a checkpoint file; the newest run here without a path.
+
+    Raises RunError where there is none, or none that is whole.
+    """
+    checkpoint = run.find(None if path is None else str(path))
+    stored = snapshot.read(checkpoint, resume=False)
+    model = build.model(stored.config, stored.parameters, len(stored.vocabulary))
+    return Loaded(checkpoint, stored.config, stored.vocabulary, model)

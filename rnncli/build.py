@@ -1,0 +1,120 @@
+"""From a config to objects: the only place where a name in a config meets a class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnncli.config import Config, DataConfig
+from rnncli.engines import ENGINES, Architecture
+from rnncli.errors import ConfigError
+from rnncli.machine import available_memory
+from rnncli.model import LanguageModel
+from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
+from rnncli.parameters import Parameters
+from rnncli.text.batches import Batches, SentenceBatches, StreamBatches
+from rnncli.text.corpus import Corpus, Reading, encode, prepare
+from rnncli.text.lines import Source
+from rnncli.text.tokenize import Tokenizer
+from rnncli.text.vocabulary import Rules, Vocabulary
+
+# Windows of evaluation, where nothing is kept for a backward pass.
+EVALUATION_SENTENCES = 16
+EVALUATION_STEPS = 32
+EVALUATION_STREAM_STEPS = 512
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The vocabulary and the texts of a training run, as ids."""
+
+    vocabulary: Vocabulary
+    train: Corpus
+    valid: Corpus | None
+
+
+def reading(data: DataConfig) -> Reading:
+    return Reading(Tokenizer(data.tokenizer, data.lowercase), data.mode, data.line_end)
+
+
+def texts(config: Config) -> Texts:
+    """Read and encode what the config names. Raises TextError."""
+    rules = config.vocabulary
+    return Texts(
+        *prepare(
+            config.data.train,
+            reading(config.data),
+            Rules(rules.min_count, rules.max_size, rules.unknown, rules.file),
+            config.data.valid,
+        )
+    )
+
+
+def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary) -> Corpus:
+    """Read and encode another text as the model of this config reads it. Raises TextError."""
+    return encode(files, reading(config.data), vocabulary)
+
+
+def architecture(config: Config, vocabulary_size: int) -> Architecture:
+    m = config.model
+    return Architecture(
+        vocabulary_size, m.cell, m.layers, m.hidden_size, m.embedding_size, m.output.name, m.output.options
+    )
+
+
+def model(config: Config, parameters: Parameters, vocabulary_size: int) -> LanguageModel:
+    return LanguageModel(ENGINES[config.model.engine](architecture(config, vocabulary_size)), parameters)
+
+
+def optimizer(config: Config, parameters: Parameters) -> Optimizer:
+    return OPTIMIZERS[config.optimizer.name](parameters.vector.size, parameters.dtype)
+
+
+def schedule(config: Config) -> Schedule:
+    return SCHEDULES[config.optimizer.schedule.name](config.optimizer.schedule.options)
+
+
+def training_batches(config: Config, text: Corpus, end_id: int, random_seed: int) -> Batches:
+    """The batches that a model is trained on. Raises TextError for a stream with fewer words than columns."""
+    size, bptt = config.training.batch_size, config.training.bptt
+    if config.data.mode == "stream":
+        return StreamBatches(text.ids, end_id, size, bptt)
+    return SentenceBatches(text.ids, text.line_starts, end_id, size, bptt, random_seed)
+
+
+def evaluation_batches(config: Config, text: Corpus, end_id: int) -> Batches:
+    """The batches that a text is measured with: a stream as one column, so that no figure depends on a batch size."""
+    if config.data.mode == "stream":
+        return StreamBatches(text.ids, end_id, 1, EVALUATION_STREAM_STEPS)
+    return SentenceBatches(text.ids, text.line_starts, end_id, EVALUATION_SENTENCES, EVALUATION_STEPS, None)
+
+
+def memory(config: Config, sizes: Architecture) -> dict[str, int]:
+    """Bytes that training takes at its peak for what grows with the model and the batch, by what it is for."""
+    item = np.dtype(config.training.dtype).itemsize
+    parameters = sum(math.prod(shape) for shape in sizes.shapes().values())
+    positions = config.training.batch_size * config.training.bptt
+    evaluated = EVALUATION_STREAM_STEPS if config.data.mode == "stream" else EVALUATION_SENTENCES * EVALUATION_STEPS
+    moments = len(OPTIMIZERS[config.optimizer.name].moment_names)
+    stacked = sum(shape[0] for name, shape in sizes.shapes().items() if name.endswith(".Waa"))
+    return {
+        "parameters": item * parameters,
+        "gradients": item * parameters,
+        "moments": item * parameters * moments,
+        # the gates' inputs, their gradients and the rows of both; the states of each layer, some of them twice
+        "activations": item * positions * (4 * stacked + 6 * sizes.layers * sizes.hidden_size),
+        "logits": item * sizes.vocabulary_size * max(positions, evaluated),
+    }
+
+
+def check_memory(config: Config, vocabulary_size: int) -> None:
+    """Raise ConfigError, with the figures, for a model that cannot fit in this machine's memory."""
+    need, available = sum(memory(config, architecture(config, vocabulary_size)).values()), available_memory()
+    if available is not None and need > available:
+        raise ConfigError(
+            f"training this model takes {need / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free here; lower "
+            "vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
+        )

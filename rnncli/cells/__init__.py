@@ -1,0 +1,15 @@
+"""The recurrent cells: each runs a whole sequence forward, and backward beside it.
+
+To add one: a file with a class that has what `Cell` says, and a line in `CELLS`.
+"""
+
+from __future__ import annotations
+
+from rnncli.cells.cell import Cell
+from rnncli.cells.gru import Gru
+from rnncli.cells.lstm import Lstm
+from rnncli.cells.rnn import Rnn
+
+CELLS: dict[str, Cell] = {"rnn": Rnn(), "lstm": Lstm(), "gru": Gru()}
+
+__all__ = ["CELLS", "Cell", "Gru", "Lstm", "Rnn"]

@@ -1,0 +1,53 @@
+"""What a cell is, and how the weights that all cells have are initialised."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnncli.cells.inputs import Inputs
+from rnncli.parameters import Array, Shapes, glorot_, orthogonal_
+
+Tensors = dict[str, Array]
+State = tuple[Array, ...]
+
+
+class Cell(Protocol):
+    """A recurrent cell over a sequence of T steps and B columns, from n_x features to n_a hidden units.
+
+    Its parameters are `Wxa` (n_x, G n_a), a row for each input feature, so that a one-hot input is a gather of rows;
+    `Waa` (G n_a, n_a), the course's orientation; `ba` (G n_a,); and what its own file adds. G gates are stacked,
+    those with a sigmoid first.
+    """
+
+    states: tuple[str, ...]
+    """Names of the carried arrays, each (n_a, B); the first is the hidden state `a`."""
+
+    def shapes(self, n_x: int, n_a: int) -> Shapes:
+        """Shapes of the parameters, by name, in the order in which they are drawn and stored."""
+
+    def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
+        """Fill the parameters with their starting values."""
+
+    def forward(self, p: Tensors, x: Inputs, state: State) -> tuple[Array, State, Any]:
+        """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache."""
+
+    def backward_(
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Any
+    ) -> tuple[Array | None, State]:
+        """Backpropagate through the sequence.
+
+        `dhidden` (T*B, n_a) is the gradient that comes to every hidden state from above, `dstate` the one that comes
+        to the last state from later steps. Writes the gradients of the parameters into `g` (what was there is
+        overwritten) and returns those of the input rows (None where the input is one-hot) and of the starting state.
+        """
+
+
+def initialise_gates_(p: Tensors, rng: np.random.Generator) -> None:
+    """Glorot input weights and orthogonal recurrent weights, gate by gate; every bias 0."""
+    n_x, n_a = p["Wxa"].shape[0], p["Waa"].shape[1]
+    glorot_(p["Wxa"], n_x, n_a, rng)
+    for gate in range(p["Waa"].shape[0] // n_a):
+        orthogonal_(p["Waa"][gate * n_a : (gate + 1) * n_a], rng)
+    p["ba"][...] = 0

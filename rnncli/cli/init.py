@@ -1,0 +1,36 @@
+"""`rnncli init`: a config and a corpus to start from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from rnncli.cli.options import tell
+from rnncli.errors import UsageError, WriteError
+
+FILES = ("config.yaml", "corpus.txt")
+
+
+@click.command()
+@click.argument("folder", default=".", metavar="[DIR]")
+def init(folder: str) -> None:
+    r"""Write a starter config and corpus into DIR (the current folder without one); nothing is overwritten.
+
+    \b
+    Example:
+      rnncli init my-model
+      rnncli train my-model/config.yaml
+    """
+    place = Path(folder)
+    if taken := [str(place / name) for name in FILES if (place / name).exists()]:
+        raise UsageError(f"{' and '.join(taken)}: there already, and left as it is; name another folder")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (place / name).write_bytes(files("rnncli").joinpath("starter", name).read_bytes())
+            click.echo(place / name)
+    except OSError as error:
+        raise WriteError(f"{place}: cannot write there: {error.strerror}; name another folder") from error
+    tell(f"try: rnncli train {place / 'config.yaml'}")

@@ -1,0 +1,102 @@
+"""`rnncli inspect`: what a run or a checkpoint holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rnncli.cli.options import json_option, print_json, run_option, tell
+
+
+@click.command()
+@click.argument("path", required=False)
+@run_option
+@json_option
+def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
+    r"""Show what a run or a checkpoint holds: its model, its progress, what it was trained on and where.
+
+    \b
+    Examples:
+      rnncli inspect
+      rnncli inspect runs/fruit/checkpoints/step-00000150.npz
+
+    \b
+    JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
+    "random_seed", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes",
+    "config", "data", "machine"}
+    """
+    from rnncli import run, snapshot
+
+    if path is not None and run_path is not None:
+        raise click.UsageError("give the run once: as PATH or as --run PATH.")
+    checkpoint = run.find(path or run_path)
+    if path is None and run_path is None:
+        tell(f"using {checkpoint}")
+    document = _describe(str(checkpoint), snapshot.read(checkpoint), checkpoint.stat().st_size)
+    print_json(document) if as_json else _print(document)
+
+
+def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
+    from rnncli.config import to_dict
+    from rnncli.evaluate import perplexity
+
+    p = stored.progress
+
+    def figure(loss: float | None) -> float | None:
+        return None if loss is None else perplexity(loss)
+
+    return {
+        "checkpoint": checkpoint,
+        "step": p.step,
+        "epoch": p.epoch,
+        "train_perplexity": figure(p.train_loss),
+        "valid_perplexity": figure(p.valid_loss),
+        "best_valid_perplexity": figure(p.best_loss),
+        "random_seed": stored.random_seed,
+        "vocabulary": len(stored.vocabulary),
+        "parameters": [
+            {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+            for name, tensor in stored.parameters.items()
+        ],
+        "parameter_count": int(stored.parameters.vector.size),
+        "bytes": size,
+        "config": to_dict(stored.config),
+        "data": stored.data,
+        "machine": stored.machine,
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rnncli.cli.options import print_table
+
+    model, data, machine = document["config"]["model"], document["config"]["data"], document["machine"]
+    entering = "one-hot" if model["embedding_size"] is None else f"embedding {model['embedding_size']}"
+    perplexities = [
+        f"{name} {document[key]:.2f}"
+        for name, key in (
+            ("train", "train_perplexity"),
+            ("valid", "valid_perplexity"),
+            ("best", "best_valid_perplexity"),
+        )
+        if document[key] is not None
+    ]
+    rows = [
+        ["checkpoint", document["checkpoint"]],
+        ["progress", f"step {document['step']}, {document['epoch']} epochs"],
+        ["perplexity", ", ".join(perplexities) or "no epoch completed"],
+        [
+            "model",
+            f"{model['cell']}, {model['layers']} x {model['hidden_size']}, {entering}, {model['output']['name']}",
+        ],
+        ["vocabulary", f"{document['vocabulary']} words"],
+        ["trained on", f"{', '.join(data['train'])} ({data['mode']}, {data['tokenizer']})"],
+        ["random seed", str(document["random_seed"])],
+        ["written by", ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)],
+        ["size", f"{document['bytes'] / 1e6:.1f} MB, {document['parameter_count']:,} parameters"],
+    ]
+    print_table(rows)
+    click.echo()
+    print_table(
+        [["parameter", "shape"], *([p["name"], " x ".join(map(str, p["shape"]))] for p in document["parameters"])]
+    )

@@ -1,0 +1,24 @@
+"""What an engine is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from rnncli.engines.architecture import Architecture, State
+from rnncli.outputs import Output
+from rnncli.parameters import Array, Parameters
+
+
+class Engine(Protocol):
+    """Runs the stack of cells of an architecture over a batch, and offers its output layer."""
+
+    architecture: Architecture
+    output: Output
+
+    def forward(self, parameters: Parameters, ids: Array, state: State) -> tuple[Array, State, Any]:
+        """The top layer's hidden states as rows (T*B, H) for ids (T, B), the last state, and the cache."""
+
+    def backward_(
+        self, parameters: Parameters, gradients: Parameters, dhidden: Array, dstate: State, cache: Any
+    ) -> State:
+        """Backpropagate dhidden (T*B, H) and dstate; overwrites the gradients of the stack, returns the state's."""

@@ -1,0 +1,92 @@
+"""A language model: parameters, and an engine that runs them over batches of words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rnncli.engines import Engine
+from rnncli.engines.architecture import State
+from rnncli.parameters import Array, Parameters
+from rnncli.text.batches import Batch
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass over a batch."""
+
+    loss: Any
+    """Mean -ln P over the batch's real positions, nats a word; a NumPy scalar (complex under a complex step)."""
+    state: State
+    """The state after the last step, to carry into the next window."""
+    cache: Any
+    """What `LanguageModel.backward` needs; to be used once, before the next forward pass."""
+
+
+class LanguageModel:
+    """P(next word | words before) over word ids."""
+
+    def __init__(self, engine: Engine, parameters: Parameters) -> None:
+        self.engine = engine
+        self.parameters = parameters
+
+    @cached_property
+    def gradients(self) -> Parameters:
+        """Where `backward` writes; made at its first call, so that a model that only predicts goes without."""
+        return self.parameters.zeros_like()
+
+    def zero_state(self, columns: int) -> State:
+        """The state before the first word of a text, for each of `columns` texts."""
+        return self.engine.architecture.zero_state(columns, self.parameters.dtype)
+
+    def forward(self, batch: Batch, state: State) -> Pass:
+        """Mean loss over the real positions of a batch; pads take part in nothing.
+
+        The state of a fresh batch is the caller's to give, as any other (`zero_state`).
+        """
+        hidden, last, stack_cache = self.engine.forward(self.parameters, batch.inputs, state)
+        real, targets = _real_positions(batch)
+        nll, output_cache = self.engine.output.forward(self.parameters.section("output"), hidden[real], targets)
+        loss = nll.sum(dtype=np.result_type(nll, np.float64)) / batch.words
+        return Pass(loss, last, (batch, hidden.shape, real, stack_cache, output_cache))
+
+    def backward(self, cache: Any, dstate: State | None = None) -> tuple[Parameters, State]:
+        """Gradients of the loss plus whatever has `dstate` as its gradient in the last state.
+
+        Returns the gradients (one buffer, overwritten by the next call) and the gradient of the starting state.
+        """
+        batch, shape, real, stack_cache, output_cache = cache
+        p, g = self.parameters.section("output"), self.gradients.section("output")
+        dhidden = self.engine.output.backward_(p, g, 1 / batch.words, output_cache)
+        if batch.mask is not None:
+            full = np.zeros(shape, dhidden.dtype)
+            full[real] = dhidden
+            dhidden = full
+        if dstate is None:
+            dstate = self.zero_state(batch.inputs.shape[1])
+        dstate0 = self.engine.backward_(self.parameters, self.gradients, dhidden, dstate, stack_cache)
+        return self.gradients, dstate0
+
+    def score(self, batch: Batch, state: State) -> tuple[Array, State]:
+        """-ln P of each real position of the batch in nats, in row-major order of (T, B), and the last state."""
+        hidden, last, _ = self.engine.forward(self.parameters, batch.inputs, state)
+        real, targets = _real_positions(batch)
+        nll, _ = self.engine.output.forward(self.parameters.section("output"), hidden[real], targets)
+        return nll, last
+
+    def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
+        """Ln P of every word after reading ids (T, B): (B, V), and the state."""
+        hidden, last, _ = self.engine.forward(self.parameters, ids, state)
+        return self.engine.output.log_probabilities(self.parameters.section("output"), hidden[-ids.shape[1] :]), last
+
+
+def _real_positions(batch: Batch) -> tuple[Any, Array]:
+    """Which of the T*B rows are real, as an index, and their targets (N,)."""
+    targets = batch.targets.reshape(-1)
+    if batch.mask is None:
+        return slice(None), targets
+    real = np.flatnonzero(batch.mask.reshape(-1))
+    return real, targets[real]

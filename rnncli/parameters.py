@@ -1,0 +1,96 @@
+"""Parameters and gradients: one flat vector, and a named view of it for each tensor.
+
+An optimizer works on the vector and never asks what is in it; the cells and output layers work on the views and never
+ask where they lie. A gradient of a table that is read by rows (an embedding, the input weights under one-hot vectors)
+touches few rows: `add_rows_` adds them. `glorot_` and `orthogonal_` are how weights start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+Shapes = dict[str, tuple[int, ...]]
+
+
+class Parameters:
+    """Named tensors that lie one after another in one flat vector.
+
+    `vector` is (size,); `parameters["layer0.Waa"]` is a view of it with the shape given for that name, so that a
+    change of either is a change of both. Gradients and the moments of an optimizer have the same layout
+    (`zeros_like`).
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike = np.float32, vector: Array | None = None
+    ) -> None:
+        """Zeros of a dtype, or the names of what stands in `vector`."""
+        self.shapes: Shapes = dict(shapes)
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        self.vector: Array = np.zeros(sum(sizes), dtype) if vector is None else vector
+        self._views: dict[str, Array] = {}
+        start = 0
+        for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
+            self._views[name] = self.vector[start : start + size].reshape(shape)
+            start += size
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        return iter(self._views.items())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.vector.dtype
+
+    def section(self, prefix: str) -> dict[str, Array]:
+        """The views whose names begin with `prefix.`, by the rest of their names: `section("layer0")["Waa"]`."""
+        return {name[len(prefix) + 1 :]: view for name, view in self.items() if name.startswith(prefix + ".")}
+
+    def zeros_like(self) -> Parameters:
+        """Zeros of the same names, shapes and dtype."""
+        return Parameters(self.shapes, self.dtype)
+
+    def astype(self, dtype: DTypeLike) -> Parameters:
+        """A copy in another dtype; a complex one is what complex-step derivatives start from."""
+        other = Parameters(self.shapes, dtype)
+        other.vector[:] = self.vector
+        return other
+
+
+def glorot_(W: Array, fan_in: int, fan_out: int, rng: np.random.Generator) -> None:
+    """Fill W with the uniform distribution of Glorot and Bengio (2010), +-sqrt(6 / (fan_in + fan_out))."""
+    limit = np.sqrt(6.0 / (fan_in + fan_out))
+    W[...] = rng.uniform(-limit, limit, W.shape)
+
+
+def orthogonal_(W: Array, rng: np.random.Generator) -> None:
+    """Fill the square matrix W with a random orthogonal one (Saxe et al. 2014): QR of a normal matrix, signs fixed."""
+    q, r = np.linalg.qr(rng.standard_normal(W.shape))
+    W[...] = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+
+
+def add_rows_(table: Array, ids: Array, rows: Array) -> None:
+    """Add rows[k] to table[ids[k]] for every k, equal ids summed in the order of k.
+
+    table (V, n), ids (N,) integers, rows (N, n). The same sum as `np.add.at(table, ids, rows)`: rows are sorted by
+    id, added up in runs, and each row of the table is touched once.
+    """
+    if len(ids) == 0:
+        return
+    order = np.argsort(ids, kind="stable")
+    in_order = ids[order]
+    starts = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
+    table[in_order[starts]] += np.add.reduceat(rows[order], starts, axis=0)

@@ -1,0 +1,66 @@
+"""The course's equations, one time step at a time, in the course's names and shapes: the oracle of the fast code.
+
+Written to be read beside notebooks 000 to 004, and put right where they are wrong (docs/errata.md). Arrays are
+(n_x, m) for a step and (n_x, m, T_x) for a sequence; what a backward function needs is the cache that its forward
+function returned. No function modifies its arguments, and every one takes any dtype: with complex numbers for input,
+complex-step derivatives go right through.
+
+A training step, with nothing but this package:
+
+    a, y_pred, caches = rnn_forward(x, a0, parameters)
+    cost = cross_entropy_cost(y_pred, y, mask)
+    output = output_backward(a, y_pred, y, parameters, mask)
+    gradients = rnn_backward(output["da"], caches) | output
+    parameters, v, s = update_parameters_with_adam(parameters, gradients, v, s, t)
+"""
+
+from rnncli.functional import sigmoid, softmax
+from rnncli.reference.adam import initialize_adam, update_parameters_with_adam
+from rnncli.reference.cost import cross_entropy_backward, cross_entropy_cost
+from rnncli.reference.data import END, FRUIT_SENTENCES, PreparedSentences, build_vocabulary, prepare_sentences
+from rnncli.reference.gru import gru_backward, gru_cell_backward, gru_cell_forward, gru_forward
+from rnncli.reference.lstm import lstm_backward, lstm_cell_backward, lstm_cell_forward, lstm_forward
+from rnncli.reference.names import H_NAMES, from_h_names, to_h_names
+from rnncli.reference.output import output_backward, output_forward
+from rnncli.reference.rnn import rnn_backward, rnn_cell_backward, rnn_cell_forward, rnn_forward
+from rnncli.reference.simple_gru import (
+    simple_gru_backward,
+    simple_gru_cell_backward,
+    simple_gru_cell_forward,
+    simple_gru_forward,
+)
+
+__all__ = [
+    "END",
+    "FRUIT_SENTENCES",
+    "H_NAMES",
+    "PreparedSentences",
+    "build_vocabulary",
+    "cross_entropy_backward",
+    "cross_entropy_cost",
+    "from_h_names",
+    "gru_backward",
+    "gru_cell_backward",
+    "gru_cell_forward",
+    "gru_forward",
+    "initialize_adam",
+    "lstm_backward",
+    "lstm_cell_backward",
+    "lstm_cell_forward",
+    "lstm_forward",
+    "output_backward",
+    "output_forward",
+    "prepare_sentences",
+    "rnn_backward",
+    "rnn_cell_backward",
+    "rnn_cell_forward",
+    "rnn_forward",
+    "sigmoid",
+    "simple_gru_backward",
+    "simple_gru_cell_backward",
+    "simple_gru_cell_forward",
+    "simple_gru_forward",
+    "softmax",
+    "to_h_names",
+    "update_parameters_with_adam",
+]

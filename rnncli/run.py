@@ -1,0 +1,222 @@
+"""The run folder: its lock, its checkpoints, its metrics; how a run is found; how a signal stops it.
+
+    <run>/config.yaml                  as resolved
+    <run>/vocabulary.txt               one word a line, in the order of ids
+    <run>/metrics.jsonl                one object a step, and one an epoch
+    <run>/checkpoints/step-00001234.npz
+
+The last checkpoint is the one of the highest step that can be read; it says itself which step was the best.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rnncli import checkpoint
+from rnncli.errors import RunError, RunInUseError, WriteError
+
+CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
+
+
+class RunFolder:
+    """Paths and files of one run; nothing is made before `create`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.vocabulary = path / "vocabulary.txt"
+        self.metrics = path / "metrics.jsonl"
+
+    def create(self) -> None:
+        """Make the folder. Raises WriteError where that is not possible."""
+        try:
+            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot make the run folder: {error.strerror}; set run.dir") from error
+
+    def checkpoint_at(self, step: int) -> Path:
+        """Where the checkpoint of a step stands."""
+        return self.path / "checkpoints" / f"step-{step:08d}.npz"
+
+    def checkpoints(self) -> list[Path]:
+        """Every checkpoint, by step."""
+        found = ((CHECKPOINT.fullmatch(path.name), path) for path in (self.path / "checkpoints").glob("step-*.npz"))
+        return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+
+    def last(self) -> tuple[Path, checkpoint.Meta] | None:
+        """The newest checkpoint that is whole, and what it says; None where there is none at all.
+
+        Raises RunError where there are checkpoints and none can be read.
+        """
+        first_error: RunError | None = None
+        for path in reversed(self.checkpoints()):
+            try:
+                return path, checkpoint.read_meta(path)
+            except RunError as error:
+                first_error = first_error or error
+        if first_error:
+            raise first_error
+        return None
+
+    def best(self) -> Path | None:
+        """The checkpoint of the lowest validation loss, or the last where none is known."""
+        last = self.last()
+        if last is None:
+            return None
+        path, meta = last
+        step = meta["progress"]["best_step"]
+        return self.checkpoint_at(step) if step is not None and self.checkpoint_at(step).exists() else path
+
+    def prune(self, keep: int, best_step: int | None) -> None:
+        """Remove all but the last `keep` checkpoints and the best."""
+        for path in self.checkpoints()[:-keep]:
+            if best_step is None or path != self.checkpoint_at(best_step):
+                path.unlink(missing_ok=True)
+
+    def move_aside(self) -> Path:
+        """Rename the folder to the first free of `<run>.1`, `<run>.2`, ...; nothing is deleted."""
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            number += 1
+        try:
+            self.path.rename(aside)
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot move the old run to {aside}: {error.strerror}") from error
+        return aside
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one writer; the kernel lets go when the process ends, however it ends.
+
+        Raises RunInUseError, naming the holder, where another process has it.
+        """
+        import fcntl
+
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+                raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir") from error
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class Metrics:
+    """`metrics.jsonl`: a row is on its way to the disk as soon as it is written."""
+
+    def __init__(self, path: Path, last_step: int) -> None:
+        """Open for appending; rows of steps after `last_step`, and a torn last line, are dropped first."""
+        try:
+            rows = path.read_bytes().splitlines(keepends=True) if last_step and path.exists() else []
+            kept = [row for row in rows if _step_of(row) <= last_step]
+            self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
+            self._file.writelines(kept)
+            self._file.flush()
+        except OSError as error:
+            raise WriteError(f"{path}: cannot write: {error.strerror}") from error
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(to_json(row).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise WriteError(f"{self._file.name}: cannot write: {error.strerror}") from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _step_of(row: bytes) -> float:
+    """The step of a row; infinity for one that is torn."""
+    try:
+        return int(json.loads(row)["step"]) if row.endswith(b"\n") else math.inf
+    except (ValueError, LookupError, TypeError):
+        return math.inf
+
+
+def to_json(content: Any, indent: int | None = None) -> str:
+    """JSON text in which a number that is not finite is null."""
+    return json.dumps(_finite(content), ensure_ascii=False, indent=indent)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content
+
+
+def find(path: str | None) -> Path:
+    """The checkpoint that `--run PATH` stands for: the file itself, or the best of a run folder, else its last.
+
+    Without a path: of the current folder if it is a run, else of the newest run under ./runs. Raises RunError, which
+    says where was looked.
+    """
+    if path is not None:
+        given = Path(path)
+        if given.is_file():
+            return given
+        if not given.exists():
+            raise RunError(f"{path}: no such run or checkpoint; `rnncli train CONFIG` makes one")
+        return _best_of(given)
+    here = Path()
+    if (here / "checkpoints").is_dir():
+        return _best_of(here)
+    runs = [folder for folder in Path("runs").glob("*") if RunFolder(folder).checkpoints()]
+    if not runs:
+        raise RunError(
+            "no run found: looked in ./runs and in the current folder; train one (`rnncli train CONFIG`), "
+            "or name one with --run PATH"
+        )
+    return _best_of(max(runs, key=lambda folder: RunFolder(folder).checkpoints()[-1].stat().st_mtime_ns))
+
+
+def _best_of(folder: Path) -> Path:
+    best = RunFolder(folder).best()
+    if best is None:
+        raise RunError(f"{folder}: no checkpoint in this folder yet; name a run folder or a checkpoint file")
+    return best
+
+
+class Signals:
+    """While entered, the first SIGINT, SIGTERM or SIGUSR1 is noted in `received`; a second one leaves at once."""
+
+    handled = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> Signals:
+        numbers = [getattr(signal, name) for name in self.handled if hasattr(signal, name)]
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = signal.Signals(number)

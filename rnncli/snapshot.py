@@ -1,0 +1,159 @@
+"""What of a run is stored in a checkpoint, and how it is put to use again: to resume, or as a model alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncli import build, checkpoint, machine
+from rnncli.config import Config, from_dict, portable_dict
+from rnncli.errors import ConfigError, RunError
+from rnncli.optim import OPTIMIZERS
+from rnncli.parameters import Array, Parameters
+from rnncli.text.vocabulary import Vocabulary
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0  # optimizer steps taken
+    epoch: int = 0  # epochs completed
+    index: int = 0  # steps taken in the epoch under way
+    epoch_loss: float = 0.0  # sum of -ln P over the words of the epoch under way
+    epoch_words: int = 0
+    train_loss: float | None = None  # nats a word, of the last epoch that was completed
+    valid_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int | None = None
+    epochs_without_gain: int = 0
+
+
+def finished(progress: Progress, config: Config) -> str | None:
+    """Why nothing is left to train, `epochs` or `patience`, or None."""
+    patience = config.training.patience
+    if patience is not None and progress.epochs_without_gain >= patience:
+        return "patience"
+    return "epochs" if progress.epoch >= config.training.epochs else None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A run at one step. `config` is portable: without any folder of this machine."""
+
+    config: Config
+    vocabulary: Vocabulary
+    random_seed: int
+    progress: Progress
+    data: dict[str, str | None]  # SHA-256 of the training and the validation text
+    parameters: Parameters
+    moments: dict[str, Array]  # (size,) each
+    state: dict[str, Array]  # (H, B) each
+    machine: dict[str, Any] | None = None  # None: this one
+
+
+def hashes(texts: build.Texts) -> dict[str, str | None]:
+    """What tells that the texts are still the same."""
+    return {"train": texts.train.sha256, "valid": texts.valid.sha256 if texts.valid else None}
+
+
+def write(path: Path, contents: Contents) -> None:
+    """Write a checkpoint. Raises WriteError."""
+    vocabulary, data = contents.vocabulary, contents.config.data
+    meta = {
+        "config": portable_dict(contents.config),
+        "vocabulary": list(vocabulary.words),
+        "counts": None if vocabulary.counts is None else vocabulary.counts.tolist(),
+        "tokenizer": {"name": data.tokenizer, "lowercase": data.lowercase},
+        "random_seed": contents.random_seed,
+        "progress": asdict(contents.progress),
+        "data": contents.data,
+        "machine": contents.machine or machine.describe(),
+    }
+    members = {f"parameter.{name}": tensor for name, tensor in contents.parameters.items()}
+    for moment, vector in contents.moments.items():
+        tensors = Parameters(contents.parameters.shapes, vector=vector)
+        members |= {f"moment.{moment}.{name}": tensor for name, tensor in tensors.items()}
+    checkpoint.write(path, meta, members | {f"state.{name}": array for name, array in contents.state.items()})
+
+
+def read(path: Path, resume: bool = True) -> Contents:
+    """Read a checkpoint, with what only resuming needs (moments and state) or without.
+
+    Raises RunError where the file is not a whole checkpoint of this version.
+    """
+    meta, members = checkpoint.read(path, lambda name: resume or name.startswith("parameter."))
+    try:
+        config = from_dict(meta["config"])
+        counts = None if meta["counts"] is None else np.array(meta["counts"], np.int64)
+        vocabulary = Vocabulary(tuple(meta["vocabulary"]), counts)
+        progress = Progress(**meta["progress"])
+        shapes = build.architecture(config, len(vocabulary)).shapes()
+        parameters = _tensors(members, "parameter.", shapes, config.training.dtype)
+        names = OPTIMIZERS[config.optimizer.name].moment_names if resume else ()
+        moments = {name: _tensors(members, f"moment.{name}.", shapes, config.training.dtype).vector for name in names}
+        state = {name[6:]: array for name, array in members.items() if name.startswith("state.")}
+        return Contents(
+            config, vocabulary, meta["random_seed"], progress, meta["data"], parameters, moments, state, meta["machine"]
+        )
+    except (LookupError, TypeError, ValueError, ConfigError) as error:
+        raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
+
+
+def _tensors(members: Mapping[str, Array], prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str) -> Parameters:
+    for name, shape in shapes.items():
+        stored = members[prefix + name]
+        if stored.shape != shape or stored.dtype != dtype:
+            raise ValueError(f"{prefix}{name} is {stored.dtype} {stored.shape}, and should be {dtype} {shape}")
+    tensors = Parameters(shapes, dtype)
+    for name, view in tensors.items():
+        view[...] = members[prefix + name]
+    return tensors
+
+
+# What may change between the parts of one run: how long it trains, and what is kept of it.
+FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "data.train", "data.test")
+
+
+def changes(stored: checkpoint.Meta, config: Config, texts: build.Texts | None) -> list[str]:
+    """What in this config, or in the texts, is not as it was when a checkpoint was written, one line each."""
+    before, now = (dict(_flat(mapping)) for mapping in (stored["config"], portable_dict(config)))
+    before["training.random_seed"] = stored["random_seed"]
+    if now["training.random_seed"] is None:  # none asked for: the run keeps its own
+        now["training.random_seed"] = stored["random_seed"]
+    if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
+        before["data.valid"] = now["data.valid"]  # another name for a text: its hash tells whether it is the same
+    different = [
+        f"{key} was {before.get(key)!r}, and is {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and not key.startswith(FREE)
+    ]
+    if texts is not None:
+        different += [
+            f"the text of data.{name} is another"
+            for name, digest in hashes(texts).items()
+            if digest != stored["data"][name]
+        ]
+    return different
+
+
+def other_machine(stored: checkpoint.Meta) -> list[str]:
+    """What decides the last bits and is not as it was when a checkpoint was written, one line each."""
+    here = machine.describe()
+    return [
+        f"{name} was {before}, and is {here.get(name)}"
+        for name, before in stored["machine"].items()
+        if before != here.get(name)
+    ]
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,155 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnncli.errors import ConfigError, TextError, WriteError
+from rnncli.text.tokenize import Tokenizer
+from rnncli.text.vocabulary import END, UNKNOWN, Rules, Vocabulary, build, read_words, write_words
+
+WHITESPACE = Tokenizer("whitespace", lowercase=False)
+TEXT = [*"bbbbaaaccd", UNKNOWN, UNKNOWN]
+
+
+def build_from(tokens, end_count=1, tokenizer=WHITESPACE, **rules):
+    counter = Counter(tokens)
+    return build(list(counter), np.array(list(counter.values()), dtype=int), end_count, Rules(**rules), tokenizer)
+
+
+def as_pairs(vocabulary):
+    return list(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True))
+
+
+def test_order_is_by_frequency_then_word():
+    assert as_pairs(build_from(["c", "a", "é", "B"], end_count=1)) == [(END, 1), ("B", 1), ("a", 1), ("c", 1), ("é", 1)]
+    assert as_pairs(build_from(["c", "c", "a"], end_count=0)) == [("c", 2), ("a", 1), (END, 0)]
+
+
+def test_dropped_words_count_as_unknown():
+    # d and one c less: 2 literal <unk> + 1 (d) = 3, which ties with a and stands before it.
+    assert as_pairs(build_from(TEXT, min_count=2)) == [("b", 4), (UNKNOWN, 3), ("a", 3), ("c", 2), (END, 1)]
+
+
+def test_max_size_counts_every_member():
+    assert as_pairs(build_from(TEXT, max_size=4)) == [(UNKNOWN, 5), ("b", 4), ("a", 3), (END, 1)]
+    assert len(build_from(TEXT, max_size=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rules", "member"),
+    [
+        (["a"], {}, False),
+        (["a"], {"unknown": False}, False),
+        (["a"], {"unknown": True}, True),
+        (["a"], {"max_size": 100}, True),
+        (["a", "a"], {"min_count": 2}, True),
+        (["a", UNKNOWN], {}, True),
+        (["a", UNKNOWN], {"unknown": False}, True),
+    ],
+)
+def test_unknown_is_a_member_where_needed(tokens, rules, member):
+    vocabulary = build_from(tokens, **rules)
+    assert (UNKNOWN in vocabulary) == member
+    assert (vocabulary.unknown_id is not None) == member
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=1), st.integers(1, 3), st.none() | st.integers(3, 9))
+def test_against_a_counter(tokens, min_count, max_size):
+    counter = Counter(tokens)
+    if max(counter.values()) < min_count:
+        with pytest.raises(TextError, match="min_count"):
+            build_from(tokens, min_count=min_count)
+        return
+    vocabulary = build_from(tokens, 5, min_count=min_count, max_size=max_size)
+    best = sorted((w for w in counter if counter[w] >= min_count), key=lambda w: (-counter[w], w))
+    best = best[: None if max_size is None else max_size - 2]
+    encoded = Counter(t if t in best else UNKNOWN for t in tokens) + Counter({END: 5})
+    assert set(best) == set(vocabulary.words) - {END, UNKNOWN}
+    assert {w: encoded[w] for w in vocabulary.words} == dict(as_pairs(vocabulary))
+    assert as_pairs(vocabulary) == sorted(as_pairs(vocabulary), key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_rules_that_cannot_be_met():
+    with pytest.raises(ConfigError, match="max_size is 2"):
+        Rules(max_size=2)
+    with pytest.raises(ConfigError, match="leave out"):
+        Rules(min_count=2, file="words.txt")
+
+
+def test_file_names_the_members(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("zebra\n a \n\na\nb")
+    vocabulary = build_from(["b", "a", "b"], end_count=1, file=path)
+    assert as_pairs(vocabulary) == [("b", 2), (END, 1), ("a", 1), ("zebra", 0)]
+    vocabulary = build_from(["b", "c", "d"], end_count=1, file=path)
+    assert as_pairs(vocabulary) == [(UNKNOWN, 2), (END, 1), ("b", 1), ("a", 0), ("zebra", 0)]
+
+
+def test_file_is_read_as_the_texts_are(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("The\nthe\n<unk>\n<end>\n")
+    vocabulary = build_from(["the"], tokenizer=Tokenizer("words", lowercase=True), file=path)
+    assert set(vocabulary.words) == {"the", UNKNOWN, END}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a\nnew york\n", r"words.txt:2: 'new york' is 2 tokens"), ("\n<unk>\n", "no word"), ("a\n\0", ":2: a NUL byte")],
+)
+def test_file_that_is_no_word_list(tmp_path, content, message):
+    path = tmp_path / "words.txt"
+    path.write_text(content)
+    with pytest.raises(TextError, match=message):
+        build_from(["a"], file=path)
+
+
+def test_encode_and_decode():
+    vocabulary = Vocabulary(("the", END, UNKNOWN))
+    ids = vocabulary.encode(["the", "cat", "<unk>"])
+    assert (ids.tolist(), ids.dtype) == ([0, 2, 2], np.intp)
+    assert vocabulary.decode(ids) == ["the", "<unk>", "<unk>"]
+    assert vocabulary.encode([]).shape == (0,)
+    with pytest.raises(TextError, match=r"^seed: a literal <end>"):
+        vocabulary.encode(["the", END], "seed")
+
+
+def test_encode_without_unknown_suggests():
+    vocabulary = Vocabulary((END, "mango", "banana", "yellow"))
+    with pytest.raises(
+        TextError, match=r"^f:3: the word 'bananna' .*nearest known: banana; .*vocabulary.unknown: true"
+    ):
+        vocabulary.encode(["mango", "bananna"], "f:3")
+    with pytest.raises(TextError, match="no <unk>; to give"):
+        vocabulary.encode(["xxxxxxxxxx"])
+
+
+def test_nearest_leaves_out_the_marks():
+    assert Vocabulary((END, UNKNOWN, "ended")).nearest("<ended>") == ["ended"]
+
+
+@pytest.mark.parametrize("words", [("a",), (END, "a", "a"), (END, ""), (END, "a\nb")])
+def test_no_vocabulary(words):
+    with pytest.raises(ValueError, match="vocabulary"):
+        Vocabulary(words)
+
+
+def test_written_words_come_back(tmp_path):
+    path = tmp_path / "vocabulary.txt"
+    vocabulary = Vocabulary(("\ufeff", " ", "\r", END, "\x85", "\u2028", "é", "\x0b", "\0"))
+    write_words(vocabulary, path)
+    assert read_words(path) == vocabulary
+    assert path.read_bytes().startswith("\ufeff\n \n\r\n<end>\n".encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"a\n", b"<end>\na", b"<end>\n\xff\n", b"<end>\n<end>\n"])
+def test_read_words_refuses(tmp_path, content):
+    path = tmp_path / "vocabulary.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextError, match=r"vocabulary\.txt: no vocabulary"):
+        read_words(path)
+    with pytest.raises(TextError, match="cannot be read"):
+        read_words(tmp_path)
+    with pytest.raises(WriteError, match="cannot be written"):
+        write_words(Vocabulary((END,)), tmp_path)
