@@ -34,6 +34,7 @@ class Texts:
     vocabulary: Vocabulary
     train: Corpus
     valid: Corpus | None
+    test: Corpus | None
 
 
 def reading(data: DataConfig) -> Reading:
@@ -42,15 +43,10 @@ def reading(data: DataConfig) -> Reading:
 
 def texts(config: Config) -> Texts:
     """Read and encode what the config names. Raises TextError."""
-    rules = config.vocabulary
-    return Texts(
-        *prepare(
-            config.data.train,
-            reading(config.data),
-            Rules(rules.min_count, rules.max_size, rules.unknown, rules.file),
-            config.data.valid,
-        )
-    )
+    v, data = config.vocabulary, config.data
+    rules = Rules(v.min_count, v.max_size, v.unknown, v.file)
+    vocabulary, train, valid = prepare(data.train, reading(data), rules, data.valid)
+    return Texts(vocabulary, train, valid, corpus(config, [data.test], vocabulary) if data.test else None)
 
 
 def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary) -> Corpus:

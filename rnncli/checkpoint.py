@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -34,10 +35,10 @@ def write(path: Path, meta: Mapping[str, Any], members: Mapping[str, Array]) -> 
     content["sha256"] = {name: _sha256(array) for name, array in members.items()}
     content["meta_sha256"] = hashlib.sha256(_json(content)).hexdigest()
     arrays = dict(members) | {"meta": np.frombuffer(_json(content), np.uint8)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one writer holds the run; a killed one's is written over
     try:
         try:
-            with open(temporary, "xb") as file:
+            with open(temporary, "wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]  # names are not those of its options
                 file.flush()
                 os.fsync(file.fileno())
@@ -48,7 +49,7 @@ def write(path: Path, meta: Mapping[str, Any], members: Mapping[str, Array]) -> 
     except OSError as error:
         need = sum(array.nbytes for array in arrays.values())
         raise WriteError(
-            f"{path}: cannot write a checkpoint of {need / 1e6:.1f} MB: {error.strerror}; "
+            f"{path}: cannot write a checkpoint of {need / 1e6:.1f} MB: {error.strerror or error}; "
             "make room there, or choose another folder with run.dir"
         ) from error
 
@@ -85,7 +86,7 @@ def read(path: Path, wanted: Callable[[str], bool]) -> tuple[Meta, dict[str, Arr
         TypeError,
         AttributeError,
         EOFError,
-        NotImplementedError,
+        RuntimeError,  # zipfile's word for an encrypted member
     ) as error:
         raise _damaged(path, str(error)) from error
     return meta, members
@@ -110,7 +111,14 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> 
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
         raise ValueError(f"{entry.filename} claims {entry.file_size} bytes in a file of {size}")
     data = io.BytesIO(archive.read(entry))
-    array: Array = np.lib.format.read_array(data, allow_pickle=False)
+    version = np.lib.format.read_magic(data)
+    if version != (1, 0):
+        raise ValueError(f"{entry.filename} is of NumPy's format {version}")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(data)
+    claimed, there = math.prod(shape) * dtype.itemsize, entry.file_size - data.tell()
+    if dtype.hasobject or claimed != there:
+        raise ValueError(f"{entry.filename} claims {claimed} bytes of {dtype}, and holds {there}")
+    array: Array = np.frombuffer(data.read(), dtype).reshape(shape, order="F" if fortran_order else "C")
     return array
 
 

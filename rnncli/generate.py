@@ -157,8 +157,8 @@ def _draw(log_p: Array, sampling: Sampling, rng: np.random.Generator) -> int:
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(np.argmax(log_p))
     order = np.argsort(-log_p, kind="stable")[: sampling.top_k]
-    scaled = log_p[order] / sampling.temperature
-    p = np.exp(scaled - scaled[0])
+    with np.errstate(over="ignore"):  # by a temperature near 0, to -inf: never drawn
+        p = np.exp((log_p[order] - log_p[order[0]]) / sampling.temperature)
     p /= p.sum()
     if sampling.top_p is not None:
         # the smallest set of likeliest words whose probabilities reach top_p

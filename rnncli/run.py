@@ -17,7 +17,8 @@ import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,11 +75,13 @@ class RunFolder:
         if last is None:
             return None
         path, meta = last
-        step = meta["progress"]["best_step"]
+        step = meta["best_step"]
         return self.checkpoint_at(step) if step is not None and self.checkpoint_at(step).exists() else path
 
     def prune(self, keep: int, best_step: int | None) -> None:
-        """Remove all but the last `keep` checkpoints and the best."""
+        """Remove all but the last `keep` checkpoints and the best, and what killed writers left half done."""
+        for path in (self.path / "checkpoints").glob(".step-*.tmp"):
+            path.unlink(missing_ok=True)
         for path in self.checkpoints()[:-keep]:
             if best_step is None or path != self.checkpoint_at(best_step):
                 path.unlink(missing_ok=True)
@@ -98,10 +101,14 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the folder for one writer; the kernel lets go when the process ends, however it ends.
 
-        Raises RunInUseError, naming the holder, where another process has it.
+        Raises RunInUseError, naming the holder, where another process has it. A system without `flock` (Windows) has
+        no such lock.
         """
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError:
+            yield
+            return
         try:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -125,11 +132,10 @@ class Metrics:
     def __init__(self, path: Path, last_step: int) -> None:
         """Open for appending; rows of steps after `last_step`, and a torn last line, are dropped first."""
         try:
-            rows = path.read_bytes().splitlines(keepends=True) if last_step and path.exists() else []
-            kept = [row for row in rows if _step_of(row) <= last_step]
-            self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
-            self._file.writelines(kept)
-            self._file.flush()
+            self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
+            self._file.seek(0)
+            kept = takewhile(lambda row: last_step and _step_of(row) <= last_step, self._file)
+            self._file.truncate(sum(map(len, kept)))
         except OSError as error:
             raise WriteError(f"{path}: cannot write: {error.strerror}") from error
 
@@ -141,7 +147,8 @@ class Metrics:
             raise WriteError(f"{self._file.name}: cannot write: {error.strerror}") from error
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # a row that found no room was told of by `append`
+            self._file.close()
 
 
 def _step_of(row: bytes) -> float:

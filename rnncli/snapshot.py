@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ class Progress:
     best_loss: float | None = None
     best_step: int | None = None
     epochs_without_gain: int = 0
+
+
+def progress_of(meta: checkpoint.Meta) -> Progress:
+    """Where the run stood when a checkpoint was written. Raises LookupError for meta data of something else."""
+    return Progress(**{field.name: meta[field.name] for field in fields(Progress)})
 
 
 def finished(progress: Progress, config: Config) -> str | None:
@@ -70,10 +75,9 @@ def write(path: Path, contents: Contents) -> None:
         "counts": None if vocabulary.counts is None else vocabulary.counts.tolist(),
         "tokenizer": {"name": data.tokenizer, "lowercase": data.lowercase},
         "random_seed": contents.random_seed,
-        "progress": asdict(contents.progress),
         "data": contents.data,
         "machine": contents.machine or machine.describe(),
-    }
+    } | asdict(contents.progress)
     members = {f"parameter.{name}": tensor for name, tensor in contents.parameters.items()}
     for moment, vector in contents.moments.items():
         tensors = Parameters(contents.parameters.shapes, vector=vector)
@@ -91,12 +95,13 @@ def read(path: Path, resume: bool = True) -> Contents:
         config = from_dict(meta["config"])
         counts = None if meta["counts"] is None else np.array(meta["counts"], np.int64)
         vocabulary = Vocabulary(tuple(meta["vocabulary"]), counts)
-        progress = Progress(**meta["progress"])
-        shapes = build.architecture(config, len(vocabulary)).shapes()
+        progress = progress_of(meta)
+        architecture = build.architecture(config, len(vocabulary))
+        shapes = architecture.shapes()
         parameters = _tensors(members, "parameter.", shapes, config.training.dtype)
         names = OPTIMIZERS[config.optimizer.name].moment_names if resume else ()
         moments = {name: _tensors(members, f"moment.{name}.", shapes, config.training.dtype).vector for name in names}
-        state = {name[6:]: array for name, array in members.items() if name.startswith("state.")}
+        state = {name: members[f"state.{name}"] for name in architecture.state_names()} if resume else {}
         return Contents(
             config, vocabulary, meta["random_seed"], progress, meta["data"], parameters, moments, state, meta["machine"]
         )
@@ -133,6 +138,8 @@ def changes(stored: checkpoint.Meta, config: Config, texts: build.Texts | None) 
         if before.get(key) != now.get(key) and not key.startswith(FREE)
     ]
     if texts is not None:
+        if list(texts.vocabulary.words) != stored["vocabulary"]:
+            different.append("the vocabulary is another")
         different += [
             f"the text of data.{name} is another"
             for name, digest in hashes(texts).items()

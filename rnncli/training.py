@@ -60,6 +60,7 @@ class Done:
     train_perplexity: float | None
     valid_perplexity: float | None
     best_valid_perplexity: float | None
+    test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train
     random_seed: int
 
 
@@ -190,7 +191,17 @@ class Trainer:
             None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
         )
         rate = statistics.median(rates) if rates else None
-        return Done(reason, p.epoch, p.step, rate, train, valid, best, self.random_seed)
+        test = self._test() if finished(p, self.config) else None
+        return Done(reason, p.epoch, p.step, rate, train, valid, best, test, self.random_seed)
+
+    def _test(self) -> float | None:
+        best = self.folder.best()
+        if self.texts.test is None or best is None:
+            return None
+        parameters, vocabulary = snapshot.read(best, resume=False).parameters, self.texts.vocabulary
+        model = build.model(self.config, parameters, len(vocabulary))
+        batches = build.evaluation_batches(self.config, self.texts.test, vocabulary.end_id)
+        return evaluate(model, batches, self.texts.test).perplexity
 
     def _diverged(self, loss: float, norm: float) -> NumericalError:
         bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]

@@ -58,10 +58,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except RnncliError as error:
-            click.echo(f"rnncli: {error}", err=True)
+            click.echo(str(error), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("rnncli: interrupted", err=True)
+            click.echo("interrupted", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             # The reader of our output (head, less) has gone: nothing more to say, and nothing to flush at exit.

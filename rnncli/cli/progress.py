@@ -55,15 +55,23 @@ class Rate:
 
 
 class Throttle:
-    """Lets a line through if the last one was a few seconds ago."""
+    """Lets a line through if the last one was a few seconds ago; an epoch's, if the last epoch's was."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last_line = self._last_epoch = time.monotonic()
 
-    def open(self) -> bool:
-        if time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+    def step(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_line < SECONDS_BETWEEN_LINES:
             return False
-        self._last = time.monotonic()
+        self._last_line = now
+        return True
+
+    def epoch(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_epoch < SECONDS_BETWEEN_LINES:
+            return False
+        self._last_line = self._last_epoch = now
         return True
 
 
@@ -79,7 +87,7 @@ class Bar:
             initial=trainer.words_done,
             file=sys.stderr,
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]",
+            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
             mininterval=0.1,
             leave=False,
         )
@@ -90,13 +98,13 @@ class Bar:
         if isinstance(event, Step):
             self._rate.add(event)
             epochs = self._trainer.config.training.epochs
-            self._bar.set_description_str(f"epoch {event.epoch}/{epochs}", refresh=False)
-            self._bar.set_postfix_str(
-                f"loss {event.loss:.3f} perplexity {event.perplexity:.1f} {self._rate.words_per_second:,.0f} words/s",
+            self._bar.set_description_str(
+                f"epoch {event.epoch}/{epochs}, loss {event.loss:.3f}, perplexity {event.perplexity:.1f}, "
+                f"{self._rate.words_per_second:,.0f} words/s",
                 refresh=False,
             )
             self._bar.update(event.words)
-        elif isinstance(event, Epoch) and self._throttle.open():
+        elif isinstance(event, Epoch) and self._throttle.epoch():
             self._bar.write(epoch_line(event, self._rate.words_per_second), file=sys.stderr)
 
     def close(self) -> None:
@@ -114,13 +122,13 @@ class Lines:
 
         if isinstance(event, Step):
             self._rate.add(event)
-            if self._throttle.open():
+            if self._throttle.step():
                 done = self._trainer.words_done / self._trainer.words_planned
                 tell(
                     f"epoch {event.epoch}, step {event.step}, {done:.0%}: loss {event.loss:.3f}, "
                     f"perplexity {event.perplexity:.1f}, {self._rate.words_per_second:,.0f} words/s"
                 )
-        elif isinstance(event, Epoch) and (self._throttle.open() or event.seconds >= SECONDS_BETWEEN_LINES):
+        elif isinstance(event, Epoch) and self._throttle.epoch():
             tell(epoch_line(event, self._rate.words_per_second))
 
     def close(self) -> None:

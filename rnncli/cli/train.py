@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def train(
     \b
     JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
     "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
-    "best_valid_perplexity", "random_seed", "peak_memory" (bytes)}
+    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)}
     """
     if resume and fresh:
         raise click.UsageError("--resume goes on with the run, --fresh leaves it; give one of the two.")
@@ -66,16 +67,19 @@ def train(
     if options["dry_run"]:
         _dry_run(settings, folder)
         return
-    _Command(config, settings, folder, resume, fresh, options["as_json"], options["quiet"]).run()
+    lasting = [f"{SHORT[name]}={options[name]}" for name in SHORT if options[name] is not None and name != "max_time"]
+    again = ["rnncli", "train", config, *(word for setting in [*overrides, *lasting] for word in ("--set", setting))]
+    command = shlex.join([*again, "--resume"])
+    _Command(command, settings, folder, resume, fresh, options["as_json"], options["quiet"]).run()
 
 
 class _Command:
     """One `rnncli train`."""
 
     def __init__(
-        self, name: str, config: Config, folder: RunFolder, resume: bool, fresh: bool, as_json: bool, quiet: bool
+        self, again: str, config: Config, folder: RunFolder, resume: bool, fresh: bool, as_json: bool, quiet: bool
     ) -> None:
-        self.name, self.config, self.folder = name, config, folder
+        self.again, self.config, self.folder = again, config, folder
         self.resume, self.fresh, self.as_json, self.quiet = resume, fresh, as_json, quiet
 
     def run(self) -> None:
@@ -105,7 +109,7 @@ class _Command:
         if self.fresh or (last := self.folder.last()) is None:
             return False
         path, meta = last
-        progress = snapshot.Progress(**meta["progress"])
+        progress = snapshot.progress_of(meta)
         if (reason := snapshot.finished(progress, self.config)) is not None:
             self._tell_finished(path, progress, reason, meta)
             return True
@@ -189,6 +193,7 @@ class _Command:
                 ("train", done.train_perplexity),
                 ("valid", done.valid_perplexity),
                 ("best valid", done.best_valid_perplexity),
+                ("test", done.test_perplexity),
             )
             if value is not None
         ]
@@ -200,7 +205,7 @@ class _Command:
         if done.reason in ("epochs", "patience"):
             tell(f'try: rnncli predict --run {self.folder.path} --seed "..."')
         else:
-            tell(f"stopped by {done.reason}; go on with: rnncli train {self.name} --resume")
+            tell(f"stopped by {done.reason}; go on with: {self.again}")
 
     def _tell_finished(self, path: Path, progress: Any, reason: str, meta: dict[str, Any]) -> None:
         from rnncli import snapshot
@@ -217,7 +222,12 @@ class _Command:
                 "checkpoint": str(path),
             }
             row |= {"epochs": progress.epoch, "steps": progress.step, "words_per_second": None}
-            row |= {"train_perplexity": train, "valid_perplexity": valid, "best_valid_perplexity": best}
+            row |= {
+                "train_perplexity": train,
+                "valid_perplexity": valid,
+                "best_valid_perplexity": best,
+                "test_perplexity": None,
+            }
             click.echo(to_json(row | {"random_seed": meta["random_seed"], "peak_memory": None}))
         tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
         for line in snapshot.changes(meta, self.config, None):
@@ -242,7 +252,7 @@ def _dry_run(config: Config, folder: RunFolder) -> None:
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
     sizes = build.architecture(config, V)
     rows = [["what", "size"], ["run folder", str(folder.path)]]
-    for name, text in (("training text", texts.train), ("validation text", texts.valid)):
+    for name, text in (("training text", texts.train), ("validation text", texts.valid), ("test text", texts.test)):
         if text is not None:
             rows.append([name, f"{text.tokens:,} words in {text.lines:,} lines, {len(text.oov_positions):,} unknown"])
     rows += [["vocabulary", f"{V:,} words"], ["steps an epoch", f"{batches.steps(0):,}"]]

@@ -1,0 +1,47 @@
+"""Measure everything and write RESULTS.md: `make bench`, or `python benchmarks/run.py [startup] [book]`.
+
+Each section is a module here with `measure() -> str`, Markdown that says what was measured and how to repeat it.
+"""
+
+import datetime
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from rnncli import machine
+
+SECTIONS = ("startup", "book")
+HERE = Path(__file__).parent
+
+
+def processor() -> str:
+    """The name of the processor, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
+
+
+def main(sections: list[str]) -> None:
+    told = ", ".join(f"{name} {value}" for name, value in machine.describe().items() if value is not None)
+    head = [
+        "# Results",
+        "",
+        "Written by `make bench`. The machine is shared: times vary by some 10 % from run to run.",
+        "",
+        f"- machine: {processor()}, {platform.system()}",
+        f"- versions and threads: {told}",
+        f"- date: {datetime.date.today()}",
+    ]
+    bodies = []
+    for name in sections:
+        print(f"measuring {name} ...", file=sys.stderr)
+        bodies += ["", import_module(name).measure()]
+    (HERE / "RESULTS.md").write_text("\n".join(head + bodies) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(SECTIONS))
