@@ -138,6 +138,8 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _fsync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows opens no folder
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -63,9 +63,7 @@ def evaluate(model: LanguageModel, batches: Batches, corpus: Corpus) -> Evaluati
     outside[corpus.oov_positions] = True
     state: State = ()
     for batch in batches.epoch(0):
-        if batch.fresh:
-            state = model.zero_state(batch.inputs.shape[1])
-        losses, state = model.score(batch, state)
+        losses, state = model.score(batch, model.entering(batch, state))
         positions = batch.positions if batch.mask is None else batch.positions[batch.mask]
         nll += float(losses.sum(dtype=np.float64))
         nll_oov += float(losses[outside[positions.reshape(-1)]].sum(dtype=np.float64))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncli.engines.architecture import State
+from rnncli.errors import TextError
 from rnncli.model import LanguageModel
 from rnncli.parameters import Array
 from rnncli.randomness import stream
@@ -134,8 +135,13 @@ class Seeded:
 def read_seed(model: LanguageModel, vocabulary: Vocabulary, tokenizer: Tokenizer, seed: str) -> Seeded:
     """Read a seed as the beginning of a sentence; an empty one asks for the first word.
 
-    Raises TextError for a word that the vocabulary has not where there is no `<unk>`, and for a literal `<end>`.
+    Raises TextError for a word that the vocabulary has not where there is no `<unk>`, for a literal `<end>`, and for
+    bytes that are not UTF-8 (which Python hands over as surrogates).
     """
+    try:
+        seed.encode()
+    except UnicodeEncodeError as error:
+        raise TextError(f"the seed: character {error.start + 1} is not UTF-8; type it in a UTF-8 terminal") from None
     words = tokenizer.tokens(seed) if seed.strip() else []
     ids = np.concatenate(([vocabulary.end_id], vocabulary.encode(words, "the seed"))).astype(np.intp)
     log_p, state = model.next_word(ids[:, None], model.zero_state(1))

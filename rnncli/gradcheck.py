@@ -150,8 +150,7 @@ def window_loop(model: LanguageModel, batches: list[Batch]) -> Iterator[tuple[Ba
     """Each window with the state that training gives it: zero at a fresh one, else the last one's."""
     state: State = ()
     for batch in batches:
-        if batch.fresh:
-            state = model.zero_state(batch.inputs.shape[1])
+        state = model.entering(batch, state)
         yield batch, state
         state = model.forward(batch, state).state
 
@@ -193,7 +192,8 @@ def relative_error(a: Array, n: Array) -> Array:
     """|a - n| / max(|a|, |n|, 1e-5 of the tensor's largest), element by element; 0/0 is 0."""
     largest = np.maximum(np.abs(a), np.abs(n))
     floor = np.maximum(largest, 1e-5 * largest.max())
-    error: Array = np.divide(np.abs(a - n), floor, out=np.zeros_like(floor), where=floor != 0)
+    with np.errstate(invalid="ignore"):  # infinity is an error, and comes out as NaN
+        error: Array = np.divide(np.abs(a - n), floor, out=np.zeros_like(floor), where=floor != 0)
     return error
 
 

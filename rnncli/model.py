@@ -42,11 +42,12 @@ class LanguageModel:
         """The state before the first word of a text, for each of `columns` texts."""
         return self.engine.architecture.zero_state(columns, self.parameters.dtype)
 
-    def forward(self, batch: Batch, state: State) -> Pass:
-        """Mean loss over the real positions of a batch; pads take part in nothing.
+    def entering(self, batch: Batch, carried: State) -> State:
+        """The state that enters a window: zero at the beginning of a text, else that of the window before."""
+        return self.zero_state(batch.inputs.shape[1]) if batch.fresh else carried
 
-        The state of a fresh batch is the caller's to give, as any other (`zero_state`).
-        """
+    def forward(self, batch: Batch, state: State) -> Pass:
+        """Mean loss over the real positions of a batch; pads take part in nothing."""
         hidden, last, stack_cache = self.engine.forward(self.parameters, batch.inputs, state)
         real, targets = _real_positions(batch)
         nll, output_cache = self.engine.output.forward(self.parameters.section("output"), hidden[real], targets)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,17 +16,22 @@ CHUNK = 1 << 14
 def clip_by_global_norm_(gradient: Array, clip_norm: float | None) -> float:
     """Scale the gradient (size,) down to Euclidean norm `clip_norm` if it is longer (Pascanu et al. 2013).
 
-    Returns the norm before clipping, summed in float64 chunk by chunk; None never clips. A norm that is not finite
-    leaves the gradient as it is: the caller sees it in the result.
+    Returns the norm before clipping; None never clips. A norm that is not finite leaves the gradient as it is: the
+    caller sees it in the result.
     """
-    squares = 0.0
-    for start in range(0, gradient.size, CHUNK):
-        chunk = gradient[start : start + CHUNK]
-        squares += float(np.dot(chunk, chunk))
-    norm = float(np.sqrt(squares))
+    norm = math.sqrt(_sum_of_squares(gradient, gradient.dtype))
+    if not math.isfinite(norm):  # squares of numbers above 1e19 overflow in float32, and the norm may not
+        norm = math.sqrt(_sum_of_squares(gradient, np.dtype(np.float64)))
     if clip_norm is not None and clip_norm < norm < np.inf:
         gradient *= clip_norm / norm
     return norm
+
+
+def _sum_of_squares(vector: Array, dtype: np.dtype[Any]) -> float:
+    """Each chunk in the given dtype, their sum in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        chunks = (vector[start : start + CHUNK].astype(dtype, copy=False) for start in range(0, vector.size, CHUNK))
+        return sum(float(np.dot(chunk, chunk)) for chunk in chunks)
 
 
 class Optimizer(Protocol):

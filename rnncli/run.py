@@ -134,7 +134,7 @@ class Metrics:
         try:
             self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
             self._file.seek(0)
-            kept = takewhile(lambda row: last_step and _step_of(row) <= last_step, self._file)
+            kept = takewhile(lambda row: _step_of(row) <= last_step, self._file if last_step else ())
             self._file.truncate(sum(map(len, kept)))
         except OSError as error:
             raise WriteError(f"{path}: cannot write: {error.strerror}") from error

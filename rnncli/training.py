@@ -135,9 +135,9 @@ class Trainer:
         p, model, clip_norm = self.progress, self.model, self.config.optimizer.clip_norm
         started = time.perf_counter()
         for batch in self.batches.epoch(p.epoch, p.index):
-            state = model.zero_state(batch.inputs.shape[1]) if batch.fresh else self.state
-            passed = model.forward(batch, state)
-            gradients, _ = model.backward(passed.cache)
+            with np.errstate(all="ignore"):  # what overflows is told below, in one message
+                passed = model.forward(batch, model.entering(batch, self.state))
+                gradients, _ = model.backward(passed.cache)
             norm = clip_by_global_norm_(gradients.vector, clip_norm)
             if not (np.isfinite(passed.loss) and np.isfinite(norm)):
                 raise self._diverged(float(passed.loss), norm)

@@ -5,6 +5,8 @@ A command's file is imported when the command runs; `rnncli --help` imports neit
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -13,7 +15,7 @@ from typing import Any
 import click
 
 from rnncli import __version__
-from rnncli.errors import RnncliError
+from rnncli.errors import RnncliError, WriteError
 
 # In the order in which a new user meets them. The text is the command's line in `rnncli --help`.
 COMMANDS = {
@@ -37,7 +39,7 @@ class Commands(click.Group):
             return None
         command = getattr(import_module(f"rnncli.cli.{name}"), name)
         assert isinstance(command, click.Command)
-        return command
+        return _unwrapped(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -55,6 +57,8 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a word is no error
         try:
             return super().invoke(ctx)
         except RnncliError as error:
@@ -64,9 +68,26 @@ class Commands(click.Group):
             click.echo("interrupted", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            # The reader of our output (head, less) has gone: nothing more to say, and nothing to flush at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output (head, less) has gone: nothing more to say.
+            _close_stdout()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _close_stdout()
+            click.echo("standard output: no room left there; make room, or write elsewhere", err=True)
+            ctx.exit(WriteError.exit_code)
+
+
+def _close_stdout() -> None:
+    """Send what is still to be flushed, at exit too, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unwrapped(command: click.Command) -> click.Command:
+    r"""Give click the character that keeps a paragraph's lines as they are: in raw docstrings it stands as `\b`."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,3 +102,6 @@ def main() -> None:
       rnncli predict --seed "mango is"
       rnncli gradcheck
     """
+
+
+_unwrapped(main)

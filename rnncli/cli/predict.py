@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="How many candidates.")
 @click.option("--words", default=20, show_default=True, type=click.IntRange(1), help="Longest continuation, in words.")
 @click.option("--samples", default=3, show_default=True, type=click.IntRange(0), help="How many continuations to draw.")
-@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="0 takes the likeliest.")
+@click.option(
+    "--temperature", default=1.0, show_default=True, type=click.FloatRange(0, 1e9), help="0 takes the likeliest."
+)
 @click.option("--top-k", type=click.IntRange(1), metavar="N", help="Draw from the N likeliest words alone.")
 @click.option(
     "--top-p", type=click.FloatRange(0, 1, min_open=True), metavar="X", help="Draw from the likeliest X of all."
@@ -49,6 +52,8 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
     """
     if interactive and as_json:
         raise click.UsageError("--interactive writes no JSON; leave one of the two away.")
+    if any(value is not None and math.isnan(value) for value in (options["temperature"], options["top_p"])):
+        raise click.UsageError("--temperature and --top-p are numbers; nan is none.")
     loaded = load(run_path)
     if not interactive:
         _hint_number(seed)

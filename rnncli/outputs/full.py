@@ -38,11 +38,15 @@ class FullSoftmax:
         logits = self._logits(p, hidden)
         rows = np.arange(len(targets))
         target_logits = logits[rows, targets]  # a copy, before they are exponentiated
-        Z, shift = _exponentiate_(logits)
-        if not _trusted(Z):
-            # Some row over- or underflowed: once more, with each row's maximum taken off.
-            logits = self._logits(p, hidden)
-            Z, shift = _exponentiate_(logits, shifted=True)
+        Z = _exponentiate_(logits)
+        shift = np.zeros_like(Z)
+        if len(bad := np.flatnonzero(~_trusted(Z))):
+            # These rows over- or underflowed: once more, with the maximum of each taken off.
+            again = hidden[bad] @ p["Wya"].T + p["by"]
+            shift[bad] = again.real.max(axis=1)
+            again -= shift[bad, None]
+            Z[bad] = _exponentiate_(again)
+            logits[bad] = again
         nll = np.log(Z) + shift - target_logits
         return nll, (hidden, targets, logits, Z)
 
@@ -83,11 +87,8 @@ def _blocks(matrix: Array) -> list[Array]:
     return [matrix[start : start + step] for start in range(0, len(matrix), step)]
 
 
-def _exponentiate_(logits: Array, shifted: bool = False) -> tuple[Array, Array | float]:
-    """Exponentiate in place; the sums of the rows (N,), and what was taken off each row before, (N,) or 0."""
-    shift: Array | float = logits.real.max(axis=1) if shifted else 0.0
-    if shifted:
-        logits -= np.asarray(shift)[:, None]
+def _exponentiate_(logits: Array) -> Array:
+    """Exponentiate in place; the sums of the rows, (N,)."""
     Z = np.empty(len(logits), logits.dtype)
     start = 0
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -95,14 +96,15 @@ def _exponentiate_(logits: Array, shifted: bool = False) -> tuple[Array, Array |
             np.exp(rows, out=rows)
             np.sum(rows, axis=1, out=Z[start : start + len(rows)])
             start += len(rows)
-    return Z, shift
+    return Z
 
 
-def _trusted(Z: Array) -> bool:
-    """Whether sums of unshifted exponentials are far enough from overflow and underflow for 1/Z to keep its digits.
+def _trusted(Z: Array) -> Array:
+    """Which sums of unshifted exponentials are far enough from overflow and underflow for 1/Z to keep its digits.
 
     The bounds are fourth roots of the smallest and largest numbers (3e-10 and 4e9 in float32), so that what is
     multiplied by scale/Z in the backward pass stays a normal number. False for what is not finite.
     """
     info = np.finfo(Z.real.dtype)
-    return bool(np.all((Z.real > info.tiny**0.25) & (Z.real < info.max**0.25)))
+    trusted: Array = (Z.real > info.tiny**0.25) & (Z.real < info.max**0.25)
+    return trusted

@@ -90,8 +90,11 @@ class Vocabulary:
 
     def outside(self, word: str, where: str = "") -> TextError:
         """The error to raise for a word that has no id, where there is no `<unk>` to stand for it."""
-        near = self.nearest(word)
-        known = f"; the nearest known: {', '.join(near)}" if near else ""
+        if near := self.nearest(word):
+            known = f"; the nearest known: {', '.join(near)}"
+        else:
+            frequent = [other for other in self.words if other not in (END, UNKNOWN)][:5]
+            known = f"; none is near it, known are such as {', '.join(frequent)}"
         return TextError(
             f"{_prefix(where)}the word {word!r} is not in the vocabulary, which has no {UNKNOWN}{known}; to give "
             "unknown words a place, train with vocabulary.unknown: true or vocabulary.min_count: 2"

@@ -121,7 +121,7 @@ def test_encode_without_unknown_suggests():
         TextError, match=r"^f:3: the word 'bananna' .*nearest known: banana; .*vocabulary.unknown: true"
     ):
         vocabulary.encode(["mango", "bananna"], "f:3")
-    with pytest.raises(TextError, match="no <unk>; to give"):
+    with pytest.raises(TextError, match="no <unk>; none is near it, known are such as mango, banana, yellow; to give"):
         vocabulary.encode(["xxxxxxxxxx"])
 
 

@@ -1,0 +1,246 @@
+"""The tests of the gradients, tested: mistakes put into the code one by one, each seen by exactly who must see it.
+
+The mistakes are in mutants.txt. A mutated module is imported, with a fresh copy of the whole package around it, by an
+import hook; two detectors look at it:
+
+gradcheck  numerical derivatives of small models disagree with backpropagation
+agreement  the engines give other losses, gradients or states, or the losses of an epoch are not those of plain loops
+           over the text
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnncli
+
+PACKAGE = Path(rnncli.__file__).parent
+TABLE = Path(__file__).with_name("mutants.txt")
+DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
+ORACLE = ("reference/", "functional.py", "engines/stepwise.py")  # what the step-by-step engine alone is made of
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    cell: str
+    seen_by: str
+    name: str
+    old: str
+    new: str
+
+    @property
+    def module(self) -> str:
+        return "rnncli." + self.file.removesuffix(".py").replace("/", ".")
+
+    def source(self) -> str:
+        """The module with the mistake in it; fails where the text to replace is not there, or not once."""
+        source = (PACKAGE / self.file).read_text(encoding="utf-8")
+        count = source.count(self.old)
+        assert count == 1, f"{self.file} has {self.old!r} {count} times: bring {TABLE.name} up to date"
+        return source.replace(self.old, self.new)
+
+
+def read_table():
+    mutants, file, cell = [], "", ""
+    lines = iter(TABLE.read_text(encoding="utf-8").split("\n\n", 1)[1].splitlines())
+    for line in lines:
+        if line.startswith("@@ "):
+            _, file, cell = line.split()
+        elif line:
+            seen_by, name = line.split(": ", 1)
+            old, new = next(lines), next(lines)
+            assert (old[:2], new[:2]) == ("- ", "+ "), line
+            mutants.append(Mutant(file, cell, seen_by, name, old[2:], new[2:]))
+    return mutants
+
+
+MUTANTS = read_table()
+
+
+class Hook(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
+    """Finds one module, and loads it from a source of its own."""
+
+    def __init__(self, module: str, source: str) -> None:
+        super().__init__(module, f"<mutant of {module}>")
+        self.source = source
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name == self.name else None
+
+    def get_code(self, name):
+        return compile(self.source, self.path, "exec")
+
+
+def of_package(name):
+    return name == "rnncli" or name.startswith("rnncli.")
+
+
+@contextmanager
+def fresh_package(mutant=None):
+    """Inside, `rnncli` is imported anew, with the mutant in it; afterwards all modules are as they were."""
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if of_package(name)}
+    hooks = [Hook(mutant.module, mutant.source())] if mutant else []
+    sys.meta_path[:0] = hooks
+    try:
+        yield
+        assert all(sys.modules[hook.name].__loader__ is hook for hook in hooks)  # the mutant was loaded, not the file
+    finally:
+        for hook in hooks:
+            sys.meta_path.remove(hook)
+        for name in [name for name in sys.modules if of_package(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def cases_of(cell):
+    from rnncli.gradcheck import small
+
+    return [small(cell, 2, True, "sentences"), small(cell, 1, False, "stream")]
+
+
+def gradcheck_sees(cell, engines):
+    from rnncli.gradcheck import check_case
+
+    checks = (check for case in cases_of(cell) for engine in engines for check in check_case(case, engine))
+    return any(not check.passed for check in checks)
+
+
+def agreement_sees(cell):
+    return any(
+        far(numbers_of(case, "fused"), numbers_of(case, "stepwise")) or far(epoch_of(case), plain_epoch_of(case))
+        for case in cases_of(cell)
+    )
+
+
+def far(some, others):
+    pairs = zip(some, others, strict=True)
+    return any(not np.abs(a - b).max() <= 1e-10 * max(np.abs(a).max(), 1e-3) for a, b in pairs)
+
+
+def numbers_of(case, engine):
+    """Every number of a few windows: loss, gradients, last state and gradient of the starting state, none zero."""
+    from rnncli import gradcheck
+
+    model = gradcheck.random_model(case.architecture, engine, 1)
+    found = []
+    for index, batch in enumerate(gradcheck.batches_of(case, 1)):
+        rng = np.random.default_rng(index)
+        zeros = model.zero_state(batch.inputs.shape[1])
+        start, pull = (tuple(tuple(rng.normal(size=a.shape) for a in layer) for layer in zeros) for _ in "12")
+        passed = model.forward(batch, start)
+        gradients, first = model.backward(passed.cache, pull)
+        arrays = [passed.loss, *(gradient for _, gradient in gradients.items())]
+        found += [np.array(a) for a in arrays + [a for layer in passed.state + first for a in layer]]
+    return found
+
+
+BPTT, COLUMNS = 3, 4
+SENTENCES = ([3, 1, 4, 1, 5, 2, 6, 0], [0], [2, 2, 0], [5, 3, 5, 0])
+STREAM = [3, 1, 0, 4, 1, 5, 2, 2, 6, 5, 3, 0, 5, 4, 6]  # 4 columns: three of 4 words, one of 3
+
+
+def epoch_of(case):
+    """The losses of two epochs, batch by batch, as training reads them."""
+    from rnncli import gradcheck
+    from rnncli.text.batches import SentenceBatches, StreamBatches
+
+    if case.mode == "stream":
+        batches = StreamBatches(np.array(STREAM), 0, COLUMNS, BPTT)
+    else:
+        starts = np.cumsum([0, *map(len, SENTENCES)])
+        batches = SentenceBatches(np.concatenate(SENTENCES), starts, 0, len(SENTENCES), BPTT, seed=0)
+    model = gradcheck.random_model(case.architecture, "fused", 2)
+    losses, state = [], ()
+    for batch in [*batches.epoch(0), *batches.epoch(1)]:
+        passed = model.forward(batch, model.entering(batch, state))
+        state = passed.state
+        losses.append(float(passed.loss))
+    return [np.array(losses)]
+
+
+def plain_epoch_of(case):
+    """The same, one column after another, each word after the one before it in the text, by the other engine."""
+    from rnncli import gradcheck
+
+    if case.mode == "stream":
+        cuts = [0, 4, 8, 12, 15]
+        pairs = list(zip([0, *STREAM], STREAM, strict=False))
+        columns = [pairs[a:b] for a, b in pairwise(cuts)]
+    else:
+        columns = [list(zip([0, *sentence], sentence, strict=False)) for sentence in SENTENCES]
+    model = gradcheck.random_model(case.architecture, "stepwise", 2)
+    nats, words = Counter(), Counter()
+    for column in columns:
+        state = model.zero_state(1)
+        for i, (read, predicted) in enumerate(column):
+            log_p, state = model.next_word(np.array([[read]]), state)
+            nats[i // BPTT] -= log_p[0, predicted]
+            words[i // BPTT] += 1
+    losses = [nats[window] / words[window] for window in sorted(words)]
+    return [np.array(losses + losses)]
+
+
+def detectors_that_fire(cell, engines):
+    with np.errstate(all="ignore"):
+        fired = {"gradcheck": gradcheck_sees(cell, engines), "agreement": agreement_sees(cell)}
+    return {name for name, yes in fired.items() if yes}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}, {m.cell}: {m.name}")
+def test_a_mistake_is_seen(mutant):
+    engine = "stepwise" if mutant.file.startswith(ORACLE) else "fused"
+    with fresh_package(mutant):
+        assert detectors_that_fire(mutant.cell, [engine]) == DETECTORS[mutant.seen_by]
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_code_without_a_mistake_is_left_in_peace(cell):
+    with fresh_package():
+        assert detectors_that_fire(cell, ["fused", "stepwise"]) == set()
+
+
+def test_the_table():
+    assert len(MUTANTS) >= 24
+    assert len({(m.file, m.cell, m.name) for m in MUTANTS}) == len({(m.file, m.old, m.new) for m in MUTANTS})
+    assert {m.seen_by for m in MUTANTS} == set(DETECTORS)
+    assert {m.cell for m in MUTANTS} == {"rnn", "lstm", "gru"}
+    files = {m.file for m in MUTANTS}
+    assert files > {"model.py", "text/batches.py", "outputs/full.py", "engines/fused.py", "engines/stepwise.py"}
+    assert files > {f"{part}/{cell}.py" for part in ("cells", "reference") for cell in ("rnn", "lstm", "gru")}
+
+
+def test_a_stale_mutant_fails_loudly():
+    for old in ("no such text", "import"):
+        with pytest.raises(AssertionError, match=r"bring mutants\.txt up to date"):
+            Mutant("model.py", "rnn", "both", "stale", old, "pass").source()
+
+
+def test_other_tests_find_the_package_as_it_was():
+    importlib.import_module("rnncli.functional")
+    before = {name: module for name, module in sys.modules.items() if of_package(name)}
+    hooks = list(sys.meta_path)
+    mutant = next(m for m in MUTANTS if m.file == "functional.py")
+    x = np.array([1.0])
+    with fresh_package(mutant):
+        from rnncli import functional
+
+        assert functional is not before["rnncli.functional"]
+        assert functional.sigmoid_backward(x, x / 4) == 0.75
+    assert {name: module for name, module in sys.modules.items() if of_package(name)} == before
+    assert sys.meta_path == hooks
+    from rnncli.functional import sigmoid_backward
+
+    assert sigmoid_backward(x, x / 4) == 0.1875

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+
+from rnncli import reference
+from rnncli.optim import CHUNK, OPTIMIZERS, SCHEDULES, Adam, Constant, Sgd, clip_by_global_norm_
+
+SIZES = [1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
+
+
+def gradients(size, steps, dtype=np.float64):
+    """Gradients of many magnitudes, with exact zeros: what Adam's epsilon is there for."""
+    rng = np.random.default_rng(size)
+    for _ in range(steps):
+        gradient = rng.normal(size=size) * 10.0 ** rng.integers(-10, 3, size)
+        yield np.where(rng.random(size) < 0.1, 0, gradient).astype(dtype)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clip_scales_down_to_the_norm(size, dtype):
+    gradient = np.random.default_rng(size).normal(size=size).astype(dtype)
+    before, length = gradient.copy(), float(np.linalg.norm(gradient.astype(np.float64)))
+    digits = 20 * float(np.finfo(dtype).eps)
+    norm = clip_by_global_norm_(gradient, length / 3)
+    assert type(norm) is float
+    assert norm == pytest.approx(length, rel=digits)
+    np.testing.assert_allclose(gradient, before / 3, rtol=digits)
+    assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("clip_norm", [None, 5.0, 5.0001, 1e30])
+def test_clip_leaves_a_short_gradient(clip_norm):
+    gradient = np.array([3.0, 0, -4])
+    assert clip_by_global_norm_(gradient, clip_norm) == 5
+    np.testing.assert_array_equal(gradient, [3, 0, -4])
+    zeros = np.zeros(3)
+    assert clip_by_global_norm_(zeros, clip_norm) == 0
+    assert not zeros.any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, CHUNK + 3])
+def test_clip_leaves_what_is_not_finite_to_the_caller(bad, place):
+    gradient = np.arange(1.0, CHUNK + 10)
+    gradient[place] = bad
+    before = gradient.copy()
+    assert not np.isfinite(clip_by_global_norm_(gradient, 1.0))
+    np.testing.assert_array_equal(gradient, before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("betas", [(0.9, 0.999, 1e-8), (0.5, 0.9, 1e-3)])
+def test_adam_is_the_adam_of_the_reference(size, betas):
+    beta1, beta2, epsilon = betas
+    vector = np.random.default_rng(0).normal(size=size)
+    adam = Adam(size, vector.dtype, beta1, beta2, epsilon)
+    expected = {"w": vector.copy()}
+    v, s = reference.initialize_adam(expected)
+    for t, gradient in enumerate(gradients(size, 6), start=1):
+        rate = 0.01 * t  # a schedule changes the rate from step to step
+        kept = gradient.copy()
+        adam.step_(vector, gradient, rate, t)
+        np.testing.assert_array_equal(gradient, kept)
+        expected, v, s = reference.update_parameters_with_adam(
+            expected, {"dw": gradient}, v, s, t, rate, beta1, beta2, epsilon
+        )
+        np.testing.assert_allclose(vector, expected["w"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(adam.moments["m"], v["dw"], rtol=1e-12, atol=1e-30)
+        np.testing.assert_allclose(adam.moments["v"], s["dw"], rtol=1e-12, atol=1e-30)
+
+
+def test_adam_moves_weights_whose_gradient_is_zero_now():
+    """Dense Adam: the first moment goes on pulling; an Adam that skips such rows is another algorithm."""
+    vector = np.zeros(2)
+    adam = Adam(2, vector.dtype)
+    adam.step_(vector, np.array([1.0, 0.0]), 0.1, 1)
+    after_one = vector.copy()
+    adam.step_(vector, np.zeros(2), 0.1, 2)
+    assert vector[0] < after_one[0] < 0
+    assert vector[1] == 0
+
+
+def test_adam_in_float32_stays_near_float64_and_keeps_its_dtype():
+    size = CHUNK + 1
+    narrow, wide = np.ones(size, np.float32), np.ones(size)
+    one, two = Adam(size, narrow.dtype), Adam(size, wide.dtype)
+    for t, gradient in enumerate(gradients(size, 5, np.float32), start=1):
+        one.step_(narrow, gradient, 0.01, t)
+        two.step_(wide, gradient.astype(np.float64), 0.01, t)
+    np.testing.assert_allclose(narrow, wide, rtol=0, atol=1e-6)
+    assert {moment.dtype for moment in one.moments.values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sgd_is_its_closed_form(size):
+    start = np.random.default_rng(1).normal(size=size)
+    vector, sgd, total = start.copy(), Sgd(size, start.dtype), np.zeros(size)
+    for t, gradient in enumerate(gradients(size, 4), start=1):
+        kept = gradient.copy()
+        sgd.step_(vector, gradient, 0.1 / t, t)
+        np.testing.assert_array_equal(gradient, kept)
+        total += 0.1 / t * gradient
+    np.testing.assert_allclose(vector, start - total, rtol=1e-12, atol=1e-12)
+    assert sgd.moments == {}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_moments_have_the_names_that_a_checkpoint_stores(name):
+    optimizer = OPTIMIZERS[name](5, np.dtype(np.float32))
+    assert tuple(optimizer.moments) == optimizer.moment_names
+    assert all((moment == 0).all() and moment.shape == (5,) for moment in optimizer.moments.values())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_goes_downhill_from_the_moments_alone(name):
+    """What a resumed run relies on: moments put back into a new optimizer give the same next step, to the bit."""
+    vector = np.linspace(-1, 1, 10)
+    first = OPTIMIZERS[name](10, vector.dtype)
+    for t in (1, 2, 3):
+        first.step_(vector, 2 * vector, 0.05, t)
+    assert (np.abs(vector) < np.abs(np.linspace(-1, 1, 10))).all()
+    resumed, copy = OPTIMIZERS[name](10, vector.dtype), vector.copy()
+    for moment, values in first.moments.items():
+        resumed.moments[moment][:] = values
+    first.step_(vector, 2 * vector, 0.05, 4)
+    resumed.step_(copy, 2 * copy, 0.05, 4)
+    np.testing.assert_array_equal(copy, vector)
+
+
+def test_the_constant_schedule():
+    assert SCHEDULES["constant"] is Constant
+    assert {Constant().factor(step, done) for step, done in [(0, 0.0), (1, 0.5), (10**9, 1.0)]} == {1.0}
+
+
+def test_a_norm_whose_square_overflows_is_still_clipped():
+    gradient = np.full(10, 1e25, np.float32)
+    assert clip_by_global_norm_(gradient, 1.0) == pytest.approx(1e25 * np.sqrt(10), rel=1e-6)
+    np.testing.assert_allclose(gradient, 1 / np.sqrt(10), rtol=1e-6)
