@@ -10,7 +10,7 @@ import numpy as np
 
 from rnncli.config import Config, DataConfig
 from rnncli.engines import ENGINES, Architecture
-from rnncli.errors import ConfigError
+from rnncli.errors import ConfigError, TextError
 from rnncli.machine import available_memory
 from rnncli.model import LanguageModel
 from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
@@ -76,9 +76,14 @@ def schedule(config: Config) -> Schedule:
 def training_batches(config: Config, text: Corpus, end_id: int, random_seed: int) -> Batches:
     """The batches that a model is trained on. Raises TextError for a stream with fewer words than columns."""
     size, bptt = config.training.batch_size, config.training.bptt
-    if config.data.mode == "stream":
-        return StreamBatches(text.ids, end_id, size, bptt)
-    return SentenceBatches(text.ids, text.line_starts, end_id, size, bptt, random_seed)
+    if config.data.mode == "sentences":
+        return SentenceBatches(text.ids, text.line_starts, end_id, size, bptt, random_seed)
+    if text.tokens < size:
+        raise TextError(
+            f"{text.files[0][0]}: the training text has {text.tokens} words (ends of lines counted), fewer than the "
+            f"{size} that one batch needs; set training.batch_size to {text.tokens} or less, or give more text"
+        )
+    return StreamBatches(text.ids, end_id, size, bptt)
 
 
 def evaluation_batches(config: Config, text: Corpus, end_id: int) -> Batches:

@@ -126,8 +126,7 @@ def _text(name: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{name}:{line}: byte {error.start + 1} of the file, 0x{data[error.start]:02x}, is not UTF-8; "
-            "save the file as UTF-8"
+            f"{name}:{line}: not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}; save the file as UTF-8"
         ) from None
 
 

@@ -129,12 +129,14 @@ class RunFolder:
 class Metrics:
     """`metrics.jsonl`: a row is on its way to the disk as soon as it is written."""
 
-    def __init__(self, path: Path, last_step: int) -> None:
-        """Open for appending; rows of steps after `last_step`, and a torn last line, are dropped first."""
+    def __init__(self, path: Path, last_step: int, epochs: float = math.inf) -> None:
+        """Open for appending; first, what was written behind a checkpoint is dropped, and a torn last line: rows of
+        steps after `last_step`, and of the end of an epoch after the first `epochs`.
+        """
         try:
             self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
             self._file.seek(0)
-            kept = takewhile(lambda row: _step_of(row) <= last_step, self._file if last_step else ())
+            kept = takewhile(lambda row: _belongs(row, last_step, epochs), self._file if last_step else ())
             self._file.truncate(sum(map(len, kept)))
         except OSError as error:
             raise WriteError(f"{path}: cannot write: {error.strerror}") from error
@@ -151,12 +153,14 @@ class Metrics:
             self._file.close()
 
 
-def _step_of(row: bytes) -> float:
-    """The step of a row; infinity for one that is torn."""
+def _belongs(row: bytes, last_step: int, epochs: float) -> bool:
+    """Whether a row is whole, and of a time up to that step and the end of that epoch."""
     try:
-        return int(json.loads(row)["step"]) if row.endswith(b"\n") else math.inf
-    except (ValueError, LookupError, TypeError):
-        return math.inf
+        content = json.loads(row)
+        completed = content.get("event") != "epoch" or content["epoch"] <= epochs
+        return row.endswith(b"\n") and completed and bool(content["step"] <= last_step)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def to_json(content: Any, indent: int | None = None) -> str:

@@ -18,6 +18,7 @@ from rnncli.evaluate import Evaluation, evaluate, perplexity
 from rnncli.optim import clip_by_global_norm_
 from rnncli.run import Metrics, RunFolder
 from rnncli.snapshot import Progress, finished
+from rnncli.text.batches import Batch
 
 FIRST_TIMED_STEP = 5  # the first few steps of a process warm caches and are left out of words/s
 
@@ -81,7 +82,7 @@ class Trainer:
         self.schedule = build.schedule(config)
         self.progress = Progress()
         self.state: State = ()
-        self._saved_step: int | None = None
+        self._saved: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
         self._rates: list[float] = []
 
     @property
@@ -98,7 +99,7 @@ class Trainer:
 
         Raises NumericalError at a loss or gradient that is not finite, before it reaches the parameters.
         """
-        metrics = Metrics(self.folder.metrics, self.progress.step)
+        metrics = Metrics(self.folder.metrics, self.progress.step, self.progress.epoch)
         try:
             for event in self._events(stop):
                 if not isinstance(event, Done):
@@ -110,7 +111,7 @@ class Trainer:
     def _events(self, stop: Callable[[], str | None]) -> Iterator[Event]:
         p, every = self.progress, self.config.run.checkpoint_every
         saved_at = time.monotonic()
-        reason = finished(p, self.config)
+        reason, first_step = finished(p, self.config), p.step
         while reason is None:
             for step in self._steps():
                 yield step
@@ -126,36 +127,39 @@ class Trainer:
                 yield epoch
                 if epoch.best or (every.unit == "epoch" and p.epoch % every.count == 0):
                     self.save()
-                reason = finished(p, self.config) or stop()
+                # Where only the end of an epoch was left, a step is still to come.
+                reason = finished(p, self.config) or (stop() if p.step > first_step else None)
         self.save()
         yield self._done(reason)
 
     def _steps(self) -> Iterator[Step]:
         """The steps that are left of the epoch under way."""
-        p, model, clip_norm = self.progress, self.model, self.config.optimizer.clip_norm
-        started = time.perf_counter()
+        p, started = self.progress, time.perf_counter()
         for batch in self.batches.epoch(p.epoch, p.index):
-            with np.errstate(all="ignore"):  # what overflows is told below, in one message
-                passed = model.forward(batch, model.entering(batch, self.state))
-                gradients, _ = model.backward(passed.cache)
-            norm = clip_by_global_norm_(gradients.vector, clip_norm)
-            if not (np.isfinite(passed.loss) and np.isfinite(norm)):
-                raise self._diverged(float(passed.loss), norm)
-            learning_rate = self.config.optimizer.learning_rate * self.schedule.factor(
-                p.step, self.words_done / self.words_planned
-            )
-            self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, p.step + 1)
-            self.state = passed.state
+            with np.errstate(all="ignore"):  # what overflows is told in one message
+                loss, norm, learning_rate = self._take(batch)
             p.step, p.index = p.step + 1, p.index + 1
-            p.epoch_loss += float(passed.loss) * batch.words
+            p.epoch_loss += loss * batch.words
             p.epoch_words += batch.words
-            now = time.perf_counter()
-            loss, seconds, started = float(passed.loss), now - started, now
+            seconds = time.perf_counter() - started
             self._rates.append(batch.words / seconds)
             yield Step(
                 p.step, p.epoch + 1, loss, perplexity(loss), norm, learning_rate, batch.words, self._rates[-1], seconds
             )
             started = time.perf_counter()  # what was done with this step is no part of the next
+
+    def _take(self, batch: Batch) -> tuple[float, float, float]:
+        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate."""
+        p, model, o = self.progress, self.model, self.config.optimizer
+        passed = model.forward(batch, model.entering(batch, self.state))
+        gradients, _ = model.backward(passed.cache)
+        loss, norm = float(passed.loss), clip_by_global_norm_(gradients.vector, o.clip_norm)
+        if not (perplexity(loss) < np.inf and np.isfinite(norm)):
+            raise self._diverged(f"the loss is {loss:g}, the gradient norm {norm:g}")
+        learning_rate = o.learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
+        self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, p.step + 1)
+        self.state = passed.state
+        return loss, norm, learning_rate
 
     def _end_epoch(self) -> Epoch:
         p, started = self.progress, time.perf_counter()
@@ -164,6 +168,8 @@ class Trainer:
         evaluation, best = self._validate(), False
         if evaluation:
             p.valid_loss = evaluation.cross_entropy
+            if not evaluation.perplexity < np.inf:
+                raise self._diverged(f"the validation loss is {p.valid_loss:g}")
             best = p.best_loss is None or p.valid_loss < p.best_loss
             if best:
                 p.best_loss, p.best_step, p.epochs_without_gain = p.valid_loss, p.step, 0
@@ -181,7 +187,8 @@ class Trainer:
     def _validate(self) -> Evaluation | None:
         if self.valid_batches is None or self.texts.valid is None:
             return None
-        return evaluate(self.model, self.valid_batches, self.texts.valid)
+        with np.errstate(all="ignore"):
+            return evaluate(self.model, self.valid_batches, self.texts.valid)
 
     def _done(self, reason: str) -> Done:
         p = self.progress
@@ -203,22 +210,24 @@ class Trainer:
         batches = build.evaluation_batches(self.config, self.texts.test, vocabulary.end_id)
         return evaluate(model, batches, self.texts.test).perplexity
 
-    def _diverged(self, loss: float, norm: float) -> NumericalError:
+    def _diverged(self, what: str) -> NumericalError:
         bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]
-        what = f"the loss is {loss}" if not np.isfinite(loss) else f"the gradient norm is {norm}"
         where = f" (first in {bad[0]})" if bad else ""
+        kept = "; the last checkpoint is as it was" if self.folder.checkpoints() else ""
         return NumericalError(
-            f"{self.folder.path}: diverged at step {self.progress.step + 1}: {what}{where}; the parameters are those "
-            f"of the last checkpoint. Lower optimizer.learning_rate ({self.config.optimizer.learning_rate:g}) or "
-            "optimizer.clip_norm, and train again"
+            f"{self.folder.path}: diverged at step {self.progress.step + 1}: {what}{where}{kept}. Lower "
+            f"optimizer.learning_rate ({self.config.optimizer.learning_rate:g}) or optimizer.clip_norm, and train "
+            "again with --fresh"
         )
 
     def save(self) -> None:
         """Write a checkpoint of this step, if there is none yet, and remove those that need not be kept."""
-        step = self.progress.step
-        if self._saved_step != step:
-            snapshot.write(self.folder.checkpoint_at(step), self.contents())
-            self._saved_step = step
+        at = (self.progress.step, self.progress.epoch)  # the end of an epoch changes what is stored, without a step
+        if self._saved != at:
+            if not np.isfinite(self.model.parameters.vector).all():
+                raise self._diverged("a parameter is not finite")
+            snapshot.write(self.folder.checkpoint_at(self.progress.step), self.contents())
+            self._saved = at
             self.folder.prune(self.config.run.keep, self.progress.best_step)
 
     def contents(self) -> snapshot.Contents:
@@ -242,4 +251,4 @@ class Trainer:
         for name, moment in self.optimizer.moments.items():
             moment[:] = stored.moments[name]
         self.state = self.model.engine.architecture.unflatten_state(list(stored.state.values()))
-        self._saved_step = stored.progress.step
+        self._saved = (stored.progress.step, stored.progress.epoch)

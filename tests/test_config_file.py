@@ -233,7 +233,7 @@ def test_a_fault_of_an_override_is_told_with_it(override: str, message: str) -> 
         ("data: {train: x}\na: \x01\n", "configs/ptb.yaml:2: the character 0x1 has no place in YAML; "),
         ('data: {train: "\\UFFFFFFFF"}\n', "configs/ptb.yaml: no valid YAML: a character"),
         ("%YAML " + "9" * 5000 + ".1\n---\n", "configs/ptb.yaml: no valid YAML: a character or version"),
-        (b"a: 1\nb: \xe9t\xe9\n", "configs/ptb.yaml:2: byte 9 of the file, 0xe9, is not UTF-8; save the file as UTF-8"),
+        (b"a: 1\nb: \xe9t\xe9\n", "configs/ptb.yaml:2: not UTF-8: byte 0xe9 at byte 8; save the file as UTF-8"),
         ("x" * (2**20 + 1), "configs/ptb.yaml: is larger than 1 MiB"),
         ("? [a]\n: b\n", "configs/ptb.yaml:1: a key is a word here"),
         ("[" * 2**20, "configs/ptb.yaml:1: nested more than 16 levels deep"),

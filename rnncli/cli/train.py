@@ -150,16 +150,13 @@ class _Command:
     def _train(self, trainer: Trainer) -> None:
         import signal
 
-        import numpy as np
-
         from rnncli.cli.progress import display
         from rnncli.machine import process_age
         from rnncli.run import Signals
         from rnncli.training import Done
 
         limit = self.config.training.max_time
-        # Numbers that leave their range are told once, by the check of each step, in words of ours.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), Signals() as signals:
+        with Signals() as signals:
 
             def stop() -> str | None:
                 if signals.received is not None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.errors import TextError
 from rnncli.randomness import stream
 from rnncli.text.corpus import Ids
 
@@ -104,15 +103,12 @@ class StreamBatches(Batches):
     ids: (N,), the whole text. The first N % B columns are one longer than the rest, so that nothing is dropped. To
     evaluate, take one column: the figure then does not depend on the batch size.
 
-    Raises TextError where N < B.
+    Raises ValueError where N < B.
     """
 
     def __init__(self, ids: Ids, end_id: int, batch_size: int, bptt: int) -> None:
         if len(ids) < batch_size:
-            raise TextError(
-                f"the training text has {len(ids)} words (ends of lines counted), fewer than the {batch_size} that one "
-                f"batch needs; set training.batch_size to {len(ids)} or less, or give more text"
-            )
+            raise ValueError(f"{len(ids)} words for {batch_size} columns")
         shortest, longer = divmod(len(ids), batch_size)
         columns = np.arange(batch_size + 1)
         super().__init__(ids, end_id, columns * shortest + np.minimum(columns, longer), bptt)

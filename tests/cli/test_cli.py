@@ -1,0 +1,148 @@
+"""The command as a whole: help, names, exit codes, and what a pipe or a terminal at its ends does to it."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+
+import rnncli as package
+from rnncli.cli import COMMANDS, main
+
+
+def test_help_names_every_command(rnncli):
+    for words in (["--help"], ["-h"]):
+        result = rnncli(*words)
+        assert result.exit_code == 0
+        assert all(re.search(rf"^  {name} +\S", result.stdout, re.MULTILINE) for name in COMMANDS)
+        assert "\n    rnncli train my-model/config.yaml\n" in result.stdout  # examples stand as they are typed
+    assert rnncli("--version").stdout == f"rnncli, version {package.__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command(rnncli, name):
+    result = rnncli(name, "--help")
+    assert result.exit_code == 0
+    assert "\n  Example" in result.stdout
+    assert re.search(rf"^    rnncli {name}", result.stdout, re.MULTILINE)
+    assert r"\b" not in result.stdout
+    if "--json" in result.stdout:
+        assert "\n  JSON: " in result.stdout
+
+
+def test_help_imports_neither_numpy_nor_yaml():
+    program = (
+        "import sys\nfrom rnncli.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
+        "assert not {'numpy', 'yaml', 'tqdm', 'rnncli.config'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_unknown_commands(refused, rnncli):
+    refused(2, ["No such command 'trian'", "Did you mean train?"], "trian")
+    refused(2, "No such command 'xyzzy'", "xyzzy")
+    refused(2, "No such option", "train", "--no-such-thing")
+    assert rnncli().exit_code == 2
+
+
+def test_no_module_is_called_main():
+    assert main.name == "main"
+    assert not any(name.startswith("rnncli.cli.main") for name in sys.modules)
+
+
+@pytest.mark.parametrize("command", [["predict"], ["evaluate", "x.txt"], ["inspect"]])
+def test_no_run_here(refused, work, command):
+    refused(5, ["no run found", "./runs", "current folder", "--run PATH"], *command)
+    refused(5, ["nope: no such run or checkpoint", "rnncli train CONFIG"], *command, "--run", "nope")
+
+
+@pytest.mark.parametrize("command", [["predict"], ["evaluate", "x.txt"], ["inspect"]])
+def test_runs_that_cannot_be_used(refused, work, fruit, command):
+    (work / "empty").mkdir()
+    refused(5, "empty: no checkpoint in this folder yet", *command, "--run", "empty")
+    (work / "rubbish.npz").write_bytes(b"rubbish")
+    refused(5, "rubbish.npz: not a whole checkpoint", *command, "--run", "rubbish.npz")
+    whole = sorted((fruit / "checkpoints").iterdir())[-1].read_bytes()
+    (work / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    refused(5, "cut.npz: not a whole checkpoint", *command, "--run", "cut.npz")
+
+
+@pytest.mark.parametrize("command", [["predict"], ["evaluate", "x.txt"], ["inspect"]])
+def test_a_checkpoint_of_another_version(refused, work, fruit, command, monkeypatch):
+    from rnncli import checkpoint
+
+    meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 2)
+    checkpoint.write(work / "future.npz", meta, members)
+    monkeypatch.undo()
+    monkeypatch.chdir(work)
+    told = ["future.npz: a checkpoint of format version 2", "reads version 1", "train again"]
+    refused(5, told, *command, "--run", "future.npz")
+
+
+def test_which_run_is_told_where_none_was_named(rnncli, fruit, monkeypatch):
+    monkeypatch.chdir(fruit)
+    result = rnncli("predict", "--samples", 0)
+    assert re.match(r"using checkpoints/step-\d{8}\.npz\n", result.stderr)
+    assert "using" not in rnncli("predict", "--samples", 0, "--run", fruit).stderr
+
+
+def test_a_reader_that_leaves_early(start, fruit):
+    process = start("predict", "--run", fruit, "--samples", 4000)
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_full_disk_behind_stdout(fruit, json_flag):
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "rnncli", "predict", "--run", str(fruit), *json_flag]
+        result = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 7
+    assert result.stderr == "standard output: no room left there; make room, or write elsewhere\n"
+
+
+def on_a_terminal(start, *words, **environment):
+    """What a terminal at stderr shows."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, 120))
+    process = start(*words, stderr=theirs, **environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # EIO: the other end is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0
+    return shown.decode(), process.stdout.read().decode()
+
+
+def test_a_bar_on_a_terminal_alone(start, fruit_config):
+    train = ("train", fruit_config, "--fresh", "--epochs", 30)
+    shown, stdout = on_a_terminal(start, *train, "--epochs", 500, TERM="xterm")
+    assert re.search(r"\r[^\n]*epoch \d+/500, loss [\d.]+, perplexity [\d.]+, [\d,]+ words/s", shown)
+    assert "\r" not in stdout
+    assert "\x1b" not in stdout
+    plain, _ = on_a_terminal(start, *train, TERM="xterm", NO_COLOR="1")
+    quiet, _ = on_a_terminal(start, *train, "--quiet", TERM="xterm")
+    rows, stdout = on_a_terminal(start, *train, "--json", TERM="xterm")
+    for text in (plain, quiet, rows):
+        assert "\x1b" not in text
+        assert "\r" not in text.replace("\r\n", "\n")
+    assert json.loads(stdout.splitlines()[-1])["event"] == "done"
+    assert "words/s" not in quiet
+
+
+def test_as_a_module():
+    result = subprocess.run([sys.executable, "-m", "rnncli", "--help"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("Usage: rnncli [OPTIONS]")

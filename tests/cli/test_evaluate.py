@@ -1,0 +1,79 @@
+"""`rnncli evaluate`: perplexity."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from plain_model import Plain
+
+FIGURES = {"cross_entropy", "perplexity", "perplexity_excluding_oov", "bits_per_word", "bits_per_character"}
+TEXT = "mango is pink color\nhair is black\n"
+
+
+@pytest.fixture
+def text(work):
+    Path("text.txt").write_text(TEXT)
+    return "text.txt"
+
+
+def test_json(rnncli, fruit, text):
+    result = rnncli("evaluate", "--run", fruit, "--json", text)
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found.keys() == {"files", "tokens", "oov"} | FIGURES
+    assert (found["files"], found["tokens"], found["oov"]) == (["text.txt"], 9, 0)
+    plain = Plain(sorted((fruit / "checkpoints").iterdir())[-1])
+    nats = sum(sum(plain.losses([*line.split(), "<end>"])) for line in TEXT.splitlines())
+    assert found["cross_entropy"] == pytest.approx(nats / 9, rel=1e-5)
+    assert found["perplexity"] == found["perplexity_excluding_oov"] == pytest.approx(math.exp(nats / 9), rel=1e-4)
+    assert found["bits_per_word"] == pytest.approx(nats / 9 / math.log(2), rel=1e-5)
+    assert found["bits_per_character"] == pytest.approx(nats / len(TEXT) / math.log(2), rel=1e-5)
+
+
+def test_text(rnncli, fruit, text):
+    result = rnncli("evaluate", "--run", fruit, text)
+    assert result.exit_code == 0
+    assert "tokens                     9 (<end> counted), 0 not in the vocabulary" in result.stdout
+    assert result.stdout.count("\n") == 6
+    assert result.stderr == ""
+
+
+def test_stdin_and_several_files(rnncli, fruit, text):
+    piped = json.loads(rnncli("evaluate", "--run", fruit, "--json", "-", stdin=TEXT).stdout)
+    named = json.loads(rnncli("evaluate", "--run", fruit, "--json", text).stdout)
+    assert piped == named | {"files": ["-"]}
+    twice = json.loads(rnncli("evaluate", "--run", fruit, "--json", text, text).stdout)
+    assert (twice["files"], twice["tokens"]) == ([text, text], 18)
+    assert twice["cross_entropy"] == pytest.approx(named["cross_entropy"], rel=1e-6)
+
+
+def test_unknown_words(rnncli, refused, fruit, with_unknown, work):
+    Path("text.txt").write_text("mango is blue color\n\nblue\n")
+    found = json.loads(rnncli("evaluate", "--run", with_unknown, "--json", "text.txt").stdout)
+    assert (found["tokens"], found["oov"]) == (8, 2)
+    refused(4, ["text.txt:1: the word 'blue' is not in the vocabulary"], "evaluate", "--run", fruit, "text.txt")
+    Path("text.txt").write_text("")
+    refused(4, "text.txt: no word in the text", "evaluate", "--run", fruit, "text.txt")
+
+
+def test_nothing_but_unknown_words_is_null(rnncli, refused, fruit_config):
+    words = ["--set", "vocabulary.unknown=true", "--set", "data.mode=stream", "--set", "data.line_end=false"]
+    rnncli("train", fruit_config, "--epochs", 1, "--set", "training.batch_size=2", *words)
+    Path("text.txt").write_text("blue\n")
+    result = rnncli("evaluate", "--json", "text.txt")
+    assert json.loads(result.stdout)["perplexity_excluding_oov"] is None
+    assert "NaN" not in result.stdout
+    assert "no <end>" in rnncli("evaluate", "text.txt").stdout
+
+
+def test_bad_texts(refused, fruit, work):
+    evaluate = ("evaluate", "--run", fruit)
+    refused(2, "Missing argument 'FILE...'", *evaluate)
+    refused(4, "nope.txt: no such file", *evaluate, "nope.txt")
+    refused(4, "a folder, not a file", *evaluate, ".")
+    Path("bad.txt").write_bytes(b"mango\nis \xe9\n")
+    refused(4, "bad.txt:2: not UTF-8: byte 0xe9 at byte 9", *evaluate, "bad.txt")
+    refused(4, ":1: a NUL byte at byte 1", *evaluate, "-", stdin=b"a\0b")
+    Path("bad.txt").write_text("<end>")
+    refused(4, "bad.txt:1: a literal <end>", *evaluate, "bad.txt")

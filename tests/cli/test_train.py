@@ -1,0 +1,250 @@
+"""`rnncli train`: what a user gets from it, step by step, and how it stops and goes on."""
+
+import json
+import math
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnncli import checkpoint
+from rnncli.run import RunFolder
+
+DONE = {"event", "reason", "run", "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity"}
+DONE |= {"valid_perplexity", "best_valid_perplexity", "random_seed"}
+
+
+def rows(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def newest(folder="runs/fruit"):
+    return RunFolder(Path(folder)).checkpoints()[-1]
+
+
+def test_the_fruit_demo(rnncli, fruit_config):
+    result = rnncli("train", fruit_config)
+    assert result.exit_code == 0
+    assert "150 epochs, 150 steps: perplexity train 1.25" in result.stdout
+    assert 'try: rnncli predict --run runs/fruit --seed "..."' in result.stderr
+    assert sorted(path.name for path in Path("runs/fruit").iterdir() if path.name[0] != ".") == [
+        *("checkpoints", "config.yaml", "metrics.jsonl", "vocabulary.txt")
+    ]
+    assert Path("runs/fruit/vocabulary.txt").read_text().split()[:3] == ["<end>", "color", "is"]
+    found = json.loads(rnncli("predict", "--seed", "mango is", "--json").stdout)
+    assert found["candidates"][0]["word"] == "yellow"
+    assert found["candidates"][0]["probability"] > 0.9
+
+
+def test_the_written_config_trains_the_same_model(rnncli, fruit_config):
+    rnncli("train", fruit_config, "--epochs", 5)
+    assert rnncli("train", "runs/fruit/config.yaml", "--set", "run.dir=again").exit_code == 0
+    assert newest("again").read_bytes() == newest().read_bytes()
+
+
+def test_a_finished_run(rnncli, fruit_config):
+    assert rnncli("train", fruit_config, "--epochs", 3).exit_code == 0
+    before = newest().read_bytes()
+    for words in ([], ["--resume"]):
+        result = rnncli("train", fruit_config, "--epochs", 3, *words)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == "runs/fruit: finished already, after 3 epochs; --fresh trains it anew\n"
+    result = rnncli("train", fruit_config, "--epochs", 3, "--json")
+    [done] = rows(result)
+    assert done.keys() >= DONE
+    assert (done["event"], done["reason"], done["steps"]) == ("done", "epochs", 3)
+    told = rnncli("train", fruit_config, "--epochs", 3, "--set", "model.hidden_size=9").stderr
+    assert "changed since then: model.hidden_size was 32, and is 9" in told
+    assert newest().read_bytes() == before
+
+
+def test_more_epochs_go_on_from_a_finished_run(rnncli, refused, fruit_config):
+    rnncli("train", fruit_config, "--epochs", 3)
+    refused(2, "unfinished run, stopped at step 3", "train", fruit_config, "--epochs", 5)
+    assert rnncli("train", fruit_config, "--epochs", 5, "--resume").exit_code == 0
+    rnncli("train", fruit_config, "--epochs", 5, "--set", "run.dir=at-once")
+    assert newest().read_bytes() == newest("at-once").read_bytes()
+
+
+def test_an_unfinished_run_asks_what_to_do(rnncli, refused, fruit_config):
+    assert rnncli("train", fruit_config, "--max-time", "0.001s").exit_code == 0
+    told = refused(2, ["runs/fruit: holds an unfinished run, stopped at step 1"], "train", fruit_config)
+    assert "--resume" in told
+    assert "--fresh" in told
+    refused(2, "give one of the two", "train", fruit_config, "--resume", "--fresh")
+
+
+def test_fresh_moves_the_old_run_aside(rnncli, fruit_config):
+    rnncli("train", fruit_config, "--max-time", "0.001s")
+    old = newest().read_bytes()
+    result = rnncli("train", fruit_config, "--fresh", "--epochs", 2)
+    assert result.exit_code == 0
+    assert "the run that was there is now runs/fruit.1" in result.stderr
+    assert newest("runs/fruit.1").read_bytes() == old
+    assert [path.name for path in RunFolder(Path("runs/fruit")).checkpoints()] == ["step-00000002.npz"]
+    rnncli("train", fruit_config, "--fresh", "--epochs", 2)  # of a finished one too
+    assert newest("runs/fruit.2").name == "step-00000002.npz"
+
+
+def test_resume_starts_what_is_not_there(rnncli, fruit_config):
+    assert rnncli("train", fruit_config, "--resume", "--epochs", 2).exit_code == 0
+    (Path("begun") / "checkpoints").mkdir(parents=True)
+    assert rnncli("train", fruit_config, "--resume", "--epochs", 2, "--set", "run.dir=begun").exit_code == 0
+    assert newest("begun").read_bytes() == newest().read_bytes()
+
+
+def test_max_time_takes_a_step_each_time_and_counts_as_done(rnncli, fruit_config):
+    for step in (1, 2, 3):
+        result = rnncli("train", fruit_config, "--max-time", "0.001s", "--resume", "--json")
+        assert result.exit_code == 0
+        done = rows(result)[-1]
+        assert (done["reason"], done["steps"]) == ("max_time", step)
+    assert rnncli("train", fruit_config, "--resume", "--epochs", 6).exit_code == 0
+    rnncli("train", fruit_config, "--epochs", 6, "--set", "run.dir=at-once")
+    assert newest().read_bytes() == newest("at-once").read_bytes()
+
+
+def test_how_to_go_on_is_said_as_it_must_be_typed(rnncli, fruit_config):
+    result = rnncli("train", fruit_config, "--set", "run.dir=a b", "--random-seed", 4, "--max-time", "0.001s")
+    [told] = [line for line in result.stderr.splitlines() if line.startswith("stopped by max_time")]
+    command = told.partition(": ")[2]
+    assert command.startswith(f"rnncli train {fruit_config} ")
+    assert "'run.dir=a b'" in command
+    assert "random_seed=4" in command
+    assert command.endswith("--resume")
+
+
+def test_a_drawn_seed_is_recorded_and_kept(rnncli, fruit_config):
+    words = ("train", fruit_config, "--set", "training.random_seed=null", "--epochs", 4, "--json")
+    first = rows(rnncli(*words, "--max-time", "0.001s"))[-1]
+    second = rows(rnncli(*words, "--resume"))[-1]
+    assert first["random_seed"] == second["random_seed"] == checkpoint.read_meta(newest())["random_seed"]
+    third = rows(rnncli(*words, "--fresh"))[-1]
+    assert third["random_seed"] != first["random_seed"]
+    train = ("train", fruit_config, "--epochs", 4)
+    rnncli(*train, "--random-seed", first["random_seed"], "--set", "run.dir=again")
+    stored = checkpoint.read(newest("again"), lambda name: True)[1]
+    theirs = checkpoint.read(newest("runs/fruit.1"), lambda name: True)[1]
+    assert all(np.array_equal(stored[name], theirs[name]) for name in theirs)
+
+
+def test_resume_with_another_config_or_text(rnncli, refused, fruit_config):
+    rnncli("train", fruit_config, "--max-time", "0.001s")
+    Path("data/fruit.txt").write_text("mango is pink color\n")
+    told = refused(5, "cannot go on with another", "train", fruit_config, "--resume", "--set", "model.cell=gru")
+    assert "model.cell was 'lstm', and is 'gru'" in told
+    assert "the text of data.train is another" in told
+    assert "--fresh" in told
+
+
+def test_json_is_one_object_a_line(rnncli, fruit_config):
+    result = rnncli("train", fruit_config, "--epochs", 3, "--set", "data.valid=data/fruit.txt", "--json")
+    *steps, done = rows(result)
+    assert [row["event"] for row in steps] == ["step", "epoch"] * 3
+    assert steps == [json.loads(line) for line in Path("runs/fruit/metrics.jsonl").read_text().splitlines()]
+    assert {"step", "epoch", "loss", "perplexity", "gradient_norm", "learning_rate"} <= steps[0].keys()
+    assert {"words_per_second", "seconds"} <= steps[0].keys()
+    assert done.keys() >= DONE
+    assert (done["event"], done["reason"], done["epochs"], done["steps"]) == ("done", "epochs", 3, 3)
+    assert (done["run"], done["random_seed"]) == ("runs/fruit", 1)
+    assert Path(done["checkpoint"]) == newest()
+    assert done["best_valid_perplexity"] == min(row["valid_perplexity"] for row in steps if row["event"] == "epoch")
+    assert done["words_per_second"] > 0
+    evaluated = json.loads(rnncli("evaluate", "--json", "data/fruit.txt").stdout)
+    assert evaluated["perplexity"] == pytest.approx(done["best_valid_perplexity"], rel=1e-6)
+
+
+def test_quiet(rnncli, fruit_config):
+    result = rnncli("train", fruit_config, "--epochs", 3, "--quiet")
+    assert result.stdout.count("\n") == 1
+    assert "words to train on" not in result.stderr
+
+
+def test_dry_run_writes_nothing(rnncli, refused, fruit_config, work):
+    before = sorted(work.rglob("*"))
+    result = rnncli("train", fruit_config, "--dry-run", "--set", "data.valid=0.34", "--set", "vocabulary.unknown=true")
+    assert result.exit_code == 0
+    for piece in ("run folder", "runs/fruit", "10 words in 2 lines", "vocabulary", "layer0.Waa", "128 x 32", "memory"):
+        assert piece in result.stdout
+    assert "nothing was trained" in result.stderr
+    refused(4, "nope.txt: no such file", "train", fruit_config, "--dry-run", "--set", "data.train=nope.txt")
+    refused(3, "hidden_size", "train", fruit_config, "--dry-run", "--set", "model.hidden_size=0")
+    assert sorted(work.rglob("*")) == before
+
+
+def test_a_model_too_large_for_this_machine(refused, rnncli, fruit_config):
+    huge = ("--set", "model.hidden_size=2000000")
+    told = refused(3, ["GB", "free here", "model.hidden_size"], "train", fruit_config, *huge)
+    assert told.count("\n") == 0
+    assert rnncli("train", fruit_config, "--dry-run", *huge).exit_code == 3
+    assert not Path("runs").exists()
+
+
+def test_a_run_that_diverges(rnncli, fruit_config):
+    sgd = "optimizer={name: sgd, learning_rate: 1e39, clip_norm: null}"
+    result = rnncli("train", fruit_config, "--set", sgd)
+    assert result.exit_code == 6
+    assert "diverged at step 2" in result.stderr
+    assert "learning_rate" in result.stderr
+    assert "RuntimeWarning" not in result.stderr
+
+
+def stopped(start, number, *words):
+    """Train with `--json` until some steps are done, send the signal, and read to the end."""
+    process = start("train", *words, "--json")
+    # A reader that waits holds the run: more rows than the pipe takes, and it cannot end before the signal.
+    for _ in range(20):
+        process.stdout.readline()
+    process.send_signal(number)
+    stdout, stderr = process.communicate()
+    assert b"Traceback" not in stderr
+    return process.returncode, json.loads(stdout.splitlines()[-1]), stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 0)], ids=["SIGINT", "SIGTERM", "SIGUSR1"]
+)
+def test_signals(start, rnncli, fruit_config, name, exit_code):
+    words = (fruit_config, "--epochs", 800, "--set", "run.checkpoint_every=300 epochs")
+    code, done, _ = stopped(start, getattr(signal, name), *words)
+    assert code == exit_code
+    assert (done["event"], done["reason"]) == ("done", name)
+    assert 10 <= done["steps"] < 800
+    assert Path(done["checkpoint"]) == newest()
+    assert rnncli("predict", "--seed", "mango").exit_code == 0
+    assert rnncli("train", *words, "--resume").exit_code == 0
+    rnncli("train", *words, "--set", "run.dir=whole")
+    assert newest().read_bytes() == newest("whole").read_bytes()
+
+
+def test_how_to_go_on_after_a_signal(start, fruit_config):
+    process = start("train", fruit_config, "--epochs", 1000000)
+    while not Path("runs/fruit/metrics.jsonl").exists() or not Path("runs/fruit/metrics.jsonl").stat().st_size:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert b"stopped by SIGINT; go on with: rnncli train configs/fruit.yaml" in stderr
+    assert math.isfinite(float(stdout.split(b"perplexity train ")[1].split(b",")[0]))
+
+
+def test_two_trains_on_one_folder(start, refused, fruit_config):
+    holder = start("train", fruit_config, "--epochs", 1000000, "--json")
+    assert holder.stdout.readline()
+    told = refused(8, "runs/fruit: in use by process", "train", fruit_config)
+    assert str(holder.pid) in told
+    assert "run.dir" in told
+    refused(8, "in use", "train", fruit_config, "--resume")
+
+
+def test_a_reader_that_leaves_early_costs_no_traceback(start, rnncli, fruit_config):
+    process = start("train", fruit_config, "--json", "--set", "run.checkpoint_every=10 steps")
+    for _ in range(50):
+        process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    assert rnncli("train", fruit_config, "--set", "run.checkpoint_every=10 steps", "--resume").exit_code == 0
+    rnncli("train", fruit_config, "--set", "run.checkpoint_every=10 steps", "--set", "run.dir=whole")
+    assert newest().read_bytes() == newest("whole").read_bytes()

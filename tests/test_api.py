@@ -1,0 +1,70 @@
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_run import settings, train
+
+import rnncli
+from rnncli import api
+from rnncli.errors import RunError
+
+
+@pytest.fixture
+def made(tmp_path):
+    return train(settings(tmp_path, data__valid=0.2), tmp_path / "runs" / "demo")[0]
+
+
+def test_load_is_the_one_name_of_the_package(made):
+    assert rnncli.load is api.load
+    with pytest.raises(AttributeError, match="module 'rnncli' has no attribute 'lode'"):
+        rnncli.lode  # noqa: B018 - to have the attribute looked up is the point
+
+
+def test_import_takes_nothing_along():
+    program = "import sys, rnncli; assert not {'numpy', 'yaml', 'click'} & set(sys.modules); rnncli.load"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_load_a_run_or_a_file_or_the_newest(made, tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "demo"
+    best = made.folder.best()
+    monkeypatch.chdir(tmp_path)
+    for path in (run, str(run), best, str(best), None, "runs/demo"):
+        loaded = rnncli.load(path)
+        assert loaded.checkpoint.resolve() == best
+        assert loaded.run == run
+        assert np.array_equal(loaded.model.parameters.vector, rnncli.load(best).model.parameters.vector)
+    alone = tmp_path / "model.npz"
+    alone.write_bytes(best.read_bytes())
+    assert rnncli.load("model.npz").run == tmp_path
+
+
+def test_what_is_loaded(made):
+    loaded = rnncli.load(made.folder.path)
+    assert loaded.vocabulary == made.texts.vocabulary
+    assert loaded.config.model == made.config.model
+    assert (loaded.tokenizer.name, loaded.tokenizer.lowercase) == ("whitespace", False)
+    [first, *_] = loaded.read("the sun").candidates(top=3)
+    assert first.word in loaded.vocabulary
+    assert loaded.evaluate([io.BytesIO(b"the sun\n")]).tokens == 3
+
+
+def test_stepwise_gives_the_same_figures(tmp_path):
+    figures = []
+    for engine in ("fused", "stepwise"):
+        train(settings(tmp_path, model__engine=engine, training__dtype="float64"), tmp_path / engine)
+        figures.append(rnncli.load(tmp_path / engine).evaluate([tmp_path / "text.txt"]).nll)
+    assert figures[0] == pytest.approx(figures[1], rel=1e-9)
+
+
+def test_nothing_to_load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="no run found"):
+        rnncli.load()
+    with pytest.raises(RunError, match="no such run"):
+        rnncli.load("runs/nope")
+    (tmp_path / "rubbish.npz").write_text("rubbish")
+    with pytest.raises(RunError, match="not a whole checkpoint"):
+        rnncli.load("rubbish.npz")

@@ -1,0 +1,220 @@
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from rnncli import checkpoint
+from rnncli.errors import RunError, WriteError
+
+META = {"step": 3, "words": ["<end>", "naïve", " "], "loss": 1.25, "nothing": None}
+MEMBERS = {
+    "parameter.W": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+    "parameter.columns": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    "state.layer0.a": np.full((2, 1), 0.5),
+}
+
+
+def everything(name):
+    return True
+
+
+def same(found, expected):
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == expected[name].dtype and np.array_equal(found[name], expected[name]) for name in expected
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "step-00000003.npz"
+    checkpoint.write(path, META, MEMBERS)
+    return path
+
+
+def test_round_trip(path):
+    meta, members = checkpoint.read(path, everything)
+    assert {key: meta[key] for key in META} == META
+    assert meta["format_version"] == checkpoint.FORMAT_VERSION
+    assert same(members, MEMBERS)
+    assert checkpoint.read_meta(path) == meta
+    assert checkpoint.read(path, lambda name: name.startswith("state."))[1].keys() == {"state.layer0.a"}
+
+
+def test_is_a_plain_uncompressed_npz_of_numbers(path):
+    with np.load(path, allow_pickle=False) as archive:
+        assert set(archive.files) == {*MEMBERS, "meta"}
+        assert archive["meta"].dtype == np.uint8
+        assert all(archive[name].dtype.kind in "fiu" for name in archive.files)
+        meta = json.loads(archive["meta"].tobytes())
+    assert set(meta["sha256"]) == set(MEMBERS)
+    with zipfile.ZipFile(path) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_same_content_gives_the_same_bytes(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1e9)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    reordered = dict(reversed(META.items()))
+    checkpoint.write(tmp_path / "other.npz", reordered, MEMBERS)
+    assert (tmp_path / "other.npz").read_bytes() == path.read_bytes()
+
+
+def test_leaves_no_temporary_and_takes_over_that_of_a_killed_writer(path):
+    before = path.read_bytes()
+    for name in (f".{path.name}.tmp", f".{path.name}.{os.getpid()}.tmp"):
+        (path.parent / name).write_bytes(b"half")
+    path.unlink()
+    checkpoint.write(path, META, MEMBERS)
+    assert path.read_bytes() == before
+    assert not (path.parent / f".{path.name}.tmp").exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failing_write_leaves_what_was_there(path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, call, full)
+    size = {"parameter.W": np.zeros(2_000_000)}
+    with pytest.raises(WriteError, match=r"step-00000003\.npz: .* 16\.0 MB: No space left on device; make room"):
+        checkpoint.write(path, META, size)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_write(path):
+    """The kernel itself refuses to let the file grow: a limit stands in for a full disk."""
+    before = path.read_bytes()
+    program = (
+        "import sys, pathlib, numpy as np; from rnncli import checkpoint; from rnncli.errors import WriteError\n"
+        "try: checkpoint.write(pathlib.Path(sys.argv[1]), {}, {'W': np.zeros(10**5), 'X': np.zeros(10**5)})\n"
+        "except WriteError as error: print(error)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )
+    assert "cannot write a checkpoint of 1.6 MB: File too large" in result.stdout
+    assert result.stderr == ""
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def refused(damaged, path):
+    """Whether bytes are refused as they should be; if they are not, that they are read as what was written."""
+    path.write_bytes(damaged)
+    try:
+        meta, members = checkpoint.read(path, everything)
+    except RunError as error:
+        return str(error).startswith(f"{path}: ")
+    assert {key: meta[key] for key in META} == META
+    assert same(members, MEMBERS)
+    return False
+
+
+def test_every_truncation_is_refused(path):
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 13), len(whole) - 1]:
+        assert refused(whole[:length], path), length
+
+
+@pytest.mark.parametrize("bits", [0x01, 0x80, 0xFF])
+def test_no_flipped_byte_changes_a_value(path, bits):
+    whole = path.read_bytes()
+    passed = 0
+    # every byte of the zip's own structures, which stand at the end, and every few of the rest
+    for place in [*range(0, len(whole) - 400, 11), *range(len(whole) - 400, len(whole))]:
+        damaged = bytearray(whole)
+        damaged[place] ^= bits
+        passed += not refused(bytes(damaged), path)
+    assert passed < len(whole) / 5  # dates, attributes and the like, of which nothing depends
+
+
+def rewritten(path, member, data):
+    """The checkpoint with one member's bytes replaced, its checksums as zip has them right again."""
+    with zipfile.ZipFile(path) as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    content[member] = data
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, each in content.items():
+            archive.writestr(name, each)
+
+
+def test_a_header_that_claims_much_memory_is_refused_before_any_is_taken(path):
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read("parameter.W.npy")
+    claim = data.replace(b"(2, 3)", b"(9999999999999, 3)")[: len(data)]
+    rewritten(path, "parameter.W.npy", claim)
+    with pytest.raises(RunError, match="claims 119999999999988 bytes"):
+        checkpoint.read(path, everything)
+
+
+def test_another_value_is_refused_though_the_zip_is_sound(path):
+    with zipfile.ZipFile(path) as archive:
+        data = bytearray(archive.read("parameter.W.npy"))
+    data[-1] ^= 1
+    rewritten(path, "parameter.W.npy", bytes(data))
+    assert checkpoint.read_meta(path)["step"] == 3  # what is not used is not read
+    with pytest.raises(RunError, match=r"parameter\.W does not match its SHA-256"):
+        checkpoint.read(path, everything)
+
+
+def test_a_changed_word_in_the_meta_data_is_refused(path):
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read("meta.npy")
+    rewritten(path, "meta.npy", data.replace(b'"step":3', b'"step":4'))
+    with pytest.raises(RunError, match="meta data does not match"):
+        checkpoint.read_meta(path)
+
+
+def test_objects_are_never_unpickled(path):
+    np.savez(path, meta=np.array([{"format_version": 1}], dtype=object))
+    with pytest.raises(RunError, match="not a whole checkpoint"):
+        checkpoint.read_meta(path)
+
+
+def test_compressed_members_are_refused(path):
+    np.savez_compressed(path, meta=np.zeros(100, np.uint8))
+    with pytest.raises(RunError, match="not a whole checkpoint"):
+        checkpoint.read_meta(path)
+
+
+def test_another_format_version_is_refused_by_name(path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 99)
+    checkpoint.write(path, META, MEMBERS)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"format version 99, and this rnncli reads version 1; use the rnncli that"):
+        checkpoint.read_meta(path)
+
+
+def test_what_is_no_checkpoint_at_all(tmp_path):
+    path = tmp_path / "x.npz"
+    with pytest.raises(RunError, match="no such checkpoint"):
+        checkpoint.read_meta(path)
+    for content in (b"", b"hello", b"PK\x05\x06" + bytes(18)):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match="not a whole checkpoint"):
+            checkpoint.read_meta(path)
+    np.savez(path, W=np.zeros(3))
+    with pytest.raises(RunError, match="not a whole checkpoint"):
+        checkpoint.read_meta(path)
+    for meta in (b"[1]", b"{", b"\xff", b'{"format_version":1}'):
+        np.savez(path, meta=np.frombuffer(meta, np.uint8))
+        with pytest.raises(RunError, match="not a whole checkpoint"):
+            checkpoint.read_meta(path)
+    with pytest.raises(RunError, match="cannot read it: Is a directory"):
+        checkpoint.read_meta(tmp_path)
+    shutil.rmtree(tmp_path)
+    with pytest.raises(WriteError, match="No such file or directory"):
+        checkpoint.write(path, META, MEMBERS)

@@ -1,0 +1,201 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_run import settings, train
+
+from rnncli import build, checkpoint, config_file, machine, snapshot
+from rnncli.config import from_dict
+from rnncli.errors import RunError
+from rnncli.snapshot import Progress, finished
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A run that was stopped in the middle of its second epoch."""
+    return train(settings(tmp_path, model__layers=2), tmp_path / "run", stop_at=11)[0]
+
+
+def rewrite(path, change):
+    """Write the checkpoint anew with its meta data and members changed, all its hashes right."""
+    meta, members = checkpoint.read(path, lambda name: True)
+    change(meta, members)
+    checkpoint.write(path, meta, members)
+
+
+def test_reads_back_what_was_written(made):
+    expected, found = made.contents(), snapshot.read(made.folder.checkpoint_at(11))
+    assert found.progress == expected.progress != Progress()
+    assert found.vocabulary == expected.vocabulary
+    assert np.array_equal(found.vocabulary.counts, expected.vocabulary.counts)
+    assert (found.random_seed, found.data) == (7, expected.data)
+    assert found.machine == machine.describe()
+    assert np.array_equal(found.parameters.vector, expected.parameters.vector)
+    for kind in ("moments", "state"):
+        ours, theirs = getattr(expected, kind), getattr(found, kind)
+        assert list(ours) == list(theirs)
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    assert sorted(found.moments) == ["m", "v"]
+    assert list(found.state) == ["layer0.a", "layer0.c", "layer1.a", "layer1.c"]
+
+
+def test_a_model_alone_needs_no_moments(made):
+    path = made.folder.checkpoint_at(11)
+
+    def drop(meta, members):
+        for name in [name for name in members if not name.startswith("parameter.")]:
+            del members[name]
+
+    rewrite(path, drop)
+    found = snapshot.read(path, resume=False)
+    assert (found.moments, found.state) == ({}, {})
+    assert np.array_equal(found.parameters.vector, made.model.parameters.vector)
+    with pytest.raises(RunError, match=r"not a checkpoint that this rnncli can use: .*moment\.m\.embedding\.E"):
+        snapshot.read(path)
+
+
+def test_needs_no_other_file(made, tmp_path):
+    alone = tmp_path / "elsewhere" / "model.npz"
+    alone.parent.mkdir()
+    made.folder.checkpoint_at(11).rename(alone)
+    (tmp_path / "text.txt").unlink()
+    found = snapshot.read(alone)
+    model = build.model(found.config, found.parameters, len(found.vocabulary))
+    assert np.isfinite(model.next_word(np.zeros((1, 1), np.intp), model.zero_state(1))[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda meta, members: members.pop("parameter.output.by"), r"parameter\.output\.by"),
+        (
+            lambda meta, members: members.update({"parameter.output.by": np.zeros(3, np.float32)}),
+            r"float32 \(3,\), and",
+        ),
+        (
+            lambda meta, members: members.update({"parameter.output.by": np.zeros(11)}),
+            r"is float64 \(11,\), and should be float32 \(11,\)",
+        ),
+        (lambda meta, members: members.pop("state.layer1.c"), r"state\.layer1\.c"),
+        (lambda meta, members: meta["config"]["model"].update(cell="lstn"), r"did you mean lstm\?"),
+        (lambda meta, members: meta["config"]["model"].update(hidden_size=2**31 - 1), r"should be float32 \("),
+        (lambda meta, members: meta.pop("vocabulary"), "vocabulary"),
+        (lambda meta, members: meta["vocabulary"].append("<end>"), "stands twice"),
+        (lambda meta, members: meta.pop("step"), "step"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(made, change, message):
+    path = made.folder.checkpoint_at(11)
+    rewrite(path, change)
+    with pytest.raises(RunError, match=rf"step-00000011\.npz: not a checkpoint that this rnncli can use: .*{message}"):
+        snapshot.read(path)
+
+
+def test_finished(tmp_path):
+    config = settings(tmp_path, data__valid=0.2, training__patience=2)
+    assert finished(Progress(epoch=1, epochs_without_gain=1), config) is None
+    assert finished(Progress(epoch=2), config) == "epochs"
+    assert finished(Progress(epoch=1, epochs_without_gain=2), config) == "patience"
+
+
+def changed(made, tmp_path, **changes):
+    config = settings(tmp_path, **({"model__layers": 2} | changes))
+    return snapshot.changes(checkpoint.read_meta(made.folder.checkpoint_at(11)), config, build.texts(config))
+
+
+def test_nothing_changed(made, tmp_path):
+    assert changed(made, tmp_path) == []
+    assert changed(made, tmp_path / "another folder") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training__epochs": 99, "training__max_time": "3h"},
+        {"run__keep": 9, "run__checkpoint_every": "5 steps", "run__dir": "/tmp/elsewhere"},
+        {"training__random_seed": None},
+    ],
+    ids=str,
+)
+def test_what_may_change(made, tmp_path, change):
+    assert changed(made, tmp_path, **change) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"model__hidden_size": 6}, "model.hidden_size was 5, and is 6"),
+        ({"model__cell": "gru"}, "model.cell was 'lstm', and is 'gru'"),
+        ({"training__random_seed": 8}, "training.random_seed was 7, and is 8"),
+        ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate was 0.01, and is 0.5"),
+        ({"training__batch_size": 5}, "training.batch_size was 4, and is 5"),
+        ({"data__lowercase": True}, "data.lowercase was False, and is True"),
+        ({"training__dtype": "float64"}, "training.dtype was 'float32', and is 'float64'"),
+    ],
+)
+def test_what_may_not_change(made, tmp_path, change, line):
+    assert changed(made, tmp_path, **change) == [line]
+
+
+def test_another_text_is_told(made, tmp_path):
+    text = (tmp_path / "text.txt").read_text()
+    assert changed(made, tmp_path, text=text.replace("sun moon", "moon sun", 1)) == [
+        "the text of data.train is another"
+    ]
+    assert "the vocabulary is another" in changed(made, tmp_path, text=text + "one new word\n")
+
+
+def test_another_list_of_words_under_the_same_name_is_told(tmp_path):
+    def run(words):
+        (tmp_path / "words.txt").write_text("\n".join(words))
+        return settings(tmp_path, vocabulary__file=str(tmp_path / "words.txt"))
+
+    made, _ = train(run(["sun", "moon"]), tmp_path / "run", stop_at=1)
+    meta = checkpoint.read_meta(made.folder.checkpoint_at(1))
+    for words, told in ((["sun", "moon"], []), (["sun", "rain"], ["the vocabulary is another"])):
+        config = run(words)
+        assert snapshot.changes(meta, config, build.texts(config)) == told
+
+
+def test_a_validation_text_under_another_name_is_the_same(tmp_path):
+    (tmp_path / "valid.txt").write_text("sun moon\n")
+    (tmp_path / "renamed.txt").write_text("sun moon\n")
+    config = settings(tmp_path, data__valid=str(tmp_path / "valid.txt"))
+    made, _ = train(config, tmp_path / "run", stop_at=1)
+    meta = checkpoint.read_meta(made.folder.checkpoint_at(1))
+    renamed = replace(config, data=replace(config.data, valid=str(tmp_path / "renamed.txt")))
+    assert snapshot.changes(meta, renamed, build.texts(renamed)) == []
+    (tmp_path / "renamed.txt").write_text("moon moon\n")
+    assert snapshot.changes(meta, renamed, build.texts(renamed)) == ["the text of data.valid is another"]
+    without = replace(config, data=replace(config.data, valid=None))
+    assert len(snapshot.changes(meta, without, build.texts(without))) == 2
+
+
+def test_another_machine_is_told(made, monkeypatch):
+    meta = checkpoint.read_meta(made.folder.checkpoint_at(11))
+    assert snapshot.other_machine(meta) == []
+    here = machine.describe()
+    monkeypatch.setattr(machine, "describe", lambda: here | {"threads": 77, "numpy": "9.9"})
+    told = snapshot.other_machine(meta)
+    assert told == [f"numpy was {here['numpy']}, and is 9.9", f"threads was {here['threads']}, and is 77"]
+
+
+def test_the_stored_config_is_the_one_that_was_given(made, tmp_path):
+    stored = snapshot.read(made.folder.checkpoint_at(11)).config
+    given = settings(tmp_path, model__layers=2)
+    assert stored == replace(given, data=replace(given.data, train=("text.txt",)))
+    meta = checkpoint.read_meta(made.folder.checkpoint_at(11))
+    assert from_dict(json.loads(json.dumps(meta["config"]))) == stored
+    assert meta["tokenizer"] == {"name": "whitespace", "lowercase": False}
+    assert meta["vocabulary"] == list(made.texts.vocabulary.words)
+
+
+@pytest.mark.parametrize("mode", ["sentences", "stream"])
+@pytest.mark.parametrize("tokenizer", ["words", "characters"])
+def test_odd_words_are_stored_as_they_are(tmp_path, tokenizer, mode):
+    text = 'naïve "quoted" \\n \u200b \u2028 🙂 <unk> {} \x0b\n'
+    config = settings(tmp_path, text=text * 3, data__tokenizer=tokenizer, data__mode=mode)
+    made, _ = train(config, tmp_path / "run")
+    assert snapshot.read(made.folder.last()[0]).vocabulary.words == made.texts.vocabulary.words
+    config_file.write(config, made.folder.config)
