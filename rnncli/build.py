@@ -111,9 +111,15 @@ def memory(config: Config, sizes: Architecture) -> dict[str, int]:
     }
 
 
-def check_memory(config: Config, vocabulary_size: int) -> None:
-    """Raise ConfigError, with the figures, for a model that cannot fit in this machine's memory."""
-    need, available = sum(memory(config, architecture(config, vocabulary_size)).values()), available_memory()
+def check(config: Config, texts: Texts) -> None:
+    """Raise what would stop training at its beginning, before anything is written.
+
+    TextError for a stream with fewer words than columns; ConfigError, with the figures, for a model that cannot fit
+    in this machine's memory.
+    """
+    training_batches(config, texts.train, texts.vocabulary.end_id, 0)
+    need = sum(memory(config, architecture(config, len(texts.vocabulary))).values())
+    available = available_memory()
     if available is not None and need > available:
         raise ConfigError(
             f"training this model takes {need / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free here; lower "

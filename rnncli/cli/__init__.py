@@ -39,7 +39,7 @@ class Commands(click.Group):
             return None
         command = getattr(import_module(f"rnncli.cli.{name}"), name)
         assert isinstance(command, click.Command)
-        return _unwrapped(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -84,16 +84,10 @@ def _close_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _unwrapped(command: click.Command) -> click.Command:
-    r"""Give click the character that keeps a paragraph's lines as they are: in raw docstrings it stands as `\b`."""
-    command.help = (command.help or "").replace(r"\b", "\b")
-    return command
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rnncli")
 def main() -> None:
-    r"""Train word-level recurrent language models on NumPy, prove their gradients, predict with them.
+    """Train word-level recurrent language models on NumPy, prove their gradients, predict with them.
 
     \b
     Examples:
@@ -102,6 +96,3 @@ def main() -> None:
       rnncli predict --seed "mango is"
       rnncli gradcheck
     """
-
-
-_unwrapped(main)

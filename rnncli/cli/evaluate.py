@@ -14,7 +14,7 @@ from rnncli.cli.options import json_option, load, print_json, run_option
 @run_option
 @json_option
 def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> None:
-    r"""Measure the perplexity of a model on texts; several files are one text, `-` is standard input.
+    """Measure the perplexity of a model on texts; several files are one text, `-` is standard input.
 
     \b
     Examples:

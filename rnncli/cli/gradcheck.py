@@ -18,7 +18,7 @@ from rnncli.cli.options import json_option, print_json, print_table, tell
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @json_option
 def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, random_seed: int, as_json: bool) -> None:
-    r"""Prove every gradient of a model in both engines; exit code 6 if one fails.
+    """Prove every gradient of a model in both engines; exit code 6 if one fails.
 
     \b
     Examples:

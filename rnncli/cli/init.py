@@ -16,7 +16,7 @@ FILES = ("config.yaml", "corpus.txt")
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]")
 def init(folder: str) -> None:
-    r"""Write a starter config and corpus into DIR (the current folder without one); nothing is overwritten.
+    """Write a starter config and corpus into DIR (the current folder without one); nothing is overwritten.
 
     \b
     Example:

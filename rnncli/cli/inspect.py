@@ -14,7 +14,7 @@ from rnncli.cli.options import json_option, print_json, run_option, tell
 @run_option
 @json_option
 def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
-    r"""Show what a run or a checkpoint holds: its model, its progress, what it was trained on and where.
+    """Show what a run or a checkpoint holds: its model, its progress, what it was trained on and where.
 
     \b
     Examples:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--interactive", is_flag=True, help="Read seeds from the keyboard, one a line.")
 @json_option
 def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, **options: Any) -> None:
-    r"""Say what comes next after a seed, and go on writing.
+    """Say what comes next after a seed, and go on writing.
 
     \b
     Examples:

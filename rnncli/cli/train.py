@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 def train(
     config: str, overrides: tuple[str, ...], resume: bool, fresh: bool, threads: int | None, **options: Any
 ) -> None:
-    r"""Train a model as CONFIG says.
+    """Train a model as CONFIG says.
 
     \b
     Examples:
@@ -73,27 +73,28 @@ def train(
     _Command(command, settings, folder, resume, fresh, options["as_json"], options["quiet"]).run()
 
 
+@dataclass(frozen=True)
 class _Command:
-    """One `rnncli train`."""
+    """One `rnncli train`; `again` is the command that goes on with it."""
 
-    def __init__(
-        self, again: str, config: Config, folder: RunFolder, resume: bool, fresh: bool, as_json: bool, quiet: bool
-    ) -> None:
-        self.again, self.config, self.folder = again, config, folder
-        self.resume, self.fresh, self.as_json, self.quiet = resume, fresh, as_json, quiet
+    again: str
+    config: Config
+    folder: RunFolder
+    resume: bool
+    fresh: bool
+    as_json: bool
+    quiet: bool
 
     def run(self) -> None:
         from rnncli import build
-        from rnncli.run import RunFolder
 
         if self._nothing_to_do():
             return
         texts = build.texts(self.config)
-        build.check_memory(self.config, len(texts.vocabulary))
+        build.check(self.config, texts)
         if self.fresh and self.folder.checkpoints():
             with self.folder.lock():
                 tell(f"the run that was there is now {self.folder.move_aside()}")
-            self.folder = RunFolder(self.folder.path)
         self.folder.create()
         with self.folder.lock():
             if self._nothing_to_do():  # another process may have come first
@@ -263,6 +264,6 @@ def _dry_run(config: Config, folder: RunFolder) -> None:
         ["memory: together", f"{sum(needs.values()) / 1e6:,.1f} MB beside about 60 MB for Python and the texts"]
     )
     print_table(rows)
-    build.check_memory(config, V)
+    build.check(config, texts)
     available = machine.available_memory()
     tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
