@@ -17,7 +17,7 @@ $(BIN)/pytest: $(BIN)/rnncli
 	@touch $@
 
 demo: $(BIN)/rnncli  ## train on three sentences about fruit, then predict after "mango is"
-	$(BIN)/rnncli train configs/fruit.yaml
+	$(BIN)/rnncli train configs/fruit.yaml --resume
 	$(BIN)/rnncli predict --run runs/fruit --seed "mango is"
 
 test: $(BIN)/pytest  ## every test

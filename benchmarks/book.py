@@ -42,7 +42,7 @@ def measure() -> str:
         "| epoch | train perplexity | valid perplexity |",
         "|---|---|---|",
     ]
-    lines += [f"| {e['epoch']} | {e['train_perplexity']:.1f} | {e['valid_perplexity']:.1f} |" for e in epochs]
+    lines += [f"| {e['epoch']} | {e['perplexity']:.1f} | {e['valid_perplexity']:.1f} |" for e in epochs]
     lines += [
         "",
         f"{done['words_per_second']:,.0f} words/s (median over steps), {done['peak_memory'] / 1e6:,.0f} MB at most.",

@@ -28,11 +28,13 @@ class Loaded:
     config: Config
     vocabulary: Vocabulary
     model: LanguageModel
+    damaged: tuple[str, ...] = ()
+    """What is wrong with checkpoints that would have been preferred."""
 
     @property
     def run(self) -> Path:
         """The run folder that the checkpoint stands in; its own folder if it stands alone."""
-        folder = self.checkpoint.absolute().parent
+        folder = self.checkpoint.parent
         return folder.parent if folder.name == "checkpoints" else folder
 
     @property
@@ -47,7 +49,9 @@ class Loaded:
         """The perplexity of texts, one after another as one text. Raises TextError."""
         corpus = build.corpus(self.config, files, self.vocabulary)
         batches = build.evaluation_batches(self.config, corpus, self.vocabulary.end_id)
-        return evaluate(self.model, batches, corpus)
+        result = evaluate(self.model, batches, corpus)
+        assert result is not None  # nothing stops it
+        return result
 
 
 def load(path: str | Path | None = None) -> Loaded:
@@ -55,7 +59,6 @@ def load(path: str | Path | None = None) -> Loaded:
 
     Raises RunError where there is none, or none that is whole.
     """
-    checkpoint = run.find(None if path is None else str(path))
-    stored = snapshot.read(checkpoint, resume=False)
+    checkpoint, stored, damaged = snapshot.read_first(run.find(None if path is None else str(path)), resume=False)
     model = build.model(stored.config, stored.parameters, len(stored.vocabulary))
-    return Loaded(checkpoint, stored.config, stored.vocabulary, model)
+    return Loaded(checkpoint, stored.config, stored.vocabulary, model, tuple(damaged))

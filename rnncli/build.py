@@ -93,21 +93,23 @@ def evaluation_batches(config: Config, text: Corpus, end_id: int) -> Batches:
     return SentenceBatches(text.ids, text.line_starts, end_id, EVALUATION_SENTENCES, EVALUATION_STEPS, None)
 
 
-def memory(config: Config, sizes: Architecture) -> dict[str, int]:
-    """Bytes that training takes at its peak for what grows with the model and the batch, by what it is for."""
+def memory(config: Config, texts: Texts) -> dict[str, int]:
+    """Bytes that training takes at its peak for what grows with model, batch and text, by what it is for."""
     item = np.dtype(config.training.dtype).itemsize
-    parameters = sum(math.prod(shape) for shape in sizes.shapes().values())
-    positions = config.training.batch_size * config.training.bptt
-    evaluated = EVALUATION_STREAM_STEPS if config.data.mode == "stream" else EVALUATION_SENTENCES * EVALUATION_STEPS
-    moments = len(OPTIMIZERS[config.optimizer.name].moment_names)
-    stacked = sum(shape[0] for name, shape in sizes.shapes().items() if name.endswith(".Waa"))
+    sizes, end_id = architecture(config, len(texts.vocabulary)), texts.vocabulary.end_id
+    shapes = sizes.shapes()
+    parameters = item * sum(math.prod(shape) for shape in shapes.values())
+    positions = training_batches(config, texts.train, end_id, 0).largest_window
+    measured = [evaluation_batches(config, text, end_id).largest_window for text in (texts.valid, texts.test) if text]
+    stacked = sum(shape[0] for name, shape in shapes.items() if name.endswith(".Waa"))
     return {
-        "parameters": item * parameters,
-        "gradients": item * parameters,
-        "moments": item * parameters * moments,
+        "parameters": parameters,
+        "gradients": parameters,
+        "moments": parameters * len(OPTIMIZERS[config.optimizer.name].moment_names),
         # the gates' inputs, their gradients and the rows of both; the states of each layer, some of them twice
         "activations": item * positions * (4 * stacked + 6 * sizes.layers * sizes.hidden_size),
-        "logits": item * sizes.vocabulary_size * max(positions, evaluated),
+        "logits": item * sizes.vocabulary_size * max(positions, *measured, 0),
+        "texts": sum(text.ids.nbytes for text in (texts.train, texts.valid, texts.test) if text),
     }
 
 
@@ -117,9 +119,7 @@ def check(config: Config, texts: Texts) -> None:
     TextError for a stream with fewer words than columns; ConfigError, with the figures, for a model that cannot fit
     in this machine's memory.
     """
-    training_batches(config, texts.train, texts.vocabulary.end_id, 0)
-    need = sum(memory(config, architecture(config, len(texts.vocabulary))).values())
-    available = available_memory()
+    need, available = sum(memory(config, texts).values()), available_memory()
     if available is not None and need > available:
         raise ConfigError(
             f"training this model takes {need / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free here; lower "

@@ -1,6 +1,6 @@
 """Checkpoints: one `.npz` that needs no other file to predict or to resume, written whole or not at all.
 
-Members: `parameter.<name>`, `<optimizer>.<moment>.<name>` and `state.<layer>.<name>` as numbers, and `meta`, UTF-8
+Members: `parameter.<name>`, `moment.<moment>.<name>` and `state.<name>` as numbers, and `meta`, UTF-8
 JSON as bytes, which holds everything else and a SHA-256 of every other member and of itself. Nothing in it tells of
 the time, the machine's name, its user or its folders: equal runs write equal bytes.
 """

@@ -45,7 +45,7 @@ class VocabularyConfig:
 @dataclass(frozen=True)
 class ModelConfig:
     cell: str = setting("lstm", choices=CELLS)
-    layers: int = setting(1, minimum=1)
+    layers: int = setting(1, minimum=1, maximum=1000)
     hidden_size: int = setting(64, minimum=1)
     embedding_size: int | None = setting(None, minimum=1)
     output: Choice = setting(Choice.of(OUTPUTS, "full"), choices=OUTPUTS)
@@ -148,12 +148,16 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def portable_dict(config: Config) -> dict[str, Any]:
-    """Return `to_dict` without anything of this machine: paths are file names alone, `run.dir` is None."""
+    """Return `to_dict` without what is of this machine or of one start: paths are file names alone, `run.dir` and
+    `training.max_time` are None.
+    """
 
     def base(path: str) -> str:
         return os.path.basename(path) or path
 
-    return to_dict(dataclasses.replace(map_paths(config, base), run=dataclasses.replace(config.run, dir=None)))
+    named = map_paths(config, base)
+    run, training = dataclasses.replace(named.run, dir=None), dataclasses.replace(named.training, max_time=None)
+    return to_dict(dataclasses.replace(named, run=run, training=training))
 
 
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:

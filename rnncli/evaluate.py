@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,16 +54,21 @@ def perplexity(nats: float) -> float:
     return math.exp(nats) if nats < 709 else math.inf
 
 
-def evaluate(model: LanguageModel, batches: Batches, corpus: Corpus) -> Evaluation:
+def evaluate(
+    model: LanguageModel, batches: Batches, corpus: Corpus, stop: Callable[[], object] = lambda: None
+) -> Evaluation | None:
     """Read the whole text once and sum -ln P of each of its positions, in float64.
 
     The result does not depend on how the text is cut into windows, nor on how many sentences run side by side.
+    `stop` is asked between windows; None where it says something true.
     """
     nll, nll_oov, tokens = 0.0, 0.0, 0
     outside = np.zeros(len(corpus.ids), bool)
     outside[corpus.oov_positions] = True
     state: State = ()
     for batch in batches.epoch(0):
+        if stop():
+            return None
         losses, state = model.score(batch, model.entering(batch, state))
         positions = batch.positions if batch.mask is None else batch.positions[batch.mask]
         nll += float(losses.sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Sigmoid, softmax, log-sum-exp, one-hot and their gradients, on NumPy alone.
+"""Sigmoid and tanh with their gradients, softmax, its logarithm, and one-hot, on NumPy alone.
 
 Every function keeps the dtype of its input: float32 stays float32, float64 stays float64, and complex numbers go
 through. A complex-step derivative, Im f(x + ih) / h (Squire and Trapp, 1998), needs functions that are analytic: so
@@ -52,47 +52,14 @@ def softmax(x: Array, axis: int = 0) -> Array:
     return out
 
 
-def log_sum_exp(x: Array, axis: int = 0, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) along `axis`, without overflow; the shape of `x` without `axis` (length 1 with `keepdims`).
-
-    Raises ValueError where `axis` has length 0.
-    """
-    shift = _largest_real_part(x, axis)
-    out: Array = np.log(np.exp(x - shift).sum(axis=axis, keepdims=True)) + shift
-    return out if keepdims else np.squeeze(out, axis=axis)
-
-
 def log_softmax(x: Array, axis: int = 0) -> Array:
     """log(softmax(x)) along `axis`, finite where softmax itself underflows to 0; shape and dtype of `x`.
 
     Raises ValueError where `axis` has length 0.
     """
-    shifted = x - _largest_real_part(x, axis)  # not x - log_sum_exp(x): far from 0 that would round digits away
+    shifted = x - _largest_real_part(x, axis)  # not x - log(sum(exp(x))): far from 0 that would round digits away
     out: Array = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return out
-
-
-def softmax_cross_entropy(logits: Array, targets: Array, axis: int = 0) -> Array:
-    """-sum(targets * log softmax(logits)) along `axis`, in nats; the shape of `logits` without `axis`.
-
-    `targets` has the shape of `logits`: one-hot, or any distribution along `axis`.
-
-    Raises ValueError where the shapes differ.
-    """
-    if logits.shape != targets.shape:
-        raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: they must be equal")
-    loss: Array = -(targets * log_softmax(logits, axis)).sum(axis=axis)
-    return loss
-
-
-def softmax_cross_entropy_backward(dout: Array, probabilities: Array, targets: Array, axis: int = 0) -> Array:
-    """Gradient with respect to the logits: dout * (probabilities - targets), of the shape of the logits.
-
-    `probabilities` is softmax(logits, axis); `dout` has that shape without `axis`. Holds where `targets` sums to 1
-    along `axis`.
-    """
-    dlogits: Array = np.expand_dims(dout, axis) * (probabilities - targets)
-    return dlogits
 
 
 def one_hot(ids: npt.ArrayLike, size: int, dtype: npt.DTypeLike = np.float64) -> Array:

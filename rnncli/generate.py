@@ -76,8 +76,8 @@ class Seeded:
         ]
 
     def samples(self, number: int, words: int, sampling: Sampling, random_seed: int) -> list[Continuation]:
-        """Draw continuations of at most `words` words. Each has a random stream of its own, so that the k-th is the
-        same however many are asked for.
+        """Draw continuations of at most `words` words; the k-th draws from a random stream of its own, however many
+        are asked for.
         """
         rngs = [stream(random_seed, "sample", k) for k in range(number)]
         drawn: list[list[int]] = [[] for _ in range(number)]

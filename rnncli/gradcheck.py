@@ -27,7 +27,7 @@ from rnncli.parameters import Array, Parameters
 from rnncli.randomness import stream
 from rnncli.text.batches import Batch, SentenceBatches, StreamBatches
 
-TOLERANCE = {"complex": 1e-9, "central": 1e-4}
+TOLERANCE = {"complex": 1e-9, "central": 5e-4}
 STEP = {"complex": 1e-20, "central": 6e-6}
 
 VOCABULARY_SIZE = 7

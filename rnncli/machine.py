@@ -53,6 +53,13 @@ def describe() -> dict[str, Any]:
     return description
 
 
+def set_threads(threads: int) -> None:
+    """Set the threads of the matrix products, where the BLAS is an OpenBLAS that is loaded already."""
+    if found := _openblas():
+        library, prefix, suffix = found
+        getattr(library, f"{prefix}set_num_threads{suffix}")(threads)
+
+
 def available_memory() -> int | None:
     """Bytes that a new process can take here, the control group's limit included; None where nobody tells."""
     limits = []

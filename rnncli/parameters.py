@@ -45,9 +45,6 @@ class Parameters:
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
 
-    def __len__(self) -> int:
-        return len(self.shapes)
-
     def items(self) -> Iterator[tuple[str, Array]]:
         return iter(self._views.items())
 

@@ -1,4 +1,4 @@
-"""The run folder: its lock, its checkpoints, its metrics; how a run is found; how a signal stops it.
+"""The run folder: its lock, its checkpoints, its metrics; how a run is found.
 
     <run>/config.yaml                  as resolved
     <run>/vocabulary.txt               one word a line, in the order of ids
@@ -14,16 +14,14 @@ import json
 import math
 import os
 import re
-import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from rnncli import checkpoint
+from rnncli import checkpoint, plain_json
 from rnncli.errors import RunError, RunInUseError, WriteError
 
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
@@ -54,35 +52,52 @@ class RunFolder:
         found = ((CHECKPOINT.fullmatch(path.name), path) for path in (self.path / "checkpoints").glob("step-*.npz"))
         return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
-    def last(self) -> tuple[Path, checkpoint.Meta] | None:
-        """The newest checkpoint that is whole, and what it says; None where there is none at all.
+    def holds_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self.metrics.exists() or bool(self.checkpoints())
 
-        Raises RunError where there are checkpoints and none can be read.
+    def begin(self) -> None:
+        """Mark the folder as that of a run. Raises WriteError."""
+        try:
+            self.metrics.touch()
+        except OSError as error:
+            raise WriteError(f"{self.metrics}: cannot write: {error.strerror}; set run.dir") from error
+
+    def last(self) -> tuple[Path, checkpoint.Meta] | None:
+        """The newest checkpoint that is whole, every member verified, and what it says; None where there is none.
+
+        Raises RunError where there are checkpoints and none is whole.
         """
         first_error: RunError | None = None
         for path in reversed(self.checkpoints()):
             try:
-                return path, checkpoint.read_meta(path)
+                return path, checkpoint.read(path, lambda name: True)[0]
             except RunError as error:
                 first_error = first_error or error
         if first_error:
             raise first_error
         return None
 
-    def best(self) -> Path | None:
-        """The checkpoint of the lowest validation loss, or the last where none is known."""
-        last = self.last()
-        if last is None:
-            return None
-        path, meta = last
-        step = meta["best_step"]
-        return self.checkpoint_at(step) if step is not None and self.checkpoint_at(step).exists() else path
+    def preferred(self) -> list[Path]:
+        """Every checkpoint in the order in which the run stands for it: the best, the last, those before it."""
+        newest_first = self.checkpoints()[::-1]
+        for path in newest_first:
+            try:
+                step = checkpoint.read_meta(path)["best_step"]
+            except RunError:
+                continue
+            best = [self.checkpoint_at(step)] if step is not None and self.checkpoint_at(step).exists() else []
+            return best + [other for other in newest_first if other not in best]
+        return newest_first
 
-    def prune(self, keep: int, best_step: int | None) -> None:
-        """Remove all but the last `keep` checkpoints and the best, and what killed writers left half done."""
+    def prune(self, keep: int, best_step: int | None, step: int) -> None:
+        """Remove all but the best and the last `keep` checkpoints up to `step`, which was just written, and what killed
+        writers left half done. A later one, which a resumed run found damaged, does not count.
+        """
         for path in (self.path / "checkpoints").glob(".step-*.tmp"):
             path.unlink(missing_ok=True)
-        for path in self.checkpoints()[:-keep]:
+        paths = self.checkpoints()
+        for path in paths[: max(0, paths.index(self.checkpoint_at(step)) + 1 - keep)]:
             if best_step is None or path != self.checkpoint_at(best_step):
                 path.unlink(missing_ok=True)
 
@@ -143,7 +158,7 @@ class Metrics:
 
     def append(self, row: Mapping[str, Any]) -> None:
         try:
-            self._file.write(to_json(row).encode() + b"\n")
+            self._file.write(plain_json.dumps(row).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise WriteError(f"{self._file.name}: cannot write: {error.strerror}") from error
@@ -163,23 +178,9 @@ def _belongs(row: bytes, last_step: int, epochs: float) -> bool:
         return False
 
 
-def to_json(content: Any, indent: int | None = None) -> str:
-    """JSON text in which a number that is not finite is null."""
-    return json.dumps(_finite(content), ensure_ascii=False, indent=indent)
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return content
-
-
-def find(path: str | None) -> Path:
-    """The checkpoint that `--run PATH` stands for: the file itself, or the best of a run folder, else its last.
+def find(path: str | None) -> list[Path]:
+    """The checkpoints that `--run PATH` stands for, the first to be preferred: the file itself, or those of a run
+    folder, its best before its last.
 
     Without a path: of the current folder if it is a run, else of the newest run under ./runs. Raises RunError, which
     says where was looked.
@@ -187,47 +188,27 @@ def find(path: str | None) -> Path:
     if path is not None:
         given = Path(path)
         if given.is_file():
-            return given
+            return [given]
         if not given.exists():
             raise RunError(f"{path}: no such run or checkpoint; `rnncli train CONFIG` makes one")
-        return _best_of(given)
-    here = Path()
-    if (here / "checkpoints").is_dir():
-        return _best_of(here)
-    runs = [folder for folder in Path("runs").glob("*") if RunFolder(folder).checkpoints()]
-    if not runs:
+        if found := RunFolder(given).preferred():
+            return found
+        raise RunError(f"{path}: no checkpoint in this folder yet; name a run folder or a checkpoint file")
+    if here := RunFolder(Path()).preferred():
+        return here
+    runs = [(_age(folder), folder) for folder in Path("runs").glob("*")]
+    newest = max((run for run in runs if run[0]), default=None)
+    if newest is None:
         raise RunError(
             "no run found: looked in ./runs and in the current folder; train one (`rnncli train CONFIG`), "
             "or name one with --run PATH"
         )
-    return _best_of(max(runs, key=lambda folder: RunFolder(folder).checkpoints()[-1].stat().st_mtime_ns))
+    return RunFolder(newest[1]).preferred()
 
 
-def _best_of(folder: Path) -> Path:
-    best = RunFolder(folder).best()
-    if best is None:
-        raise RunError(f"{folder}: no checkpoint in this folder yet; name a run folder or a checkpoint file")
-    return best
-
-
-class Signals:
-    """While entered, the first SIGINT, SIGTERM or SIGUSR1 is noted in `received`; a second one leaves at once."""
-
-    handled = ("SIGINT", "SIGTERM", "SIGUSR1")
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-
-    def __enter__(self) -> Signals:
-        numbers = [getattr(signal, name) for name in self.handled if hasattr(signal, name)]
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
-            os._exit(128 + number)
-        self.received = signal.Signals(number)
+def _age(folder: Path) -> int:
+    """When the newest checkpoint of a folder was written, in ns; 0 where there is none."""
+    try:
+        return max((path.stat().st_mtime_ns for path in RunFolder(folder).checkpoints()), default=0)
+    except OSError:  # gone between looking and asking
+        return 0

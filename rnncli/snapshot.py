@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Progress:
     best_loss: float | None = None
     best_step: int | None = None
     epochs_without_gain: int = 0
+    gradient_norm: float = 0.0  # of the last step, before clipping
+    learning_rate: float = 0.0  # of the last step
 
 
 def progress_of(meta: checkpoint.Meta) -> Progress:
@@ -107,6 +109,20 @@ def read(path: Path, resume: bool = True) -> Contents:
         )
     except (LookupError, TypeError, ValueError, ConfigError) as error:
         raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
+
+
+def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, list[str]]:
+    """The first checkpoint that is whole, its contents, and what is wrong with those before it.
+
+    Raises RunError, for the first, where none is.
+    """
+    errors: list[RunError] = []
+    for path in paths:
+        try:
+            return path, read(path, resume), [str(error) for error in errors]
+        except RunError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _tensors(members: Mapping[str, Array], prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str) -> Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,58 +14,17 @@ from rnncli import build, snapshot
 from rnncli.config import Config
 from rnncli.engines.architecture import State
 from rnncli.errors import NumericalError
-from rnncli.evaluate import Evaluation, evaluate, perplexity
+from rnncli.evaluate import evaluate, perplexity
+from rnncli.events import Done, Epoch, Event, Step
 from rnncli.optim import clip_by_global_norm_
 from rnncli.run import Metrics, RunFolder
 from rnncli.snapshot import Progress, finished
 from rnncli.text.batches import Batch
 
+Stop = Callable[[], str | None]
+"""Says why training is to stop now, or None."""
+
 FIRST_TIMED_STEP = 5  # the first few steps of a process warm caches and are left out of words/s
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimizer step. `epoch` is the one under way, from 1; `loss` in nats a word; `seconds` with its data."""
-
-    step: int
-    epoch: int
-    loss: float
-    perplexity: float
-    gradient_norm: float
-    learning_rate: float
-    words: int
-    words_per_second: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The end of an epoch. `best`: its validation loss is the lowest so far."""
-
-    step: int
-    epoch: int
-    train_perplexity: float
-    valid_perplexity: float | None
-    best: bool
-    seconds: float  # of its validation
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end of training: why, and the figures of the last line of `train --json`."""
-
-    reason: str  # epochs | patience | or what `stop` said
-    epochs: int
-    steps: int
-    words_per_second: float | None
-    train_perplexity: float | None
-    valid_perplexity: float | None
-    best_valid_perplexity: float | None
-    test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train
-    random_seed: int
-
-
-Event = Step | Epoch | Done
 
 
 class Trainer:
@@ -83,7 +42,8 @@ class Trainer:
         self.progress = Progress()
         self.state: State = ()
         self._saved: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
-        self._rates: list[float] = []
+        self._rates: list[float] = []  # words/s of each step of this process
+        self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
 
     @property
     def words_done(self) -> int:
@@ -94,10 +54,17 @@ class Trainer:
     def words_planned(self) -> int:
         return self.config.training.epochs * self.batches.words
 
-    def train(self, stop: Callable[[], str | None] = lambda: None) -> Iterator[Event]:
-        """Train to the end, or until `stop`, asked after every step, gives a reason; a checkpoint is saved then.
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps of this process."""
+        return len(self._rates)
 
-        Raises NumericalError at a loss or gradient that is not finite, before it reaches the parameters.
+    def train(self, stop: Stop = lambda: None) -> Iterator[Event]:
+        """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
+
+        `stop` is asked after every step, and often while validating: a validation that is broken off is done when the
+        run is resumed. Raises NumericalError where a loss, gradient or parameter is not finite; what is not finite
+        reaches no checkpoint.
         """
         metrics = Metrics(self.folder.metrics, self.progress.step, self.progress.epoch)
         try:
@@ -108,10 +75,10 @@ class Trainer:
         finally:
             metrics.close()
 
-    def _events(self, stop: Callable[[], str | None]) -> Iterator[Event]:
+    def _events(self, stop: Stop) -> Iterator[Event]:
         p, every = self.progress, self.config.run.checkpoint_every
         saved_at = time.monotonic()
-        reason, first_step = finished(p, self.config), p.step
+        reason = finished(p, self.config)
         while reason is None:
             for step in self._steps():
                 yield step
@@ -123,14 +90,18 @@ class Trainer:
                 if reason:
                     break
             else:
-                epoch = self._end_epoch()
+                epoch = self._end_epoch(stop)
+                if epoch is None:  # stopped while validating: the epoch has not ended yet
+                    reason = stop()
+                    continue
                 yield epoch
                 if epoch.best or (every.unit == "epoch" and p.epoch % every.count == 0):
                     self.save()
-                # Where only the end of an epoch was left, a step is still to come.
-                reason = finished(p, self.config) or (stop() if p.step > first_step else None)
+                reason = finished(p, self.config) or stop()
         self.save()
-        yield self._done(reason)
+        test = self._test(stop) if finished(p, self.config) else None
+        rates = self._rates[FIRST_TIMED_STEP:] or self._rates
+        yield done(p, reason, self.random_seed, statistics.median(rates) if rates else None, test)
 
     def _steps(self) -> Iterator[Step]:
         """The steps that are left of the epoch under way."""
@@ -141,8 +112,10 @@ class Trainer:
             p.step, p.index = p.step + 1, p.index + 1
             p.epoch_loss += loss * batch.words
             p.epoch_words += batch.words
+            p.gradient_norm, p.learning_rate = norm, learning_rate
             seconds = time.perf_counter() - started
             self._rates.append(batch.words / seconds)
+            self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
             yield Step(
                 p.step, p.epoch + 1, loss, perplexity(loss), norm, learning_rate, batch.words, self._rates[-1], seconds
             )
@@ -161,54 +134,50 @@ class Trainer:
         self.state = passed.state
         return loss, norm, learning_rate
 
-    def _end_epoch(self) -> Epoch:
-        p, started = self.progress, time.perf_counter()
-        p.train_loss = p.epoch_loss / p.epoch_words
-        p.epoch, p.index, p.epoch_loss, p.epoch_words = p.epoch + 1, 0, 0.0, 0
-        evaluation, best = self._validate(), False
-        if evaluation:
-            p.valid_loss = evaluation.cross_entropy
-            if not evaluation.perplexity < np.inf:
-                raise self._diverged(f"the validation loss is {p.valid_loss:g}")
+    def _end_epoch(self, stop: Stop) -> Epoch | None:
+        """Validate, and count the epoch; None, with nothing changed, where `stop` broke the validation off."""
+        p, valid, best = self.progress, None, False
+        if self.valid_batches is not None and self.texts.valid is not None:
+            with np.errstate(all="ignore"):
+                valid = evaluate(self.model, self.valid_batches, self.texts.valid, stop)
+            if valid is None:
+                return None
+            if not valid.perplexity < np.inf:
+                raise self._diverged(f"the validation loss is {valid.cross_entropy:g}")
+            p.valid_loss = valid.cross_entropy
             best = p.best_loss is None or p.valid_loss < p.best_loss
             if best:
                 p.best_loss, p.best_step, p.epochs_without_gain = p.valid_loss, p.step, 0
             else:
                 p.epochs_without_gain += 1
+        p.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
+        p.epoch, p.index, p.epoch_loss, p.epoch_words = p.epoch + 1, 0, 0.0, 0
+        seconds, rate = self._epoch_seconds, None
+        if seconds:
+            rate = self._epoch_words / seconds
+        self._epoch_words, self._epoch_seconds = 0, 0.0
         return Epoch(
-            p.step,
-            p.epoch,
-            perplexity(p.train_loss),
-            evaluation.perplexity if evaluation else None,
-            best,
-            time.perf_counter() - started,
+            step=p.step,
+            epoch=p.epoch,
+            loss=p.train_loss,
+            perplexity=perplexity(p.train_loss),
+            gradient_norm=p.gradient_norm,
+            learning_rate=p.learning_rate,
+            words=words,
+            words_per_second=rate,
+            seconds=seconds,
+            valid_perplexity=valid.perplexity if valid else None,
+            best=best,
         )
 
-    def _validate(self) -> Evaluation | None:
-        if self.valid_batches is None or self.texts.valid is None:
+    def _test(self, stop: Stop) -> float | None:
+        if self.texts.test is None:
             return None
-        with np.errstate(all="ignore"):
-            return evaluate(self.model, self.valid_batches, self.texts.valid)
-
-    def _done(self, reason: str) -> Done:
-        p = self.progress
-        rates = self._rates[FIRST_TIMED_STEP:] or self._rates
-        train_loss = p.epoch_loss / p.epoch_words if p.train_loss is None and p.epoch_words else p.train_loss
-        train, valid, best = (
-            None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
-        )
-        rate = statistics.median(rates) if rates else None
-        test = self._test() if finished(p, self.config) else None
-        return Done(reason, p.epoch, p.step, rate, train, valid, best, test, self.random_seed)
-
-    def _test(self) -> float | None:
-        best = self.folder.best()
-        if self.texts.test is None or best is None:
-            return None
-        parameters, vocabulary = snapshot.read(best, resume=False).parameters, self.texts.vocabulary
-        model = build.model(self.config, parameters, len(vocabulary))
-        batches = build.evaluation_batches(self.config, self.texts.test, vocabulary.end_id)
-        return evaluate(model, batches, self.texts.test).perplexity
+        _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
+        model = build.model(self.config, stored.parameters, len(self.texts.vocabulary))
+        batches = build.evaluation_batches(self.config, self.texts.test, self.texts.vocabulary.end_id)
+        test = evaluate(model, batches, self.texts.test, stop)
+        return test.perplexity if test else None
 
     def _diverged(self, what: str) -> NumericalError:
         bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]
@@ -228,7 +197,7 @@ class Trainer:
                 raise self._diverged("a parameter is not finite")
             snapshot.write(self.folder.checkpoint_at(self.progress.step), self.contents())
             self._saved = at
-            self.folder.prune(self.config.run.keep, self.progress.best_step)
+            self.folder.prune(self.config.run.keep, self.progress.best_step, self.progress.step)
 
     def contents(self) -> snapshot.Contents:
         """What a checkpoint holds of this run; its arrays are those that training goes on with."""
@@ -252,3 +221,14 @@ class Trainer:
             moment[:] = stored.moments[name]
         self.state = self.model.engine.architecture.unflatten_state(list(stored.state.values()))
         self._saved = (stored.progress.step, stored.progress.epoch)
+
+
+def done(
+    p: Progress, reason: str, random_seed: int, words_per_second: float | None = None, test: float | None = None
+) -> Done:
+    """How a run stands that stopped, or was finished before."""
+    train_loss = p.epoch_loss / p.epoch_words if p.train_loss is None and p.epoch_words else p.train_loss
+    train, valid, best = (
+        None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
+    )
+    return Done(reason, p.epoch, p.step, words_per_second, train, valid, best, test, random_seed)

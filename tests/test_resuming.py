@@ -26,7 +26,7 @@ def test_resuming_anywhere_gives_the_same_bytes(tmp_path, cell, mode):
         resumed, _ = train(config, run, resume=True)
         assert last_bytes(run) == last_bytes(tmp_path / "whole")
         assert metrics(run) == metrics(tmp_path / "whole")
-        assert resumed.folder.best().read_bytes() == whole.folder.best().read_bytes()
+        assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
 
 
 def test_resuming_at_every_step_of_a_run_that_is_stopped_again_and_again(tmp_path):
@@ -107,5 +107,5 @@ def test_the_best_of_a_run_that_was_stopped_in_its_patience(tmp_path):
     train(config, tmp_path / "run", stop_at=events[-1].steps - 2)
     resumed, events_after = train(config, tmp_path / "run", resume=True)
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
-    assert resumed.folder.best().read_bytes() == whole.folder.best().read_bytes()
+    assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
     assert events_after[-1].best_valid_perplexity == events[-1].best_valid_perplexity

@@ -38,12 +38,12 @@ def test_what_is_yielded_and_written(tmp_path):
     for epoch in epochs:  # the perplexity of an epoch is that of its words, not the mean over its steps
         of_it = [step for step in steps if step.epoch == epoch.epoch]
         nats = sum(step.loss * step.words for step in of_it)
-        assert epoch.train_perplexity == pytest.approx(math.exp(nats / sum(step.words for step in of_it)))
+        assert epoch.perplexity == pytest.approx(math.exp(nats / sum(step.words for step in of_it)))
     assert all(step.perplexity == pytest.approx(math.exp(step.loss)) for step in steps)
     assert all(step.learning_rate == 0.01 and step.gradient_norm > 0 for step in steps)
     assert isinstance(done, Done)
     assert (done.reason, done.epochs, done.steps, done.random_seed) == ("epochs", 2, first + second, 7)
-    assert done.train_perplexity == epochs[-1].train_perplexity
+    assert done.train_perplexity == epochs[-1].perplexity
     assert done.best_valid_perplexity == min(epoch.valid_perplexity for epoch in epochs)
     rows = metrics(tmp_path / "run")
     assert [row["event"] for row in rows] == ["step"] * first + ["epoch"] + ["step"] * second + ["epoch"]
@@ -129,7 +129,7 @@ def test_patience_and_the_best_checkpoint(tmp_path):
     assert done.best_valid_perplexity == valid[best]
     assert [epoch.best for epoch in epochs] == [v == min(valid[: n + 1]) for n, v in enumerate(valid)]
     assert saved(made) == [epochs[best].step, done.steps]
-    assert made.folder.best() == made.folder.checkpoint_at(epochs[best].step)
+    assert made.folder.preferred()[0] == made.folder.checkpoint_at(epochs[best].step)
     assert checkpoint.read_meta(made.folder.last()[0])["best_step"] == epochs[best].step
     # the run is finished: to go on gives nothing but the same file
     before = last_bytes(tmp_path / "run")
@@ -141,7 +141,7 @@ def test_the_test_text_is_measured_by_the_best_checkpoint(tmp_path):
     config = learns_by_heart(tmp_path, training__patience=3, training__bptt=20)
     config = replace(config, data=replace(config.data, test=str(tmp_path / "text.txt")))
     made, events = train(config, tmp_path / "run")
-    model = build.model(config, snapshot.read(made.folder.best()).parameters, len(made.texts.vocabulary))
+    model = build.model(config, snapshot.read(made.folder.preferred()[0]).parameters, len(made.texts.vocabulary))
     end_id = made.texts.vocabulary.end_id
     nats = words = 0
     for batch in build.training_batches(config, made.texts.test, end_id, 0).epoch(0):

@@ -28,6 +28,8 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
     JSON: {"files", "tokens", "oov", "cross_entropy" (nats a token), "perplexity", "perplexity_excluding_oov",
     "bits_per_word", "bits_per_character"}
     """
+    if "-" in files and sys.stdin is None:
+        raise click.UsageError("`-` is standard input, and there is none.")
     loaded = load(run_path)
     result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files])
     if as_json:

@@ -24,16 +24,20 @@ def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
     "random_seed", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes",
-    "config", "data", "machine"}
+    "config", "data", "machine", "checkpoints" (all of the run)}
     """
     from rnncli import run, snapshot
 
     if path is not None and run_path is not None:
         raise click.UsageError("give the run once: as PATH or as --run PATH.")
-    checkpoint = run.find(path or run_path)
+    paths = run.find(path or run_path)
+    checkpoint, stored, damaged = snapshot.read_first(paths, resume=True)
+    for problem in damaged:
+        tell(f"warning: passed over {problem}")
     if path is None and run_path is None:
         tell(f"using {checkpoint}")
-    document = _describe(str(checkpoint), snapshot.read(checkpoint), checkpoint.stat().st_size)
+    document = _describe(str(checkpoint), stored, checkpoint.stat().st_size)
+    document["checkpoints"] = sorted(map(str, paths))
     print_json(document) if as_json else _print(document)
 
 
@@ -93,6 +97,7 @@ def _print(document: dict[str, Any]) -> None:
         ["trained on", f"{', '.join(data['train'])} ({data['mode']}, {data['tokenizer']})"],
         ["random seed", str(document["random_seed"])],
         ["written by", ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)],
+        ["others", ", ".join(name for name in document["checkpoints"] if name != document["checkpoint"]) or "none"],
         ["size", f"{document['bytes'] / 1e6:.1f} MB, {document['parameter_count']:,} parameters"],
     ]
     print_table(rows)

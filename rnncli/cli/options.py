@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from rnncli import plain_json
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 run_option: Decorator = click.option(
@@ -22,9 +24,7 @@ def tell(message: str) -> None:
 
 def print_json(content: Any) -> None:
     """Write the one JSON document of a command; what is not finite is null."""
-    from rnncli.run import to_json
-
-    click.echo(to_json(content, indent=2))
+    click.echo(plain_json.dumps(content, indent=2))
 
 
 def load(run_path: str | None) -> Any:
@@ -32,7 +32,9 @@ def load(run_path: str | None) -> Any:
     from rnncli.api import load as load_run
 
     loaded = load_run(run_path)
-    if run_path is None:
+    for problem in loaded.damaged:
+        tell(f"warning: passed over {problem}")
+    if run_path is None or loaded.damaged:
         tell(f"using {loaded.checkpoint}")
     return loaded
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 @run_option
 @click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="How many candidates.")
 @click.option("--words", default=20, show_default=True, type=click.IntRange(1), help="Longest continuation, in words.")
-@click.option("--samples", default=3, show_default=True, type=click.IntRange(0), help="How many continuations to draw.")
+@click.option(
+    "--samples", default=3, show_default=True, type=click.IntRange(0, 10_000), help="How many continuations to draw."
+)
 @click.option(
     "--temperature", default=1.0, show_default=True, type=click.FloatRange(0, 1e9), help="0 takes the likeliest."
 )
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
 @click.option(
     "--top-p", type=click.FloatRange(0, 1, min_open=True), metavar="X", help="Draw from the likeliest X of all."
 )
-@click.option("--beam", type=click.IntRange(1), metavar="N", help="Search the N likeliest continuations, draw none.")
+@click.option(
+    "--beam", type=click.IntRange(1, 1000), metavar="N", help="Search the N likeliest continuations, draw none."
+)
 @click.option("--no-unk", is_flag=True, help="Never show or write <unk>.")
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Repeat the same draws.")
 @click.option("--interactive", is_flag=True, help="Read seeds from the keyboard, one a line.")
@@ -65,7 +70,7 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
     tell("one seed a line; an empty line asks for a first word; Ctrl-D ends")
     while True:
         try:
-            seed = input("> ")
+            seed = _ask()
         except EOFError:
             return
         try:
@@ -118,13 +123,22 @@ def _print(document: dict[str, Any], loaded: Loaded) -> None:
     width = max((len(_shown(each["word"])) for each in document["candidates"]), default=0)
     for each in document["candidates"]:
         click.echo(f"{_shown(each['word']):{width}}  {each['probability']:.6f}")
-    if document["candidates"] and document["remaining_probability"] > 0:
+    if document["candidates"] and document["remaining_probability"] >= 5e-7:  # of what six digits show
         rest = "(others)"
         click.echo(f"{rest:{width}}  {document['remaining_probability']:.6f}")
     if document["samples"]:
         click.echo()
     for each in document["samples"]:
         click.echo(each["text"])
+
+
+def _ask() -> str:
+    """One line from the keyboard; what is piped in gets no prompt. Raises EOFError at the end."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return input("> ")
+    if line := sys.stdin.readline():
+        return line.rstrip("\n")
+    raise EOFError
 
 
 def _shown(word: str) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from rnncli import plain_json
 from rnncli.cli.options import tell
+from rnncli.events import Done, Epoch, Event, Step
 
 if TYPE_CHECKING:
-    from rnncli.training import Epoch, Event, Step, Trainer
+    from rnncli.training import Trainer
 
 SECONDS_BETWEEN_LINES = 3.0
 
@@ -35,12 +38,12 @@ def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
     return Lines(trainer)
 
 
-def epoch_line(epoch: Epoch, words_per_second: float) -> str:
+def epoch_line(epoch: Epoch) -> str:
     """One epoch in words: `epoch 3: perplexity train 187.20, valid 171.05 (best), 10,412 words/s`."""
     valid = "" if epoch.valid_perplexity is None else f", valid {epoch.valid_perplexity:.2f}"
     best = " (best)" if epoch.best else ""
-    train = f"perplexity train {epoch.train_perplexity:.2f}"
-    return f"epoch {epoch.epoch}: {train}{valid}{best}, {words_per_second:,.0f} words/s"
+    rate = "" if epoch.words_per_second is None else f", {epoch.words_per_second:,.0f} words/s"
+    return f"epoch {epoch.epoch}: perplexity train {epoch.perplexity:.2f}{valid}{best}{rate}"
 
 
 class Rate:
@@ -54,25 +57,22 @@ class Rate:
         self.words_per_second += weight * (step.words_per_second - self.words_per_second)
 
 
-class Throttle:
-    """Lets a line through if the last one was a few seconds ago; an epoch's, if the last epoch's was."""
+class Pace:
+    """At most a line every few seconds; the last epoch's line waits for its turn, a step's does not."""
 
-    def __init__(self) -> None:
-        self._last_line = self._last_epoch = time.monotonic()
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write, self._last, self._waiting = write, time.monotonic(), ""
 
-    def step(self) -> bool:
+    def epoch(self, line: str) -> None:
+        self._waiting = line
+
+    def turn(self, line: Callable[[], str] | None = None) -> None:
+        """Write what waits, else the line that is given, if it is time for one."""
         now = time.monotonic()
-        if now - self._last_line < SECONDS_BETWEEN_LINES:
-            return False
-        self._last_line = now
-        return True
-
-    def epoch(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_epoch < SECONDS_BETWEEN_LINES:
-            return False
-        self._last_line = self._last_epoch = now
-        return True
+        if now - self._last < SECONDS_BETWEEN_LINES or not (self._waiting or line):
+            return
+        self._write(self._waiting or (line() if line else ""))
+        self._last, self._waiting = now, ""
 
 
 class Bar:
@@ -81,7 +81,8 @@ class Bar:
     def __init__(self, trainer: Trainer) -> None:
         from tqdm import tqdm
 
-        self._trainer, self._rate, self._throttle = trainer, Rate(), Throttle()
+        self._trainer, self._rate = trainer, Rate()
+        self._pace = Pace(lambda line: self._bar.write(line, file=sys.stderr))
         self._bar: Any = tqdm(
             total=trainer.words_planned,
             initial=trainer.words_done,
@@ -93,8 +94,6 @@ class Bar:
         )
 
     def show(self, event: Event) -> None:
-        from rnncli.training import Epoch, Step
-
         if isinstance(event, Step):
             self._rate.add(event)
             epochs = self._trainer.config.training.epochs
@@ -104,8 +103,9 @@ class Bar:
                 refresh=False,
             )
             self._bar.update(event.words)
-        elif isinstance(event, Epoch) and self._throttle.epoch():
-            self._bar.write(epoch_line(event, self._rate.words_per_second), file=sys.stderr)
+        elif isinstance(event, Epoch):
+            self._pace.epoch(epoch_line(event))
+        self._pace.turn()
 
     def close(self) -> None:
         self._bar.close()
@@ -115,21 +115,22 @@ class Lines:
     """At most a line every few seconds."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer, self._rate, self._throttle = trainer, Rate(), Throttle()
+        self._trainer, self._rate, self._pace = trainer, Rate(), Pace(tell)
 
     def show(self, event: Event) -> None:
-        from rnncli.training import Epoch, Step
-
         if isinstance(event, Step):
             self._rate.add(event)
-            if self._throttle.step():
-                done = self._trainer.words_done / self._trainer.words_planned
-                tell(
-                    f"epoch {event.epoch}, step {event.step}, {done:.0%}: loss {event.loss:.3f}, "
-                    f"perplexity {event.perplexity:.1f}, {self._rate.words_per_second:,.0f} words/s"
-                )
-        elif isinstance(event, Epoch) and self._throttle.epoch():
-            tell(epoch_line(event, self._rate.words_per_second))
+            self._pace.turn(lambda: self._line(event))
+        elif isinstance(event, Epoch):
+            self._pace.epoch(epoch_line(event))
+            self._pace.turn()
+
+    def _line(self, step: Step) -> str:
+        done = self._trainer.words_done / self._trainer.words_planned
+        return (
+            f"epoch {step.epoch}, step {step.step}, {done:.0%}: loss {step.loss:.3f}, "
+            f"perplexity {step.perplexity:.1f}, {self._rate.words_per_second:,.0f} words/s"
+        )
 
     def close(self) -> None:
         pass
@@ -139,11 +140,8 @@ class Rows:
     """The rows of metrics.jsonl on stdout; the command adds the last."""
 
     def show(self, event: Event) -> None:
-        from rnncli.run import to_json
-        from rnncli.training import Done
-
         if not isinstance(event, Done):
-            click.echo(to_json({"event": type(event).__name__.lower()} | asdict(event)))
+            click.echo(plain_json.dumps({"event": type(event).__name__.lower()} | asdict(event)))
 
     def close(self) -> None:
         pass

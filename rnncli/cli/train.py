@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnncli import plain_json
 from rnncli.cli.options import tell
+from rnncli.events import Done
+from rnncli.signals import Signals, Stopped
 
 if TYPE_CHECKING:
+    from rnncli.build import Texts
     from rnncli.config import Config
-    from rnncli.run import RunFolder, Signals
-    from rnncli.training import Done, Trainer
+    from rnncli.run import RunFolder
+    from rnncli.training import Trainer
 
 # Options that are short for a --set.
 SHORT = {"epochs": "training.epochs", "max_time": "training.max_time", "random_seed": "training.random_seed"}
@@ -53,24 +57,44 @@ def train(
     JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
     "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
     "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)}
+    With --dry-run: {"run", "texts", "vocabulary", "steps", "parameters", "memory", "available_memory"} (bytes)
     """
     if resume and fresh:
         raise click.UsageError("--resume goes on with the run, --fresh leaves it; give one of the two.")
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # before NumPy is imported
-    from rnncli import config_file
-    from rnncli.run import RunFolder
+    with Signals() as signals:
+        try:
+            if threads is not None:
+                _set_threads(threads)
+            from rnncli import config_file
+            from rnncli.run import RunFolder
 
-    short = [f"{SHORT[name]}={options[name]}" for name in SHORT if options[name] is not None]
-    settings = config_file.read(config, [*overrides, *short])
-    folder = RunFolder(Path(settings.run.dir or Path("runs", Path(config).stem)))
-    if options["dry_run"]:
-        _dry_run(settings, folder)
-        return
-    lasting = [f"{SHORT[name]}={options[name]}" for name in SHORT if options[name] is not None and name != "max_time"]
-    again = ["rnncli", "train", config, *(word for setting in [*overrides, *lasting] for word in ("--set", setting))]
-    command = shlex.join([*again, "--resume"])
-    _Command(command, settings, folder, resume, fresh, options["as_json"], options["quiet"]).run()
+            short = {SHORT[name]: options[name] for name in SHORT if options[name] is not None}
+            settings = config_file.read(config, [*overrides, *(f"{key}={value}" for key, value in short.items())])
+            folder = RunFolder(Path(settings.run.dir or Path("runs", Path(config).stem)))
+            if options["dry_run"]:
+                from rnncli.cli.dry_run import dry_run
+
+                dry_run(settings, folder, options["as_json"])
+                return
+            again = _again(config, overrides, short, threads)
+            _Command(again, settings, folder, resume, fresh, options["as_json"], options["quiet"], signals).run()
+        except Stopped:
+            tell("stopped before the first step; nothing was changed")
+            raise
+
+
+def _set_threads(threads: int) -> None:
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # read when NumPy is imported, just below
+    from rnncli import machine
+
+    machine.set_threads(threads)  # and where it was imported before
+
+
+def _again(config: str, overrides: tuple[str, ...], short: dict[str, str], threads: int | None) -> str:
+    """The command that goes on with this run, without what ended it."""
+    lasting = [*overrides, *(f"{key}={value}" for key, value in short.items())]
+    kept = [word for setting in lasting if not setting.startswith(SHORT["max_time"]) for word in ("--set", setting)]
+    return shlex.join(["rnncli", "train", config, *kept, *(["--threads", str(threads)] if threads else []), "--resume"])
 
 
 @dataclass(frozen=True)
@@ -84,6 +108,7 @@ class _Command:
     fresh: bool
     as_json: bool
     quiet: bool
+    signals: Signals
 
     def run(self) -> None:
         from rnncli import build
@@ -92,43 +117,55 @@ class _Command:
             return
         texts = build.texts(self.config)
         build.check(self.config, texts)
-        if self.fresh and self.folder.checkpoints():
+        if self.fresh and self.folder.holds_run():
             with self.folder.lock():
                 tell(f"the run that was there is now {self.folder.move_aside()}")
         self.folder.create()
         with self.folder.lock():
-            if self._nothing_to_do():  # another process may have come first
+            if self._nothing_to_do(locked=True):  # another process may have come first
                 return
-            trainer = self._trainer(texts)
-            self._train(trainer)
+            self._train(self._trainer(texts))
 
-    def _nothing_to_do(self) -> bool:
-        """Whether the run is finished; raises UsageError where the user must say what to do with an unfinished one."""
+    def _nothing_to_do(self, locked: bool = False) -> bool:
+        """Whether the run is finished. Raises UsageError where the user must say what to do with what is there, and
+        RunInUseError where another process is at it.
+        """
         from rnncli import snapshot
         from rnncli.errors import UsageError
 
-        if self.fresh or (last := self.folder.last()) is None:
+        if not self.folder.holds_run():
+            if self.folder.config.exists():
+                raise UsageError(f"{self.folder.config}: there already, and of no run; set another run.dir")
             return False
-        path, meta = last
-        progress = snapshot.progress_of(meta)
-        if (reason := snapshot.finished(progress, self.config)) is not None:
-            self._tell_finished(path, progress, reason, meta)
-            return True
+        if self.fresh:
+            return False
+        last = self.folder.last()
+        if last is not None:
+            path, meta = last
+            progress = snapshot.progress_of(meta)
+            if (reason := snapshot.finished(progress, self.config)) is not None:
+                self._tell_finished(path, progress, reason, meta)
+                return True
         if not self.resume:
+            if not locked:
+                with self.folder.lock():
+                    pass
+            where = f"an unfinished run, stopped at step {progress.step}" if last else "a run without a checkpoint yet"
             raise UsageError(
-                f"{self.folder.path}: holds an unfinished run, stopped at step {progress.step}; "
+                f"{self.folder.path}: holds {where}; "
                 "go on with --resume, or begin anew with --fresh (the old one is moved aside)"
             )
         return False
 
-    def _trainer(self, texts: Any) -> Trainer:
+    def _trainer(self, texts: Texts) -> Trainer:
+        """The trainer of this run, with the folder made ready for it."""
         from rnncli import config_file, snapshot
         from rnncli.errors import RunError
         from rnncli.randomness import draw_seed
         from rnncli.text.vocabulary import write_words
         from rnncli.training import Trainer
 
-        last = None if self.fresh else self.folder.last()
+        last = self.folder.last()
         random_seed = self.config.training.random_seed
         if last is not None:
             path, meta = last
@@ -138,70 +175,66 @@ class _Command:
             random_seed = meta["random_seed"]
         elif random_seed is None:
             random_seed = draw_seed()
-        trainer = Trainer(self.config, texts, random_seed, self.folder)
+        config = replace(self.config, training=replace(self.config.training, random_seed=random_seed))
+        trainer = Trainer(config, texts, random_seed, self.folder)
         if last is not None:
             trainer.resume(path)
             tell(f"going on from {path}, step {trainer.progress.step}")
             for line in snapshot.other_machine(meta):
                 tell(f"warning: {line}; the bits may differ from those of a run that was not stopped")
-        config_file.write(self.config, self.folder.config)
+        self.folder.begin()
+        config_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
         return trainer
 
     def _train(self, trainer: Trainer) -> None:
-        import signal
-
-        from rnncli.cli.progress import display
+        from rnncli.cli.progress import Nothing, display
         from rnncli.machine import process_age
-        from rnncli.run import Signals
-        from rnncli.training import Done
 
         limit = self.config.training.max_time
-        with Signals() as signals:
 
-            def stop() -> str | None:
-                if signals.received is not None:
-                    return signals.received.name
-                return "max_time" if limit is not None and process_age() >= limit.seconds else None
+        def stop() -> str | None:
+            if self.signals.received is not None:
+                return self.signals.received.name
+            late = limit is not None and trainer.steps_taken and process_age() >= limit.seconds
+            return "max_time" if late else None
 
-            if not (self.as_json or self.quiet):
-                tell(_sizes(trainer))
-            shown = display(trainer, self.as_json, self.quiet)
-            try:
-                for event in trainer.train(stop):
+        if not (self.as_json or self.quiet):
+            tell(_sizes(trainer))
+        shown = display(trainer, self.as_json, self.quiet)
+        self.signals.defer()
+        try:
+            for event in trainer.train(stop):
+                if isinstance(event, Done):
+                    done = event
+                try:
                     shown.show(event)
-                    if isinstance(event, Done):
-                        done = event
-            finally:
-                shown.close()
-        self._tell_done(done, signals)
-        if signals.received in (signal.SIGINT, signal.SIGTERM):
-            raise SystemExit(128 + signals.received)
+                except BrokenPipeError:  # who read our output has gone; the run goes on without
+                    shown = Nothing()
+        finally:
+            shown.close()
+        self._tell_done(done)
+        if self.signals.received is not None and done.reason == self.signals.received.name:
+            raise SystemExit(self.signals.exit_code)
 
-    def _tell_done(self, done: Done, signals: Signals) -> None:
+    def _tell_done(self, done: Done) -> None:
         from rnncli.machine import peak_memory
-        from rnncli.run import to_json
 
-        peak = peak_memory()
-        path = self.folder.checkpoint_at(done.steps)
+        peak, path = peak_memory(), self.folder.checkpoint_at(done.steps)
         if self.as_json:
-            row = {"event": "done"} | asdict(done) | {"run": str(self.folder.path), "checkpoint": str(path)}
-            click.echo(to_json(row | {"peak_memory": peak}))
+            self._print_done(done, path, peak)
             return
-        figures = [
-            f"{name} {value:.2f}"
-            for name, value in (
-                ("train", done.train_perplexity),
-                ("valid", done.valid_perplexity),
-                ("best valid", done.best_valid_perplexity),
-                ("test", done.test_perplexity),
-            )
-            if value is not None
-        ]
+        figures = {
+            "train": done.train_perplexity,
+            "valid": done.valid_perplexity,
+            "best valid": done.best_valid_perplexity,
+            "test": done.test_perplexity,
+        }
+        told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if value is not None)
         rate = f", {done.words_per_second:,.0f} words/s" if done.words_per_second else ""
         memory = f", {peak / 1e6:,.0f} MB at most" if peak else ""
         epochs = f"{done.epochs} epoch{'' if done.epochs == 1 else 's'}"
-        click.echo(f"{epochs}, {done.steps} steps: perplexity {', '.join(figures)}{rate}{memory}")
+        click.echo(f"{epochs}, {done.steps} steps: perplexity {told}{rate}{memory}")
         tell(f"saved {path}")
         if done.reason in ("epochs", "patience"):
             tell(f'try: rnncli predict --run {self.folder.path} --seed "..."')
@@ -209,30 +242,23 @@ class _Command:
             tell(f"stopped by {done.reason}; go on with: {self.again}")
 
     def _tell_finished(self, path: Path, progress: Any, reason: str, meta: dict[str, Any]) -> None:
-        from rnncli import snapshot
-        from rnncli.evaluate import perplexity
-        from rnncli.run import to_json
+        from rnncli import build, snapshot
+        from rnncli.errors import RnncliError
+        from rnncli.training import done
 
         if self.as_json:
-            losses = (progress.train_loss, progress.valid_loss, progress.best_loss)
-            train, valid, best = (None if loss is None else perplexity(loss) for loss in losses)
-            row: dict[str, Any] = {
-                "event": "done",
-                "reason": reason,
-                "run": str(self.folder.path),
-                "checkpoint": str(path),
-            }
-            row |= {"epochs": progress.epoch, "steps": progress.step, "words_per_second": None}
-            row |= {
-                "train_perplexity": train,
-                "valid_perplexity": valid,
-                "best_valid_perplexity": best,
-                "test_perplexity": None,
-            }
-            click.echo(to_json(row | {"random_seed": meta["random_seed"], "peak_memory": None}))
+            self._print_done(done(progress, reason, meta["random_seed"]), path, None)
         tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
-        for line in snapshot.changes(meta, self.config, None):
+        try:
+            texts = build.texts(self.config)
+        except RnncliError:  # a finished run does not need its texts any more
+            texts = None
+        for line in snapshot.changes(meta, self.config, texts):
             tell(f"  changed since then: {line}")
+
+    def _print_done(self, done: Done, path: Path, peak: int | None) -> None:
+        row = {"event": "done"} | asdict(done) | {"run": str(self.folder.path), "checkpoint": str(path)}
+        click.echo(plain_json.dumps(row | {"peak_memory": peak}))
 
 
 def _sizes(trainer: Trainer) -> str:
@@ -242,28 +268,3 @@ def _sizes(trainer: Trainer) -> str:
         f"{texts.train.tokens:,} words to train on{valid}; vocabulary {len(texts.vocabulary):,}; "
         f"{parameters.vector.size:,} parameters"
     )
-
-
-def _dry_run(config: Config, folder: RunFolder) -> None:
-    from rnncli import build, machine
-    from rnncli.cli.options import print_table
-
-    texts = build.texts(config)
-    V = len(texts.vocabulary)
-    batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
-    sizes = build.architecture(config, V)
-    rows = [["what", "size"], ["run folder", str(folder.path)]]
-    for name, text in (("training text", texts.train), ("validation text", texts.valid), ("test text", texts.test)):
-        if text is not None:
-            rows.append([name, f"{text.tokens:,} words in {text.lines:,} lines, {len(text.oov_positions):,} unknown"])
-    rows += [["vocabulary", f"{V:,} words"], ["steps an epoch", f"{batches.steps(0):,}"]]
-    rows += [[name, " x ".join(map(str, shape))] for name, shape in sizes.shapes().items()]
-    needs = build.memory(config, sizes)
-    rows += [[f"memory: {name}", f"{size / 1e6:,.1f} MB"] for name, size in needs.items()]
-    rows.append(
-        ["memory: together", f"{sum(needs.values()) / 1e6:,.1f} MB beside about 60 MB for Python and the texts"]
-    )
-    print_table(rows)
-    build.check(config, texts)
-    available = machine.available_memory()
-    tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")

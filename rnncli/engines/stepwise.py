@@ -13,7 +13,7 @@ import numpy as np
 
 from rnncli import reference
 from rnncli.engines.architecture import Architecture, State
-from rnncli.functional import one_hot
+from rnncli.functional import log_softmax, one_hot
 from rnncli.outputs import Output
 from rnncli.parameters import Array, Parameters
 
@@ -170,9 +170,10 @@ class WordByWord:
     """The full softmax, one position at a time: yhat = softmax(Wya a + by), loss -ln yhat[target]."""
 
     def forward(self, p: Tensors, hidden: Array, targets: Array) -> tuple[Array, Any]:
-        y_hat = [reference.softmax(p["Wya"] @ a[:, None] + p["by"][:, None]) for a in hidden]  # (V, 1) each
-        nll = np.array([-np.log(y[target, 0]) for y, target in zip(y_hat, targets, strict=True)])
-        return nll, (hidden, targets, y_hat)
+        logits = [p["Wya"] @ a[:, None] + p["by"][:, None] for a in hidden]  # (V, 1) each
+        # The logarithm of a softmax would be -inf where that underflows to 0.
+        nll = np.array([-log_softmax(z)[target, 0] for z, target in zip(logits, targets, strict=True)])
+        return nll, (hidden, targets, [reference.softmax(z) for z in logits])
 
     def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
         hidden, targets, y_hat = cache
@@ -186,7 +187,7 @@ class WordByWord:
         return np.array(dhidden).reshape(hidden.shape)
 
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
-        return np.array([np.log(reference.softmax(p["Wya"] @ a[:, None] + p["by"][:, None])[:, 0]) for a in hidden])
+        return np.array([log_softmax(p["Wya"] @ a[:, None] + p["by"][:, None])[:, 0] for a in hidden])
 
 
 CELLS: dict[str, CellOfCourse] = {"rnn": RnnOfCourse(), "lstm": LstmOfCourse(), "gru": GruOfCourse()}

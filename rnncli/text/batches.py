@@ -49,14 +49,19 @@ class Batches(ABC):
     windows of at most `bptt` positions: the first is fresh, the others carry the state on.
     """
 
-    def __init__(self, ids: Ids, end_id: int, edges: npt.NDArray[np.int64], bptt: int) -> None:
-        self._ids, self._end_id, self._bptt = ids, end_id, bptt
+    def __init__(self, ids: Ids, end_id: int, edges: npt.NDArray[np.int64], batch_size: int, bptt: int) -> None:
+        self._ids, self._end_id, self._batch_size, self._bptt = ids, end_id, batch_size, bptt
         self._starts, self._lengths = edges[:-1], np.diff(edges)  # of the columns
 
     @property
     def words(self) -> int:
         """How many positions an epoch predicts: every one of the text."""
         return len(self._ids)
+
+    @property
+    def largest_window(self) -> int:
+        """At most so many positions, T * B, has a batch."""
+        return min(self._bptt, int(self._lengths.max())) * min(self._batch_size, len(self._lengths))
 
     def steps(self, epoch: int) -> int:
         """How many batches an epoch has; with sentences, it depends on which long ones fell together."""
@@ -100,8 +105,9 @@ class Batches(ABC):
 class StreamBatches(Batches):
     """A text as one long sequence, cut into B columns that are read side by side, the state carried along.
 
-    ids: (N,), the whole text. The first N % B columns are one longer than the rest, so that nothing is dropped. To
-    evaluate, take one column: the figure then does not depend on the batch size.
+    ids: (N,), the whole text. The first N % B columns are one longer than the rest, so that nothing is dropped. The
+    first column starts from `<end>`, each other one from the word before it in the text. To evaluate, take one column:
+    the figure then does not depend on the batch size.
 
     Raises ValueError where N < B.
     """
@@ -111,7 +117,7 @@ class StreamBatches(Batches):
             raise ValueError(f"{len(ids)} words for {batch_size} columns")
         shortest, longer = divmod(len(ids), batch_size)
         columns = np.arange(batch_size + 1)
-        super().__init__(ids, end_id, columns * shortest + np.minimum(columns, longer), bptt)
+        super().__init__(ids, end_id, columns * shortest + np.minimum(columns, longer), batch_size, bptt)
 
     def _groups(self, epoch: int) -> list[Indices]:
         return [np.arange(len(self._starts))]
@@ -132,8 +138,8 @@ class SentenceBatches(Batches):
     ) -> None:
         if (ids[line_starts[1:] - 1] != end_id).any():
             raise ValueError("a line of this text does not end in <end>: it was read as a stream")
-        super().__init__(ids, end_id, line_starts, bptt)
-        self._batch_size, self._seed = batch_size, seed
+        super().__init__(ids, end_id, line_starts, batch_size, bptt)
+        self._seed = seed
 
     def _groups(self, epoch: int) -> list[Indices]:
         sentences = len(self._lengths)

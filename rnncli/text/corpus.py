@@ -69,7 +69,6 @@ class Corpus:
     ids: (tokens,), every predicted position in order: the words of each line and, where lines end in one, `<end>`.
     line_starts: (lines + 1,) int64: line i is `ids[line_starts[i]:line_starts[i + 1]]`.
     oov_positions: int64, sorted: where in `ids` a word outside the vocabulary stands; a literal `<unk>` is none.
-    words: how many of the positions are words, not `<end>`; those outside the vocabulary are counted.
     characters: of the text as it stands in the files, each line end counted as one.
     sha256: of the content of the files it was read from, decompressed, one after the other.
     files: the name of each file and the index of its first line; negative where the corpus is the end of a text.
@@ -78,7 +77,6 @@ class Corpus:
     ids: Ids
     line_starts: npt.NDArray[np.int64]
     oov_positions: npt.NDArray[np.int64]
-    words: int
     characters: int
     sha256: str
     files: tuple[tuple[str, int], ...]
@@ -91,10 +89,6 @@ class Corpus:
     @property
     def lines(self) -> int:
         return len(self.line_starts) - 1
-
-    def where(self, line: int) -> str:
-        """`file:LINE` of the line with this index."""
-        return _where(self.files, line)
 
 
 def prepare(
@@ -227,7 +221,6 @@ def _renumber(text: _Text, vocabulary: Vocabulary) -> Corpus:
         ids=final.astype(np.min_scalar_type(len(vocabulary) - 1))[text.ids],
         line_starts=text.line_starts,
         oov_positions=oov,
-        words=int(np.count_nonzero(text.ids != LINE_END_ID)),
         characters=int(text.characters.sum()),
         sha256=text.sha256,
         files=text.files,

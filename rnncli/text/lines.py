@@ -35,6 +35,7 @@ WIDE_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+LONGEST_MARK = max(map(len, WIDE_MARKS))
 
 
 class Digest(Protocol):
@@ -74,6 +75,9 @@ def read_blocks(source: Source, digest: Digest | None = None) -> Iterator[tuple[
         while chunk := _read(file, name, line, offset + len(pending)):
             if digest is not None:
                 digest.update(chunk)
+            # Not only when the line ends: one of a huge binary file may never end, and memory would hold all of it.
+            if b"\0" in chunk and offset + len(pending) + len(chunk) >= LONGEST_MARK:
+                _refuse_binary(bytes(pending) + chunk, name, line, offset)
             end = chunk.rfind(b"\n") + 1
             if not end:
                 pending += chunk
@@ -118,11 +122,7 @@ def _read(file: BinaryIO, name: str, line: int, offset: int) -> bytes:
 
 def _decode(block: bytes, name: str, line: int, offset: int) -> list[str]:
     """The lines of a block; `line` and `offset` say where in the file the block begins."""
-    if offset == 0:
-        _refuse_wide_text(block, name)
-    if (nul := block.find(b"\0")) >= 0:
-        number = line + block.count(b"\n", 0, nul)
-        raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
+    _refuse_binary(block, name, line, offset)
     try:
         text = block.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -139,13 +139,17 @@ def _decode(block: bytes, name: str, line: int, offset: int) -> list[str]:
     return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
 
 
-def _refuse_wide_text(block: bytes, name: str) -> None:
+def _refuse_binary(block: bytes, name: str, line: int, offset: int) -> None:
+    """Raise TextError for a block with a NUL byte, and for a file that begins with the mark of UTF-16 or UTF-32."""
     for mark, encoding in WIDE_MARKS.items():
-        if block.startswith(mark):
+        if offset == 0 and block.startswith(mark):
             raise TextError(
                 f"{name}:1: not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}; "
                 f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
             )
+    if (nul := block.find(b"\0")) >= 0:
+        number = line + block.count(b"\n", 0, nul)
+        raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
 
 
 def _nearby(path: Path) -> str:

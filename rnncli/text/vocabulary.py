@@ -17,7 +17,7 @@ from rnncli.errors import ConfigError, TextError, WriteError
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
-__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end", "read_words", "write_words"]
+__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end", "write_words"]
 
 COMPARED_WORDS = 50_000
 
@@ -115,7 +115,7 @@ class Rules:
 
     min_count: a word that stands less often becomes `<unk>`.
     max_size: at most so many ids, `<end>` and `<unk>` included.
-    unknown: make `<unk>` a member even where nothing needs it.
+    unknown: make `<unk>` a member even where nothing needs it; False: the file must have every word of the text.
     file: a list of the members, one word a line, in place of min_count and max_size.
 
     Raises ConfigError for rules that contradict each other or let no word in.
@@ -149,7 +149,8 @@ def build(
     over 1, max_size), where the rules ask for it, or where the text has it; its frequency takes in the words left out.
     The tokenizer reads the lines of `rules.file`.
 
-    Raises TextError where no word is left, or where the file is no word list.
+    Raises TextError where no word is left, where the file is no word list, and where it lacks a word of the text though
+    the rules say that there is no `<unk>` for it.
     """
     frequency = {word: n for word, n in zip(words, counts.tolist(), strict=True) if n > 0}
     total = sum(frequency.values())
@@ -161,7 +162,15 @@ def build(
     else:
         listed = _read_list(rules.file, tokenizer)
         kept = {word: frequency.get(word, 0) for word in listed - {END, UNKNOWN}}
-        needed = needed or UNKNOWN in listed or not kept.keys() >= frequency.keys()
+        lacking = frequency.keys() - kept.keys()
+        if lacking and rules.unknown is False:
+            word = _by_frequency({word: frequency[word] for word in lacking})[0]
+            raise TextError(
+                f"{rules.file}: the word {word!r} of the training text is not in the list (missing in all: "
+                f"{len(lacking)}), and vocabulary.unknown: false leaves no {UNKNOWN} in its place; add what is missing "
+                "to the list, or leave vocabulary.unknown away"
+            )
+        needed = needed or UNKNOWN in listed or bool(lacking)
     members = kept | {END: end_count}
     if needed:
         members[UNKNOWN] = total - sum(kept.values())
@@ -175,22 +184,6 @@ def write_words(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
         Path(path).write_bytes("".join(f"{word}\n" for word in vocabulary.words).encode())
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror}); is there room, and permission?") from None
-
-
-def read_words(path: str | os.PathLike[str]) -> Vocabulary:
-    r"""Read what `write_words` wrote, exactly: a word may be a space, a `\r` or a byte-order mark.
-
-    Raises TextError where the file cannot be read or holds no vocabulary.
-    """
-    try:
-        *words, rest = Path(path).read_bytes().decode().split("\n")
-        if rest:
-            raise ValueError("its last line has no end")
-        return Vocabulary(tuple(words))
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror}); give the vocabulary.txt of a run") from None
-    except ValueError as error:
-        raise TextError(f"{path}: no vocabulary: {error}; give the vocabulary.txt of a run") from None
 
 
 def _most_frequent(frequency: dict[str, int], rules: Rules) -> dict[str, int]:

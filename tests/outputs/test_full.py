@@ -130,6 +130,22 @@ def test_a_target_of_no_probability_costs_its_distance(spread):
     assert_same(got, closed_form(p, hidden, targets), 1e-12)
 
 
+@pytest.mark.parametrize("gap", [800.0, -800.0])  # exp(-800) is 0 in float64
+def test_both_layers_agree_on_a_target_of_no_probability(gap):
+    p = tensors(3, 2, seed=4)
+    p["by"][...] = [0, gap, 0]
+    hidden, _ = positions(6, 3, 2)
+    targets = np.array([0, 1, 2, 0, 1, 2])
+    full, word_by_word = FullSoftmax(), WordByWord()
+    got, oracle = results(full, p, hidden, targets), results(word_by_word, p, hidden, targets)
+    assert got["nll"].max() > 790
+    assert_same(got, oracle, 1e-13)
+    assert_same(oracle, closed_form(p, hidden, targets), 1e-13)
+    log_p = word_by_word.log_probabilities(p, hidden)
+    np.testing.assert_allclose(full.log_probabilities(p, hidden), log_p, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(-log_p[np.arange(6), targets], oracle["nll"], rtol=1e-13, atol=1e-13)
+
+
 def test_rows_of_log_probabilities_are_distributions():
     for p, hidden, targets in [
         (tensors(50, 4), *positions(20, 50, 4)),

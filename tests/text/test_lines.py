@@ -108,6 +108,19 @@ def test_misfortunes_with_their_place(content, message, block):
         lines_of(content)
 
 
+@pytest.mark.parametrize(
+    ("before", "line", "at"),
+    [(b"", 1, 0), (b"x" * 40, 1, 40), (b"one\ntwo\nthr", 3, 11), (b"one\n\n" + b"x" * 33, 3, 38)],
+)
+def test_a_binary_file_without_a_newline_is_refused_before_it_is_all_read(before, line, at):
+    content = before + b"\0" * 16
+    chunks = [content[i : i + 16] for i in range(0, len(content), 16)][: at // 16 + 1]  # up to that with the first NUL
+    file = mock.Mock(read=mock.Mock(side_effect=[*chunks, AssertionError("it reads on")]))
+    file.name = "disk.img"
+    with pytest.raises(TextError, match=rf"^disk\.img:{line}: a NUL byte at byte {at}, so it is binary; "):
+        list(read_lines(file))
+
+
 def test_missing_file(tmp_path):
     (tmp_path / "train.txt").touch()
     with pytest.raises(TextError, match=r"trian\.txt: no such file; did you mean .*train\.txt\?"):

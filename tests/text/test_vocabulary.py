@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rnncli.errors import ConfigError, TextError, WriteError
 from rnncli.text.tokenize import Tokenizer
-from rnncli.text.vocabulary import END, UNKNOWN, Rules, Vocabulary, build, read_words, write_words
+from rnncli.text.vocabulary import END, UNKNOWN, Rules, Vocabulary, build, write_words
 
 WHITESPACE = Tokenizer("whitespace", lowercase=False)
 TEXT = [*"bbbbaaaccd", UNKNOWN, UNKNOWN]
@@ -87,6 +87,27 @@ def test_file_names_the_members(tmp_path):
     assert as_pairs(vocabulary) == [(UNKNOWN, 2), (END, 1), ("b", 1), ("a", 0), ("zebra", 0)]
 
 
+def test_file_that_lacks_words_needs_unknown(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("b\na\n")
+    assert UNKNOWN not in build_from(["b", "a"], file=path, unknown=False)
+    # A literal <unk> is a word of the text, and a member.
+    vocabulary = build_from(["b", UNKNOWN], file=path, unknown=False)
+    assert as_pairs(vocabulary) == [(END, 1), (UNKNOWN, 1), ("b", 1), ("a", 0)]
+    remedy = r"vocabulary\.unknown: false .*; add what is missing to the list, or leave vocabulary\.unknown away$"
+    with pytest.raises(
+        TextError, match=rf"words\.txt: the word 'c' of the training text is not in the list .*{remedy}"
+    ):
+        build_from(["b", "c", UNKNOWN], file=path, unknown=False)
+    with pytest.raises(TextError, match=rf"the word 'd' .* not in the list \(missing in all: 3\), .*{remedy}"):
+        build_from([*"aaaaceeddd"], file=path, unknown=False)
+    with pytest.raises(TextError, match="the word 'c' "):  # of equal frequency, the first in `str` order
+        build_from([*"adceecd"], file=path, unknown=False)
+    path.write_text("b\na\n<unk>\n")
+    with pytest.raises(TextError, match="the word 'c' "):
+        build_from(["b", "c"], file=path, unknown=False)
+
+
 def test_file_is_read_as_the_texts_are(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("The\nthe\n<unk>\n<end>\n")
@@ -135,21 +156,10 @@ def test_no_vocabulary(words):
         Vocabulary(words)
 
 
-def test_written_words_come_back(tmp_path):
+def test_words_are_written_in_the_order_of_their_ids(tmp_path):
     path = tmp_path / "vocabulary.txt"
-    vocabulary = Vocabulary(("\ufeff", " ", "\r", END, "\x85", "\u2028", "é", "\x0b", "\0"))
-    write_words(vocabulary, path)
-    assert read_words(path) == vocabulary
-    assert path.read_bytes().startswith("\ufeff\n \n\r\n<end>\n".encode())
-
-
-@pytest.mark.parametrize("content", [b"", b"a\n", b"<end>\na", b"<end>\n\xff\n", b"<end>\n<end>\n"])
-def test_read_words_refuses(tmp_path, content):
-    path = tmp_path / "vocabulary.txt"
-    path.write_bytes(content)
-    with pytest.raises(TextError, match=r"vocabulary\.txt: no vocabulary"):
-        read_words(path)
-    with pytest.raises(TextError, match="cannot be read"):
-        read_words(tmp_path)
+    words = ("\ufeff", " ", "\r", END, "\x85", "\u2028", "é", "\x0b", "\0")
+    write_words(Vocabulary(words), path)
+    assert path.read_bytes().decode().split("\n") == [*words, ""]
     with pytest.raises(WriteError, match="cannot be written"):
         write_words(Vocabulary((END,)), tmp_path)

@@ -1,0 +1,57 @@
+"""`rnncli train --dry-run`: everything checked, sizes and memory told, nothing trained, nothing written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rnncli.cli.options import print_json, print_table, tell
+
+if TYPE_CHECKING:
+    from rnncli.config import Config
+    from rnncli.run import RunFolder
+
+
+def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
+    """Read the texts and print what training would take. Raises what training would raise at its beginning."""
+    from rnncli import build
+
+    texts = build.texts(config)
+    build.check(config, texts)
+    document = _document(config, texts, folder)
+    if as_json:
+        print_json(document)
+        return
+    rows = [["what", "size"], ["run folder", document["run"]]]
+    rows += [
+        [f"{name} text", f"{text['tokens']:,} words in {text['lines']:,} lines, {text['oov']:,} unknown"]
+        for name, text in document["texts"].items()
+    ]
+    rows += [["vocabulary", f"{document['vocabulary']:,} words"], ["first epoch", f"{document['steps']:,} steps"]]
+    rows += [[each["name"], " x ".join(map(str, each["shape"]))] for each in document["parameters"]]
+    rows += [[f"memory: {name}", f"{size / 1e6:,.1f} MB"] for name, size in document["memory"].items()]
+    together = f"{sum(document['memory'].values()) / 1e6:,.1f} MB"
+    rows.append(["memory: together", f"{together}, beside some 60 MB for Python and NumPy"])
+    print_table(rows)
+    available = document["available_memory"]
+    tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
+
+
+def _document(config: Config, texts: Any, folder: RunFolder) -> dict[str, Any]:
+    from rnncli import build, machine
+
+    read = {"training": texts.train, "validation": texts.valid, "test": texts.test}
+    batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
+    architecture = build.architecture(config, len(texts.vocabulary))
+    return {
+        "run": str(folder.path),
+        "texts": {
+            name: {"tokens": text.tokens, "lines": text.lines, "oov": len(text.oov_positions)}
+            for name, text in read.items()
+            if text is not None
+        },
+        "vocabulary": len(texts.vocabulary),
+        "steps": batches.steps(0),
+        "parameters": [{"name": name, "shape": list(shape)} for name, shape in architecture.shapes().items()],
+        "memory": build.memory(config, texts),
+        "available_memory": machine.available_memory(),
+    }

@@ -1,0 +1,59 @@
+"""What training tells as it goes, and how a run ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step. `epoch` is the one under way, from 1; `loss` in nats a word; `seconds` with its data."""
+
+    step: int
+    epoch: int
+    loss: float
+    perplexity: float
+    gradient_norm: float
+    learning_rate: float
+    words: int
+    words_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
+
+    `words_per_second` and `seconds` are those of its steps in this process, None where it took none. `best`: the
+    validation loss is the lowest so far.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    perplexity: float
+    gradient_norm: float
+    learning_rate: float
+    words: int
+    words_per_second: float | None
+    seconds: float
+    valid_perplexity: float | None
+    best: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of training: why, and the figures of the last line of `train --json`."""
+
+    reason: str  # epochs | patience | max_time | the name of a signal
+    epochs: int
+    steps: int
+    words_per_second: float | None
+    train_perplexity: float | None
+    valid_perplexity: float | None
+    best_valid_perplexity: float | None
+    test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train
+    random_seed: int
+
+
+Event = Step | Epoch | Done

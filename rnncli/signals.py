@@ -1,0 +1,55 @@
+"""How a signal ends a command that has something to save."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+HANDLED = ("SIGINT", "SIGTERM", "SIGUSR1")
+
+
+class Stopped(SystemExit):
+    """A signal came before there was anything to save; `code` is the exit status."""
+
+
+def exit_code(number: int) -> int:
+    """128 + the signal, as a shell has it; 0 for SIGUSR1, which asks to save and stop."""
+    return 0 if signal.Signals(number).name == "SIGUSR1" else 128 + number
+
+
+class Signals:
+    """While entered, SIGINT, SIGTERM and SIGUSR1 are ours.
+
+    Before `defer`, one of them raises Stopped. After it, the first is noted in `received`, for the loop to see, and a
+    second one leaves at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._deferring = False
+
+    def __enter__(self) -> Signals:
+        numbers = [getattr(signal, name) for name in HANDLED if hasattr(signal, name)]
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status of a command that `received` ended."""
+        return 0 if self.received is None else exit_code(self.received)
+
+    def defer(self) -> None:
+        """From now on, note the first signal instead of raising."""
+        self._deferring = True
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if not self._deferring:
+            raise Stopped(exit_code(number))
+        if self.received is not None:
+            os._exit(exit_code(number))
+        self.received = signal.Signals(number)
