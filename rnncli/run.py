@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rnncli import checkpoint, plain_json
-from rnncli.errors import RunError, RunInUseError, WriteError
+from rnncli.errors import RunError, RunInUseError, UsageError, WriteError
 
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
 
@@ -102,7 +102,15 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def move_aside(self) -> Path:
-        """Rename the folder to the first free of `<run>.1`, `<run>.2`, ...; nothing is deleted."""
+        """Rename the folder to the first free of `<run>.1`, `<run>.2`, ...; nothing is deleted.
+
+        Raises UsageError for a folder that has more in it than a run.
+        """
+        own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", ".lock"}
+        if foreign := sorted({path.name for path in self.path.iterdir()} - own):
+            raise UsageError(
+                f"{self.path}: has {foreign[0]} in it beside the run, and is not moved aside; set another run.dir"
+            )
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
@@ -208,7 +216,8 @@ def find(path: str | None) -> list[Path]:
 
 def _age(folder: Path) -> int:
     """When the newest checkpoint of a folder was written, in ns; 0 where there is none."""
-    try:
-        return max((path.stat().st_mtime_ns for path in RunFolder(folder).checkpoints()), default=0)
-    except OSError:  # gone between looking and asking
-        return 0
+    ages = [0]
+    for path in RunFolder(folder).checkpoints():
+        with suppress(OSError):  # gone between looking and asking
+            ages.append(path.stat().st_mtime_ns)
+    return max(ages)

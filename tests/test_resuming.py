@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_run import last_bytes, learns_by_heart, metrics, settings, train, trainer
+from small_run import last_bytes, learns_by_heart, metrics, random_lines, settings, train, trainer
 
 from rnncli import snapshot
+from rnncli.training import Done, Epoch
 
 CELLS = ("rnn", "lstm", "gru")
 VALID = {"data__valid": 0.2, "training__patience": 3}
@@ -109,3 +110,45 @@ def test_the_best_of_a_run_that_was_stopped_in_its_patience(tmp_path):
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
     assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
     assert events_after[-1].best_valid_perplexity == events[-1].best_valid_perplexity
+
+
+def windows_scored(made, monkeypatch):
+    """A list that grows by one with each window that a model is measured on."""
+    scored, score = [], made.model.score
+    monkeypatch.setattr(made.model, "score", lambda *given: scored.append(1) or score(*given))
+    return scored
+
+
+@pytest.mark.parametrize("windows", [1, 2, 6, 7, 8, 13])
+def test_a_stop_while_validating(tmp_path, monkeypatch, windows):
+    """Of 7 windows in each validation: what is broken off is done, from its beginning, when the run is resumed."""
+    config = settings(tmp_path, random_lines(140), data__valid=0.75, training__patience=2)
+    whole, events = train(config, tmp_path / "whole")
+    assert whole.valid_batches.steps(0) == 7
+    ends = [event.step for event in events if isinstance(event, Epoch)]
+    made = trainer(config, tmp_path / "run")
+    scored = windows_scored(made, monkeypatch)
+    stopped = list(made.train(lambda: "max_time" if len(scored) >= windows else None))
+    whole_validations = windows // 7  # the stop of the last window is heard after the epoch has ended
+    assert len(scored) == windows
+    assert isinstance(stopped[-1], Done)
+    assert stopped[-1].reason == "max_time"
+    assert [event.step for event in stopped if isinstance(event, Epoch)] == ends[:whole_validations]
+    assert stopped[-1].steps == (ends[0] if windows <= 7 else ends[1])
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")[: len(stopped) - 1]
+    stored = snapshot.read(made.folder.last()[0])
+    assert (stored.progress.step, stored.progress.epoch) == (stopped[-1].steps, whole_validations)
+    resumed, _ = train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+    assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
+
+
+def test_a_stop_while_the_test_text_is_measured(tmp_path):
+    config = settings(tmp_path, random_lines(140))
+    config = replace(config, data=replace(config.data, test=str(tmp_path / "text.txt")))
+    train(config, tmp_path / "whole")
+    made = trainer(config, tmp_path / "run")
+    *_, done = made.train(lambda: "max_time" if made.progress.epoch == 2 else None)
+    assert (done.reason, done.epochs, done.test_perplexity) == ("epochs", 2, None)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")

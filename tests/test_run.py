@@ -236,6 +236,6 @@ def test_find_the_newest_run_or_the_current_folder(folder, tmp_path, monkeypatch
         assert [path.resolve() for path in run.find(None)] == [newest.checkpoint_at(1)]
     (tmp_path / "checkpoints").mkdir()  # of something else
     (tmp_path / "runs" / "other" / "checkpoints" / "step-00000009.npz").symlink_to("gone")
-    assert [path.resolve() for path in run.find(None)] == [folder.checkpoint_at(1)]
+    assert run.find(None)[1].resolve() == other.checkpoint_at(1)  # behind the link, which cannot be read
     monkeypatch.chdir(folder.path)
     assert [path.resolve() for path in run.find(None)] == [folder.checkpoint_at(1)]

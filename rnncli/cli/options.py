@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +20,11 @@ json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="W
 
 
 def tell(message: str) -> None:
-    """Say something that is no result."""
-    click.echo(message, err=True)
+    """Say something that is no result; where nobody listens any more, to nobody."""
+    try:
+        click.echo(message, err=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def print_json(content: Any) -> None:

@@ -79,7 +79,7 @@ def train(
             again = _again(config, overrides, short, threads)
             _Command(again, settings, folder, resume, fresh, options["as_json"], options["quiet"], signals).run()
         except Stopped:
-            tell("stopped before the first step; nothing was changed")
+            tell("stopped before the first step")
             raise
 
 
@@ -93,7 +93,8 @@ def _set_threads(threads: int) -> None:
 def _again(config: str, overrides: tuple[str, ...], short: dict[str, str], threads: int | None) -> str:
     """The command that goes on with this run, without what ended it."""
     lasting = [*overrides, *(f"{key}={value}" for key, value in short.items())]
-    kept = [word for setting in lasting if not setting.startswith(SHORT["max_time"]) for word in ("--set", setting)]
+    lasting = [setting for setting in lasting if setting.split("=")[0].strip() != SHORT["max_time"]]
+    kept = [word for setting in lasting for word in ("--set", setting)]
     return shlex.join(["rnncli", "train", config, *kept, *(["--threads", str(threads)] if threads else []), "--resume"])
 
 
@@ -134,8 +135,9 @@ class _Command:
         from rnncli.errors import UsageError
 
         if not self.folder.holds_run():
-            if self.folder.config.exists():
-                raise UsageError(f"{self.folder.config}: there already, and of no run; set another run.dir")
+            for path in (self.folder.config, self.folder.vocabulary):
+                if path.exists():
+                    raise UsageError(f"{path}: there already, and of no run; set another run.dir")
             return False
         if self.fresh:
             return False
@@ -209,8 +211,9 @@ class _Command:
                     done = event
                 try:
                     shown.show(event)
-                except BrokenPipeError:  # who read our output has gone; the run goes on without
+                except OSError as error:  # who read our output has gone, or its disk is full; the run goes on
                     shown = Nothing()
+                    tell(f"nothing more can be shown: {error.strerror}; training goes on")
         finally:
             shown.close()
         self._tell_done(done)

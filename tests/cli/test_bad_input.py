@@ -169,6 +169,14 @@ def test_overrides(refused, config, override, piece):
     assert "\n" not in refused(3, piece, "train", config, "--set", override)
 
 
+@pytest.mark.parametrize("setting", ["layers", "hidden_size", "embedding_size"])
+def test_sizes_that_no_machine_has(refused, config, setting):
+    for number in (2_000_000_000, 10**30):
+        told = refused(3, f"model.{setting}", "train", config, "--set", f"model.{setting}={number}")
+        assert "\n" not in told
+    assert not Path("runs").exists()
+
+
 def test_options_that_are_short_for_a_setting(refused, config):
     for words, piece in (
         (["--epochs", "many"], "--set training.epochs=many: training.epochs is 'many'; give a whole number"),

@@ -85,6 +85,7 @@ def test_options_of_drawing(predict):
         *(["--temperature", "-1"], ["--temperature", "nan"], ["--temperature", "inf"], ["--top-k", "0"]),
         *(["--top-p", "0"], ["--top-p", "nan"], ["--top-p", "1.1"], ["--beam", "0"], ["--top", "-1"]),
         *(["--words", "0"], ["--samples", "x"], ["--random-seed", "-1"], ["--interactive", "--json"]),
+        *(["--samples", "200000000"], ["--beam", "1000000000"]),
     ],
     ids=" ".join,
 )
@@ -138,3 +139,13 @@ def test_interactive(predict):
     assert "yellow" in result.stdout
     assert "'nonsense' is not in the vocabulary" in result.stderr  # and the next line is read
     assert result.stdout.count("(others)") == 2
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_what_is_piped_in_gets_no_prompt(predict, end):
+    words = ("--samples", 1, "--top", 2, "--random-seed", 3)
+    result = predict("--interactive", *words, stdin=f"mango is\nbanana{end}")
+    assert result.exit_code == 0
+    alone = [predict("--seed", seed, *words).stdout for seed in ("mango is", "banana")]
+    assert result.stdout == "".join(alone)
+    assert "> " not in result.stdout + result.stderr

@@ -1,0 +1,183 @@
+"""What a run has written stays: damaged checkpoints, folders that are not its own, two commands at one folder."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rnncli import checkpoint, config_file
+from rnncli.run import RunFolder
+
+
+def folder(path="runs/fruit"):
+    return RunFolder(Path(path))
+
+
+def newest(path="runs/fruit"):
+    return folder(path).checkpoints()[-1]
+
+
+def steps(path="runs/fruit"):
+    return [int(each.stem.removeprefix("step-")) for each in folder(path).checkpoints()]
+
+
+def flip_a_byte_of_a_member(path):
+    """Change one byte of the numbers of a checkpoint, which leaves the file a readable archive."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x93NUMPY") + 128
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_later_checkpoint_does_not_cost_the_one_just_written(rnncli, fruit_config):
+    words = ("train", fruit_config, "--set", "run.keep=1", "--set", "run.checkpoint_every=10 epochs")
+    assert rnncli(*words, "--epochs", 10).exit_code == 0
+    whole = newest().read_bytes()
+    folder().checkpoint_at(20).write_bytes(whole[: len(whole) // 2])
+    result = rnncli(*words, "--epochs", 15, "--resume")
+    assert result.exit_code == 0
+    assert "going on from runs/fruit/checkpoints/step-00000010.npz, step 10" in result.stderr
+    assert checkpoint.read(folder().checkpoint_at(15), lambda name: True)[0]["step"] == 15
+    predicted = rnncli("predict", "--run", "runs/fruit", "--seed", "mango", "--json")
+    assert json.loads(predicted.stdout)["checkpoint"] == str(folder().checkpoint_at(15))
+    assert "step-00000020.npz" in predicted.stderr
+    assert rnncli(*words, "--epochs", 20, "--resume").exit_code == 0  # which writes the damaged one anew
+    rnncli(*words, "--epochs", 20, "--set", "run.dir=whole")
+    assert (steps(), newest().read_bytes()) == ([20], newest("whole").read_bytes())
+
+
+def test_one_flipped_byte_in_the_newest_checkpoint(rnncli, fruit_config):
+    words = ("train", fruit_config, "--set", "run.checkpoint_every=4 epochs")
+    assert rnncli(*words, "--epochs", 8).exit_code == 0
+    assert steps() == [4, 8]
+    flip_a_byte_of_a_member(newest())
+    result = rnncli(*words, "--epochs", 10, "--resume")
+    assert result.exit_code == 0
+    assert "going on from runs/fruit/checkpoints/step-00000004.npz" in result.stderr
+    rnncli(*words, "--epochs", 10, "--set", "run.dir=whole")
+    assert newest().read_bytes() == newest("whole").read_bytes()
+
+
+@pytest.fixture
+def with_a_best(rnncli, fruit_config):
+    """A run whose best checkpoint is not its last: what it is validated on contradicts what it learns."""
+    Path("valid.txt").write_text("yellow is mango\npink mango has hair\n")
+    words = ("--set", "data.valid=valid.txt", "--set", "run.keep=1", "--epochs", 30)
+    assert rnncli("train", fruit_config, *words).exit_code == 0
+    best, last = steps()
+    assert checkpoint.read_meta(newest())["best_step"] == best
+    return folder().checkpoint_at(best), folder().checkpoint_at(last)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte_of_a_member, lambda path: path.write_bytes(b"half")])
+def test_a_damaged_best_checkpoint(rnncli, with_a_best, damage):
+    best, last = with_a_best
+    words = ("--run", "runs/fruit", "--json")
+    before = rnncli("predict", *words)
+    assert (json.loads(before.stdout)["checkpoint"], before.stderr) == (str(best), "")
+    damage(best)
+    for command in (["predict", *words], ["evaluate", *words, "data/fruit.txt"]):
+        result = rnncli(*command)
+        assert result.exit_code == 0
+        passed_over, using = result.stderr.splitlines()
+        assert passed_over.startswith(f"warning: passed over {best}: not a whole checkpoint")
+        assert using == f"using {last}"
+    assert json.loads(rnncli("predict", *words).stdout)["checkpoint"] == str(last)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint(rnncli, refused, fruit_config):
+    words = ("train", fruit_config, "--epochs", 3)
+    assert rnncli(*words).exit_code == 0
+    whole = newest().read_bytes()
+    newest().unlink()
+    rows = folder().metrics.read_bytes()
+    told = refused(2, "runs/fruit: holds a run without a checkpoint yet", *words)
+    assert "--resume" in told
+    assert "--fresh" in told
+    assert folder().metrics.read_bytes() == rows
+    result = rnncli(*words, "--fresh")
+    assert result.exit_code == 0
+    assert "the run that was there is now runs/fruit.1" in result.stderr
+    assert folder("runs/fruit.1").metrics.read_bytes() == rows
+    newest().unlink()
+    assert rnncli(*words, "--resume").exit_code == 0
+    assert newest().read_bytes() == whole
+    assert folder().metrics.read_bytes().count(b"\n") == rows.count(b"\n")  # begun anew, not behind the old rows
+
+
+@pytest.mark.parametrize("words", [[], ["--resume"], ["--fresh"]], ids=str)
+def test_a_config_of_the_user_is_not_written_over(refused, fruit_config, work, words):
+    shutil.copy(fruit_config, "config.yaml")
+    before = Path("config.yaml").read_bytes()
+    there = sorted(work.rglob("*"))
+    for run_dir in (".", work):
+        told = refused(2, "config.yaml: there already", "train", fruit_config, "--set", f"run.dir={run_dir}", *words)
+        assert "run.dir" in told
+    assert Path("config.yaml").read_bytes() == before
+    assert sorted(work.rglob("*")) == there
+
+
+def test_a_dangling_link_as_the_newest_checkpoint(rnncli, fruit_config):
+    assert rnncli("train", fruit_config, "--epochs", 2).exit_code == 0
+    assert rnncli("train", fruit_config, "--epochs", 2, "--set", "run.dir=runs/other").exit_code == 0
+    folder().checkpoint_at(9).symlink_to("gone")
+    result = rnncli("predict", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["run"] in ("runs/fruit", "runs/other")
+    named = rnncli("predict", "--run", "runs/fruit", "--json")
+    assert json.loads(named.stdout)["checkpoint"] == str(folder().checkpoint_at(2))
+    assert "step-00000009.npz: no such checkpoint" in named.stderr
+
+
+@pytest.mark.parametrize("first", [[], ["--fresh"]], ids=str)
+def test_two_trains_on_one_folder_before_there_is_a_checkpoint(start, refused, rnncli, fruit_config, first):
+    if first:
+        rnncli("train", fruit_config, "--epochs", 1)
+    never = ("--epochs", 1000000, "--set", "run.checkpoint_every=1000000 epochs")
+    holder = start("train", fruit_config, *never, *first, "--json")
+    assert holder.stdout.readline()
+    assert steps() == []
+    for words in ([], ["--resume"], ["--fresh"]):
+        told = refused(8, "runs/fruit: in use by process", "train", fruit_config, *words)
+        assert str(holder.pid) in told
+    assert steps() == []
+    assert holder.poll() is None
+
+
+def test_a_drawn_seed_can_be_given_again(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 3)
+    drawn = ("--set", "training.random_seed=null")
+    done = json.loads(rnncli(*words, *drawn, "--json").stdout.splitlines()[-1])
+    seed = done["random_seed"]
+    assert config_file.read("runs/fruit/config.yaml").training.random_seed == seed
+    meta = checkpoint.read_meta(newest())
+    assert meta["random_seed"] == meta["config"]["training"]["random_seed"] == seed
+    assert rnncli(*words, "--random-seed", seed, "--set", "run.dir=given").exit_code == 0
+    assert newest("given").read_bytes() == newest().read_bytes()
+    assert rnncli("train", "runs/fruit/config.yaml", "--set", "run.dir=written").exit_code == 0
+    assert newest("written").read_bytes() == newest().read_bytes()
+
+
+def test_a_time_limit_that_is_not_reached_changes_no_byte(rnncli, fruit_config):
+    rnncli("train", fruit_config, "--epochs", 3)
+    rnncli("train", fruit_config, "--epochs", 3, "--max-time", "1h", "--set", "run.dir=limited")
+    assert newest("limited").read_bytes() == newest().read_bytes()
+
+
+def test_two_models_of_one_name(rnncli, work):
+    for name in ("one", "two"):
+        assert rnncli("init", name).exit_code == 0
+    with open("two/corpus.txt", "a") as corpus:
+        corpus.write("the cat sleeps on the cat\n")
+    words = ("--epochs", 2, "--random-seed", 1)
+    assert rnncli("train", "one/config.yaml", *words).exit_code == 0
+    before = newest("runs/config").read_bytes()
+    result = rnncli("train", "two/config.yaml", *words)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "runs/config: finished already, after 2 epochs; --fresh trains it anew" in result.stderr
+    assert "changed since then: the text of data.train is another" in result.stderr
+    assert newest("runs/config").read_bytes() == before
+    os.remove("two/corpus.txt")  # a finished run needs no text, and nothing is said of it
+    assert "changed since then" not in rnncli("train", "two/config.yaml", *words).stderr

@@ -1,0 +1,99 @@
+"""How often training says something where there is no terminal."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+
+from rnncli.cli import progress
+from rnncli.events import Epoch, Step
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 5.0)
+    return made
+
+
+@pytest.fixture
+def told(clock, monkeypatch):
+    """The lines that were told, each with its time."""
+    lines = []
+    monkeypatch.setattr(progress, "tell", lambda line: lines.append((clock.now, line)))
+    return lines
+
+
+def step(number, epoch=1):
+    return Step(number, epoch, 2.0, 7.39, 1.0, 0.01, 10, 1000.0, 0.01)
+
+
+def epoch(number):
+    return Epoch(10 * number, number, 2.0, 7.39, 1.0, 0.01, 100, 1000.0, 0.1, None, False)
+
+
+def events(epochs, steps):
+    """Each step and the end of each epoch."""
+    for number in range(1, epochs + 1):
+        yield from (step((number - 1) * steps + k + 1, number) for k in range(steps))
+        yield epoch(number)
+
+
+TRAINER = SimpleNamespace(words_done=50, words_planned=100)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 40])
+@pytest.mark.parametrize("tick", [0.3, 1.0, 4.9, 20.0])
+def test_lines_are_never_closer_than_that(clock, told, tick, steps):
+    lines = progress.Lines(TRAINER)
+    began = clock.now
+    for event in events(epochs=30, steps=steps):
+        clock.now += tick
+        lines.show(event)
+    lines.close()
+    times = [began, *(time for time, _ in told)]
+    assert told
+    assert all(later - earlier >= 5 for earlier, later in pairwise(times))
+    assert times[-1] > clock.now - 5 - 2 * tick  # and none is left out that there was time for
+
+
+def test_the_line_of_the_last_epoch_waits_for_its_turn(clock, told):
+    lines = progress.Lines(TRAINER)
+    clock.now += 1
+    lines.show(epoch(1))
+    lines.show(epoch(2))
+    clock.now += 3
+    lines.show(step(21, 3))
+    assert told == []
+    clock.now += 2
+    lines.show(step(22, 3))
+    assert [line.split(",")[0] for _, line in told] == ["epoch 2: perplexity train 7.39"]
+    clock.now += 4
+    lines.show(step(23, 3))
+    clock.now += 2
+    lines.show(step(24, 3))  # nothing waits any more: the step is told
+    assert [line.split(":")[0] for _, line in told] == ["epoch 2", "epoch 3, step 24, 50%"]
+
+
+def test_a_pace_writes_what_waits_once(clock):
+    written = []
+    pace = progress.Pace(written.append)
+    pace.turn(lambda: "too early")
+    clock.now += 6
+    pace.turn()
+    assert written == []
+    pace.epoch("an epoch")
+    pace.turn(lambda: "a step")
+    clock.now += 6
+    pace.turn()
+    pace.turn(lambda: "another step")
+    assert written == ["an epoch", "another step"]
