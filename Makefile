@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench soak clean
+
+SEED ?= $(shell date +%s)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,11 @@ lint: $(BIN)/pytest  ## ruff and mypy
 
 bench: $(BIN)/pytest  ## measure; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
+
+soak: $(BIN)/pytest  ## the property tests over thousands of examples; SEED=N repeats a run
+	@echo "make soak SEED=$(SEED)"
+	$(BIN)/pytest tests/text tests/test_config.py tests/test_config_file.py tests/test_parameters.py \
+	    tests/test_randomness.py --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 clean:  ## remove what make made
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
