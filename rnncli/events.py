@@ -6,27 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Step:
-    """One optimizer step. `epoch` is the one under way, from 1; `loss` in nats a word; `seconds` with its data."""
-
-    step: int
-    epoch: int
-    loss: float
-    perplexity: float
-    gradient_norm: float
-    learning_rate: float
-    words: int
-    words_per_second: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
-
-    `words_per_second` and `seconds` are those of its steps in this process, None where it took none. `best`: the
-    validation loss is the lowest so far.
-    """
+class Row:
+    """What every row of metrics.jsonl has. `loss` in nats a word; `epoch` counts from 1."""
 
     step: int
     epoch: int
@@ -37,6 +18,23 @@ class Epoch:
     words: int
     words_per_second: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Step(Row):
+    """One optimizer step, in the epoch under way; `seconds` with its data."""
+
+    words_per_second: float
+
+
+@dataclass(frozen=True)
+class Epoch(Row):
+    """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
+
+    `words_per_second` and `seconds` are those of its steps in this process, None and 0 where it took none. `best`:
+    the validation loss is the lowest so far.
+    """
+
     valid_perplexity: float | None
     best: bool
 

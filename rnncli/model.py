@@ -79,7 +79,7 @@ class LanguageModel:
         return nll, last
 
     def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
-        """Ln P of every word after reading ids (T, B): (B, V), and the state."""
+        """The log-probability in nats of every next word after reading ids (T, B), (B, V), and the state."""
         hidden, last, _ = self.engine.forward(self.parameters, ids, state)
         return self.engine.output.log_probabilities(self.parameters.section("output"), hidden[-ids.shape[1] :]), last
 

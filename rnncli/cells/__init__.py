@@ -1,6 +1,7 @@
 """The recurrent cells: each runs a whole sequence forward, and backward beside it.
 
-To add one: a file with a class that has what `Cell` says, and a line in `CELLS`.
+To add one: a file with a class that has what `Cell` says, a line in `CELLS`, and its counterpart in
+`engines/stepwise.py`.
 """
 
 from __future__ import annotations
