@@ -14,6 +14,7 @@ from rnncli.errors import ConfigError, TextError
 from rnncli.machine import available_memory
 from rnncli.model import LanguageModel
 from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
+from rnncli.outputs import OUTPUTS
 from rnncli.parameters import Parameters
 from rnncli.text.batches import Batches, SentenceBatches, StreamBatches
 from rnncli.text.corpus import Corpus, Reading, encode, prepare
@@ -61,8 +62,14 @@ def architecture(config: Config, vocabulary_size: int) -> Architecture:
     )
 
 
-def model(config: Config, parameters: Parameters, vocabulary_size: int) -> LanguageModel:
-    return LanguageModel(ENGINES[config.model.engine](architecture(config, vocabulary_size)), parameters)
+def model(config: Config, parameters: Parameters, vocabulary: Vocabulary, random_seed: int = 0) -> LanguageModel:
+    engine = ENGINES[config.model.engine](architecture(config, len(vocabulary)), vocabulary.counts)
+    return LanguageModel(engine, parameters, random_seed)
+
+
+def exact(config: Config) -> bool:
+    """Whether the training loss is -ln P, so that it has a perplexity."""
+    return OUTPUTS[config.model.output.name].exact
 
 
 def optimizer(config: Config, parameters: Parameters) -> Optimizer:

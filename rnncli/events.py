@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """What every row of metrics.jsonl has. `loss` in nats a word; `epoch` counts from 1."""
+    """What every row of metrics.jsonl has. `loss` in nats a word; `epoch` counts from 1.
+
+    `perplexity` is NaN where the loss is that of a sample of the vocabulary: exp(loss) is then no perplexity.
+    """
 
     step: int
     epoch: int
@@ -47,7 +50,7 @@ class Done:
     epochs: int
     steps: int
     words_per_second: float | None
-    train_perplexity: float | None
+    train_perplexity: float | None  # None too where the training loss is that of a sample
     valid_perplexity: float | None
     best_valid_perplexity: float | None
     test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train

@@ -13,7 +13,7 @@ through time has it; its own gradient is checked as `state.*`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -23,6 +23,7 @@ from rnncli.cells import CELLS
 from rnncli.engines import ENGINES, Architecture
 from rnncli.engines.architecture import State
 from rnncli.model import LanguageModel
+from rnncli.outputs import AdaptiveSoftmax, SampledSoftmax
 from rnncli.parameters import Array, Parameters
 from rnncli.randomness import stream
 from rnncli.text.batches import Batch, SentenceBatches, StreamBatches
@@ -31,6 +32,7 @@ TOLERANCE = {"complex": 1e-9, "central": 5e-4}
 STEP = {"complex": 1e-20, "central": 6e-6}
 
 VOCABULARY_SIZE = 7
+COUNTS = (9, 6, 4, 3, 1, 1, 0)  # how often each word is said to stand in the training text
 LENGTHS = (5, 0, 2, 3)  # sentences longer than a window, empty, and of unequal lengths: carried states and pads
 
 
@@ -66,14 +68,41 @@ class Check:
 
 
 def small(cell: str, layers: int, embedded: bool, mode: str, output: str = "full", options: Any = None) -> Case:
-    """A model small enough to perturb each of its numbers."""
+    """A model small enough to perturb each of its numbers; the output layer's options are cut down with it."""
     embedding_size = 3 if embedded else None
+    options = REDUCED.get(output, lambda as_they_are: as_they_are)(options)
     return Case(Architecture(VOCABULARY_SIZE, cell, layers, 4, embedding_size, output, options), mode)
 
 
+def _two_clusters_at_most(options: AdaptiveSoftmax.Options) -> AdaptiveSoftmax.Options:
+    """As many clusters as the cutoffs make, up to two; two where there are none given."""
+    cutoffs = (3, 5) if options.cutoffs is None else (3, 5)[: len(options.cutoffs)]
+    return replace(options, cutoffs=cutoffs)
+
+
+def _five_samples_at_most(options: SampledSoftmax.Options) -> SampledSoftmax.Options:
+    return replace(options, samples=min(options.samples, 5))
+
+
+# What becomes of the options of an output layer in a model of so few words.
+REDUCED: dict[str, Callable[[Any], Any]] = {"adaptive": _two_clusters_at_most, "sampled": _five_samples_at_most}
+
+
 def standard_cases() -> list[Case]:
-    """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried."""
-    return [small(*parts) for parts in product(CELLS, (1, 2), (False, True), ("sentences", "stream"))]
+    """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; and
+    every output layer.
+    """
+    adaptive = ("adaptive", AdaptiveSoftmax.Options(div_value=2))
+    log_uniform, unigram = (("sampled", SampledSoftmax.Options(proposal=q)) for q in ("log_uniform", "unigram"))
+    return [
+        *(small(*parts) for parts in product(CELLS, (1, 2), (False, True), ("sentences", "stream"))),
+        small("lstm", 1, True, "sentences", *adaptive),
+        small("lstm", 1, True, "stream", *adaptive),
+        small("rnn", 1, False, "stream", *adaptive),
+        small("lstm", 1, True, "sentences", *log_uniform),
+        small("lstm", 1, True, "stream", *unigram),
+        small("rnn", 1, False, "stream", *log_uniform),
+    ]
 
 
 def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[Check]:
@@ -129,7 +158,7 @@ def random_model(architecture: Architecture, engine: str, random_seed: int) -> L
     """A float64 model whose every parameter, biases too, is drawn from +-0.7: no gradient vanishes by a zero."""
     parameters = Parameters(architecture.shapes(), np.float64)
     parameters.vector[:] = stream(random_seed, "gradcheck parameters").uniform(-0.7, 0.7, parameters.vector.size)
-    return LanguageModel(ENGINES[engine](architecture), parameters)
+    return LanguageModel(ENGINES[engine](architecture, np.array(COUNTS)), parameters)
 
 
 def batches_of(case: Case, random_seed: int) -> list[Batch]:

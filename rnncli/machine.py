@@ -6,6 +6,8 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,22 @@ def set_threads(threads: int) -> None:
     if found := _openblas():
         library, prefix, suffix = found
         getattr(library, f"{prefix}set_num_threads{suffix}")(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Matrix products on one thread, where the BLAS is an OpenBLAS: for many small ones, that wait for each other."""
+    found = _openblas()
+    if not found:
+        yield
+        return
+    library, prefix, suffix = found
+    before = int(getattr(library, f"{prefix}get_num_threads{suffix}")())
+    set_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(before)
 
 
 def available_memory() -> int | None:

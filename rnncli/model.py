@@ -10,7 +10,8 @@ import numpy as np
 
 from rnncli.engines import Engine
 from rnncli.engines.architecture import State
-from rnncli.parameters import Array, Parameters
+from rnncli.parameters import Array, Gradients, Parameters
+from rnncli.randomness import stream
 from rnncli.text.batches import Batch
 
 
@@ -19,7 +20,10 @@ class Pass:
     """One forward pass over a batch."""
 
     loss: Any
-    """Mean -ln P over the batch's real positions, nats a word; a NumPy scalar (complex under a complex step)."""
+    """Mean loss over the batch's real positions, nats a word; a NumPy scalar (complex under a complex step).
+
+    It is -ln P where the output layer is `exact`.
+    """
     state: State
     """The state after the last step, to carry into the next window."""
     cache: Any
@@ -29,14 +33,16 @@ class Pass:
 class LanguageModel:
     """P(next word | words before) over word ids."""
 
-    def __init__(self, engine: Engine, parameters: Parameters) -> None:
+    def __init__(self, engine: Engine, parameters: Parameters, random_seed: int = 0) -> None:
+        """`random_seed` is what an output layer that samples words in training draws from."""
         self.engine = engine
         self.parameters = parameters
+        self.random_seed = random_seed
 
     @cached_property
-    def gradients(self) -> Parameters:
+    def gradients(self) -> Gradients:
         """Where `backward` writes; made at its first call, so that a model that only predicts goes without."""
-        return self.parameters.zeros_like()
+        return Gradients(self.parameters)
 
     def zero_state(self, columns: int) -> State:
         """The state before the first word of a text, for each of `columns` texts."""
@@ -49,16 +55,20 @@ class LanguageModel:
     def forward(self, batch: Batch, state: State) -> Pass:
         """Mean loss over the real positions of a batch; pads take part in nothing."""
         hidden, last, stack_cache = self.engine.forward(self.parameters, batch.inputs, state)
+        self.engine.profile.enter("output")
         real, targets = _real_positions(batch)
-        nll, output_cache = self.engine.output.forward(self.parameters.section("output"), hidden[real], targets)
+        output, p = self.engine.output, self.parameters.section("output")
+        rng = None if output.exact else stream(self.random_seed, "sampled words", batch.epoch, batch.index)
+        nll, output_cache = output.forward(p, hidden[real], targets, rng)
         loss = nll.sum(dtype=np.result_type(nll, np.float64)) / batch.words
         return Pass(loss, last, (batch, hidden.shape, real, stack_cache, output_cache))
 
-    def backward(self, cache: Any, dstate: State | None = None) -> tuple[Parameters, State]:
+    def backward(self, cache: Any, dstate: State | None = None) -> tuple[Gradients, State]:
         """Gradients of the loss plus whatever has `dstate` as its gradient in the last state.
 
         Returns the gradients (one buffer, overwritten by the next call) and the gradient of the starting state.
         """
+        self.engine.profile.enter("output")
         batch, shape, real, stack_cache, output_cache = cache
         p, g = self.parameters.section("output"), self.gradients.section("output")
         dhidden = self.engine.output.backward_(p, g, 1 / batch.words, output_cache)
@@ -71,12 +81,21 @@ class LanguageModel:
         dstate0 = self.engine.backward_(self.parameters, self.gradients, dhidden, dstate, stack_cache)
         return self.gradients, dstate0
 
+    def flops(self, cache: Any) -> dict[str, int]:
+        """Floating-point operations of the matrix products of a step with this cache, by section of a profile.
+
+        Of the input none: a product with one-hot vectors is a gather of rows.
+        """
+        batch, _, _, _, output_cache = cache
+        forward, backward = self.engine.architecture.flops(batch.inputs.size)
+        output = self.engine.output.flops(self.parameters.section("output"), output_cache)
+        return {"cells forward": forward, "cells backward": backward, "output": sum(output)}
+
     def score(self, batch: Batch, state: State) -> tuple[Array, State]:
         """-ln P of each real position of the batch in nats, in row-major order of (T, B), and the last state."""
         hidden, last, _ = self.engine.forward(self.parameters, batch.inputs, state)
         real, targets = _real_positions(batch)
-        nll, _ = self.engine.output.forward(self.parameters.section("output"), hidden[real], targets)
-        return nll, last
+        return self.engine.output.score(self.parameters.section("output"), hidden[real], targets), last
 
     def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
         """The log-probability in nats of every next word after reading ids (T, B), (B, V), and the state."""

@@ -1,37 +1,64 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector."""
+"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
+
+A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
+and sums of chunks are added up in their order: the number of threads changes no bit.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from rnncli.parameters import Array
+from rnncli import threads
+from rnncli.parameters import Array, Touched
 
 # Elements of the vector that are updated together: they and their moments stay in a core's cache.
-CHUNK = 1 << 14
+CHUNK = 1 << 16
+# The first moment of a row without gradient fades to numbers too small to be normal, on which a processor is slow. Of
+# every so many steps one puts those to 0 that are below so many times the smallest normal number.
+FLUSH_EVERY, FLUSH = 64, 1e6
 
 
-def clip_by_global_norm_(gradient: Array, clip_norm: float | None) -> float:
+def clip_by_global_norm_(gradient: Array, clip_norm: float | None, tables: Sequence[Touched] = ()) -> float:
     """Scale the gradient (size,) down to Euclidean norm `clip_norm` if it is longer (Pascanu et al. 2013).
 
-    Returns the norm before clipping; None never clips. A norm that is not finite leaves the gradient as it is: the
-    caller sees it in the result.
+    Of `tables` only the touched rows are read. Returns the norm before clipping; None never clips. A norm that is not
+    finite leaves the gradient as it is: the caller sees it in the result.
     """
-    norm = math.sqrt(_sum_of_squares(gradient, gradient.dtype))
+    norm = math.sqrt(_sum_of_squares(gradient, gradient.dtype, tables))
     if not math.isfinite(norm):  # squares of numbers above 1e19 overflow in float32, and the norm may not
-        norm = math.sqrt(_sum_of_squares(gradient, np.dtype(np.float64)))
+        norm = math.sqrt(_sum_of_squares(gradient, np.dtype(np.float64), tables))
     if clip_norm is not None and clip_norm < norm < np.inf:
-        gradient *= clip_norm / norm
+        for chunk in _dense_chunks(gradient.size, tables):
+            gradient[chunk] *= clip_norm / norm
+        for table in tables:
+            table.of(gradient)[table.rows] *= clip_norm / norm
     return norm
 
 
-def _sum_of_squares(vector: Array, dtype: np.dtype[Any]) -> float:
+def _sum_of_squares(gradient: Array, dtype: np.dtype[Any], tables: Sequence[Touched]) -> float:
     """Each chunk in the given dtype, their sum in float64."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        chunks = (vector[start : start + CHUNK].astype(dtype, copy=False) for start in range(0, vector.size, CHUNK))
-        return sum(float(np.dot(chunk, chunk)) for chunk in chunks)
+    parts = [gradient[chunk] for chunk in _dense_chunks(gradient.size, tables)]
+    parts += [table.of(gradient)[table.rows].reshape(-1) for table in tables]
+    squares = np.zeros(len(parts))
+
+    def work(k: int) -> None:
+        part = parts[k].astype(dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares[k] = np.dot(part, part)
+
+    threads.each(work, range(len(parts)))
+    return float(squares.sum())
+
+
+def _dense_chunks(size: int, tables: Sequence[Touched]) -> list[slice]:
+    """The vector without the tables."""
+    edges = [0, *(edge for table in tables for edge in (table.start, table.stop)), size]
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    return [slice(begin, min(begin + CHUNK, stop)) for start, stop in spans for begin in range(start, stop, CHUNK)]
 
 
 class Optimizer(Protocol):
@@ -41,8 +68,13 @@ class Optimizer(Protocol):
     moments: dict[str, Array]
     """What is remembered between steps, each (size,), by name; a checkpoint stores it."""
 
-    def step_(self, vector: Array, gradient: Array, learning_rate: float, step: int) -> None:
-        """Update `vector` (size,) in place; `step` counts from 1. `gradient` is left as it is."""
+    def step_(
+        self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()
+    ) -> None:
+        """Update `vector` (size,) in place; `step` counts from 1. `gradient` is left as it is.
+
+        `tables` are parts of the gradient that are known to be zero but for some rows.
+        """
 
 
 class Sgd:
@@ -53,17 +85,23 @@ class Sgd:
     def __init__(self, size: int, dtype: np.dtype[np.generic]) -> None:
         self.moments: dict[str, Array] = {}
 
-    def step_(self, vector: Array, gradient: Array, learning_rate: float, step: int) -> None:
-        for start in range(0, vector.size, CHUNK):
-            chunk = slice(start, start + CHUNK)
+    def step_(
+        self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()
+    ) -> None:
+        def work(chunk: slice) -> None:
             vector[chunk] -= learning_rate * gradient[chunk]
+
+        threads.each(work, _dense_chunks(vector.size, tables))
+        for table in tables:
+            table.of(vector)[table.rows] -= learning_rate * table.of(gradient)[table.rows]
 
 
 class Adam:
     """Adam (Kingma and Ba 2015, algorithm 1), dense, epsilon outside the root.
 
     Same result as `reference.update_parameters_with_adam`. The bias corrections 1 - beta^t are taken into the step
-    size and into epsilon, as section 2 of the paper says, so that each element is touched in one pass.
+    size and into epsilon, as section 2 of the paper says, so that each element is touched in one pass. The rows of a
+    table that are not touched have the gradient 0, and move on by their moments as all others do.
     """
 
     moment_names: tuple[str, ...] = ("m", "v")
@@ -73,33 +111,76 @@ class Adam:
     ) -> None:
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
         self.moments: dict[str, Array] = {name: np.zeros(size, dtype) for name in self.moment_names}
-        self._scratch: Array = np.empty(min(size, CHUNK), dtype)
 
-    def step_(self, vector: Array, gradient: Array, learning_rate: float, step: int) -> None:
+    def step_(
+        self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()
+    ) -> None:
         correction1, correction2 = 1 - self.beta1**step, 1 - self.beta2**step
         # lr * (m / correction1) / (sqrt(v / correction2) + epsilon)
         #   = (lr * sqrt(correction2) / correction1) * m / (sqrt(v) + epsilon * sqrt(correction2))
         step_size = learning_rate * float(np.sqrt(correction2)) / correction1
         epsilon = self.epsilon * float(np.sqrt(correction2))
-        for start in range(0, vector.size, CHUNK):
-            w, g = vector[start : start + CHUNK], gradient[start : start + CHUNK]
-            m, v = self.moments["m"][start : start + CHUNK], self.moments["v"][start : start + CHUNK]
-            scratch = self._scratch[: w.size]
-            np.multiply(g, 1 - self.beta1, out=scratch)
-            m *= self.beta1
-            m += scratch
-            np.multiply(g, g, out=scratch)
-            scratch *= 1 - self.beta2
-            v *= self.beta2
-            v += scratch
-            np.sqrt(v, out=scratch)
-            scratch += epsilon
-            np.divide(m, scratch, out=scratch)
-            scratch *= step_size
-            w -= scratch
+        m, v = self.moments["m"], self.moments["v"]
+
+        def dense(chunk: slice) -> None:
+            self._update_(vector[chunk], m[chunk], v[chunk], gradient[chunk], step_size, epsilon)
+
+        threads.each(dense, _dense_chunks(vector.size, tables))
+        for table in tables:
+            whole, rows = (table.of(vector), table.of(m), table.of(v)), table.rows
+            w_rows, m_rows, v_rows = (each[rows] for each in whole)  # copies
+            self._update_(w_rows, m_rows, v_rows, table.of(gradient)[rows], step_size, epsilon)
+            self._pass_(*whole, step_size, epsilon, step)
+            for each, updated in zip(whole, (w_rows, m_rows, v_rows), strict=True):
+                each[rows] = updated
+
+    def _update_(self, w: Array, m: Array, v: Array, g: Array, step_size: float, epsilon: float) -> None:
+        m *= self.beta1
+        scratch = g * (1 - self.beta1)
+        m += scratch
+        v *= self.beta2
+        np.multiply(g, g, out=scratch)
+        scratch *= 1 - self.beta2
+        v += scratch
+        _move_(w, m, v, scratch, step_size, epsilon)
+
+    def _pass_(self, w: Array, m: Array, v: Array, step_size: float, epsilon: float, step: int) -> None:
+        """Update the rows of a table by the gradient 0: what `_update_` does with it, bit for bit."""
+        flush = float(np.finfo(m.dtype).tiny) * FLUSH if step % FLUSH_EVERY == 0 else 0.0
+
+        def work(start: int) -> None:
+            rows = slice(start, start + size)
+            m[rows] *= self.beta1
+            v[rows] *= self.beta2
+            if flush:
+                m[rows][np.abs(m[rows]) < flush] = 0
+            _move_(w[rows], m[rows], v[rows], np.empty_like(m[rows]), step_size, epsilon)
+
+        size = max(1, CHUNK // m.shape[1])
+        threads.each(work, range(0, len(m), size))
 
 
-OPTIMIZERS: dict[str, type[Adam] | type[Sgd]] = {"adam": Adam, "sgd": Sgd}
+def _move_(w: Array, m: Array, v: Array, scratch: Array, step_size: float, epsilon: float) -> None:
+    """W -= step_size * m / (sqrt(v) + epsilon)."""
+    np.sqrt(v, out=scratch)
+    scratch += epsilon
+    np.divide(m, scratch, out=scratch)
+    scratch *= step_size
+    w -= scratch
+
+
+class LazyAdam(Adam):
+    """Adam that leaves the rows of a table that have no gradient as they are, their moments too.
+
+    Another algorithm than Adam, cheaper where a vocabulary is large: a word that a step does not have costs nothing,
+    and takes no step by what it had before.
+    """
+
+    def _pass_(self, w: Array, m: Array, v: Array, step_size: float, epsilon: float, step: int) -> None:
+        pass
+
+
+OPTIMIZERS: dict[str, type[Adam] | type[Sgd]] = {"adam": Adam, "lazy_adam": LazyAdam, "sgd": Sgd}
 
 
 class Schedule(Protocol):

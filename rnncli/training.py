@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from rnncli.errors import NumericalError
 from rnncli.evaluate import evaluate, perplexity
 from rnncli.events import Done, Epoch, Event, Step
 from rnncli.optim import clip_by_global_norm_
+from rnncli.profile import Profile, StepProfile
 from rnncli.run import Metrics, RunFolder
 from rnncli.snapshot import Progress, finished
 from rnncli.text.batches import Batch
@@ -32,11 +34,12 @@ class Trainer:
 
     def __init__(self, config: Config, texts: build.Texts, random_seed: int, folder: RunFolder) -> None:
         self.config, self.texts, self.random_seed, self.folder = config, texts, random_seed, folder
+        self.profile = Profile()
         V, end_id = len(texts.vocabulary), texts.vocabulary.end_id
         self.batches = build.training_batches(config, texts.train, end_id, random_seed)
         self.valid_batches = build.evaluation_batches(config, texts.valid, end_id) if texts.valid else None
         parameters = build.architecture(config, V).initialise(random_seed, config.training.dtype)
-        self.model = build.model(config, parameters, V)
+        self.model = build.model(config, parameters, texts.vocabulary, random_seed)
         self.optimizer = build.optimizer(config, parameters)
         self.schedule = build.schedule(config)
         self.progress = Progress()
@@ -44,6 +47,11 @@ class Trainer:
         self._saved: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
         self._rates: list[float] = []  # words/s of each step of this process
         self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
+
+    def profiled(self) -> Profile:
+        """From now on, book where the time of a step goes; the first steps are left out, as they are of words/s."""
+        self.profile = self.model.engine.profile = StepProfile(FIRST_TIMED_STEP)
+        return self.profile
 
     @property
     def words_done(self) -> int:
@@ -101,11 +109,12 @@ class Trainer:
         self.save()
         test = self._test(stop) if finished(p, self.config) else None
         rates = self._rates[FIRST_TIMED_STEP:] or self._rates
-        yield done(p, reason, self.random_seed, statistics.median(rates) if rates else None, test)
+        yield done(p, self.config, reason, self.random_seed, statistics.median(rates) if rates else None, test)
 
     def _steps(self) -> Iterator[Step]:
         """The steps that are left of the epoch under way."""
         p, started = self.progress, time.perf_counter()
+        self.profile.begin()
         for batch in self.batches.epoch(p.epoch, p.index):
             with np.errstate(all="ignore"):  # what overflows is told in one message
                 loss, norm, learning_rate = self._take(batch)
@@ -114,25 +123,42 @@ class Trainer:
             p.epoch_words += batch.words
             p.gradient_norm, p.learning_rate = norm, learning_rate
             seconds = time.perf_counter() - started
+            self.profile.end()
             self._rates.append(batch.words / seconds)
             self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
             yield Step(
-                p.step, p.epoch + 1, loss, perplexity(loss), norm, learning_rate, batch.words, self._rates[-1], seconds
+                p.step,
+                p.epoch + 1,
+                loss,
+                self._perplexity(loss),
+                norm,
+                learning_rate,
+                batch.words,
+                self._rates[-1],
+                seconds,
             )
             started = time.perf_counter()  # what was done with this step is no part of the next
+            self.profile.begin()
 
     def _take(self, batch: Batch) -> tuple[float, float, float]:
         """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate."""
         p, model, o = self.progress, self.model, self.config.optimizer
         passed = model.forward(batch, model.entering(batch, self.state))
         gradients, _ = model.backward(passed.cache)
-        loss, norm = float(passed.loss), clip_by_global_norm_(gradients.vector, o.clip_norm)
+        self.profile.enter("clip and update")
+        loss, norm = float(passed.loss), clip_by_global_norm_(gradients.vector, o.clip_norm, gradients.touched())
         if not (perplexity(loss) < np.inf and np.isfinite(norm)):
             raise self._diverged(f"the loss is {loss:g}, the gradient norm {norm:g}")
         learning_rate = o.learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
-        self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, p.step + 1)
+        vector = model.parameters.vector
+        self.optimizer.step_(vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
         self.state = passed.state
+        self.profile.count(lambda: model.flops(passed.cache))
         return loss, norm, learning_rate
+
+    def _perplexity(self, loss: float) -> float:
+        """Of a training loss; NaN where it has none."""
+        return perplexity(loss) if build.exact(self.config) else math.nan
 
     def _end_epoch(self, stop: Stop) -> Epoch | None:
         """Validate, and count the epoch; None, with nothing changed, where `stop` broke the validation off."""
@@ -160,7 +186,7 @@ class Trainer:
             step=p.step,
             epoch=p.epoch,
             loss=p.train_loss,
-            perplexity=perplexity(p.train_loss),
+            perplexity=self._perplexity(p.train_loss),
             gradient_norm=p.gradient_norm,
             learning_rate=p.learning_rate,
             words=words,
@@ -174,7 +200,7 @@ class Trainer:
         if self.texts.test is None:
             return None
         _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
-        model = build.model(self.config, stored.parameters, len(self.texts.vocabulary))
+        model = build.model(self.config, stored.parameters, self.texts.vocabulary)
         batches = build.evaluation_batches(self.config, self.texts.test, self.texts.vocabulary.end_id)
         test = evaluate(model, batches, self.texts.test, stop)
         return test.perplexity if test else None
@@ -224,10 +250,17 @@ class Trainer:
 
 
 def done(
-    p: Progress, reason: str, random_seed: int, words_per_second: float | None = None, test: float | None = None
+    p: Progress,
+    config: Config,
+    reason: str,
+    random_seed: int,
+    words_per_second: float | None = None,
+    test: float | None = None,
 ) -> Done:
     """How a run stands that stopped, or was finished before."""
     train_loss = p.epoch_loss / p.epoch_words if p.train_loss is None and p.epoch_words else p.train_loss
+    if not build.exact(config):
+        train_loss = None
     train, valid, best = (
         None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
     )

@@ -1,8 +1,15 @@
-"""How the property tests search: without a clock, and in continuous integration over the same examples each time."""
+"""What every test starts from: the threads that a command would set, and how the property tests search.
+
+They search without a clock, and in continuous integration over the same examples each time.
+"""
 
 import os
 
 from hypothesis import settings
+
+from rnncli.threads import prepare
+
+prepare()  # before NumPy is imported: what is computed here and by a command in another process has the same bits
 
 settings.register_profile("steady", deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("soak", deadline=None, max_examples=3000, derandomize=False)

@@ -36,8 +36,18 @@ class Plain:
             )
             after.append((a, c))
             x = a
-        logits = self.p["output.Wya"] @ x + self.p["output.by"]
-        return logits - np.log(np.sum(np.exp(logits))), after
+        return self.log_probabilities(x), after
+
+    def log_probabilities(self, x):
+        """The ln P of every word; the full softmax, or the head and each cluster of the adaptive one."""
+        clusters = sum(name.startswith("output.P") for name in self.p)
+        head = log_softmax(self.p["output.Wya"] @ x + self.p["output.by"])
+        words = len(head) - clusters
+        parts = [head[:words]]
+        for k in range(1, clusters + 1):
+            P, W, b = (self.p[f"output.{name}{k}"] for name in "PWb")
+            parts.append(head[words + k - 1] + log_softmax(W @ P @ x + b))
+        return np.concatenate(parts)
 
     def step(self, p, x, a, c):
         entering, recurrent = x @ p["Wxa"] + p["ba"], p["Waa"] @ a
@@ -66,6 +76,10 @@ class Plain:
             losses.append(-log_p[self.id(word)])
             before = word
         return losses
+
+
+def log_softmax(logits):
+    return logits - np.log(np.sum(np.exp(logits)))
 
 
 def sigmoid(x):

@@ -51,11 +51,17 @@ def test_what_is_loaded(made):
     assert loaded.evaluate([io.BytesIO(b"the sun\n")]).tokens == 3
 
 
-def test_stepwise_gives_the_same_figures(tmp_path):
+@pytest.mark.parametrize("output", ["full", {"name": "adaptive", "cutoffs": [3, 8]}, {"name": "sampled", "samples": 6}])
+def test_stepwise_gives_the_same_figures(output, tmp_path):
     figures = []
     for engine in ("fused", "stepwise"):
-        train(settings(tmp_path, model__engine=engine, training__dtype="float64"), tmp_path / engine)
-        figures.append(rnncli.load(tmp_path / engine).evaluate([tmp_path / "text.txt"]).nll)
+        config = settings(tmp_path, model__engine=engine, model__output=output, training__dtype="float64")
+        train(config, tmp_path / engine)
+        loaded = rnncli.load(tmp_path / engine)
+        figures.append(loaded.evaluate([tmp_path / "text.txt"]).nll)
+        log_p, _ = loaded.model.next_word(np.array([[0, 1, 2]]), loaded.model.zero_state(3))
+        np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-12)
+        assert log_p.shape == (3, len(loaded.vocabulary))
     assert figures[0] == pytest.approx(figures[1], rel=1e-9)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rnncli.config import Config, DataConfig, RunConfig, TrainingConfig, from_dict, portable_dict, to_dict
 from rnncli.errors import ConfigError
-from rnncli.outputs import OUTPUTS
-from rnncli.settings import Choice, Duration, Interval, setting
+from rnncli.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
+from rnncli.settings import Choice, Duration, Interval, NoOptions, setting
 
 # Section 6 of the design, as JSON has it.
 DEFAULTS: dict[str, Any] = {
@@ -48,21 +48,6 @@ DEFAULTS: dict[str, Any] = {
     "parallel": {"shards": 1, "reduction": "tree"},
     "run": {"dir": None, "keep": 2, "checkpoint_every": "1 epoch"},
 }
-
-
-@dataclass(frozen=True)
-class AdaptiveOptions:
-    cutoffs: tuple[int, ...] = setting(minimum=1)
-    divisor: float = setting(4.0, minimum=1)
-
-
-class Adaptive:
-    Options = AdaptiveOptions
-
-
-@pytest.fixture
-def adaptive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OUTPUTS, "adaptive", Adaptive)
 
 
 def with_value(section: str, **values: object) -> dict[str, Any]:
@@ -158,43 +143,122 @@ def test_the_same_time_written_in_two_ways_is_stored_in_one() -> None:
     assert str(other.training.max_time) == "1h30m"
 
 
-def test_a_choice_is_a_name_or_a_mapping_with_its_own_keys(adaptive: None) -> None:
-    config = from_dict(with_value("model", output={"name": "adaptive", "cutoffs": [10, 20]}))
-    assert config.model.output == Choice("adaptive", AdaptiveOptions((10, 20), 4.0))
-    assert to_dict(config)["model"]["output"] == {"name": "adaptive", "cutoffs": [10, 20], "divisor": 4.0}
+@pytest.mark.parametrize(
+    ("output", "options", "plain"),
+    [
+        ("full", NoOptions(), {"name": "full"}),
+        ("adaptive", AdaptiveSoftmax.Options(), {"name": "adaptive", "cutoffs": None, "div_value": 4.0}),
+        (
+            {"name": "adaptive", "cutoffs": [10, 20]},
+            AdaptiveSoftmax.Options((10, 20), 4.0),
+            {"name": "adaptive", "cutoffs": [10, 20], "div_value": 4.0},
+        ),
+        (
+            {"name": "adaptive", "cutoffs": 7, "div_value": 1},
+            AdaptiveSoftmax.Options((7,), 1.0),
+            {"name": "adaptive", "cutoffs": [7], "div_value": 1.0},
+        ),
+        (
+            {"name": "adaptive", "cutoffs": []},
+            AdaptiveSoftmax.Options(()),
+            {"name": "adaptive", "cutoffs": [], "div_value": 4.0},
+        ),
+        (
+            "sampled",
+            SampledSoftmax.Options(1000, "log_uniform"),
+            {"name": "sampled", "samples": 1000, "proposal": "log_uniform"},
+        ),
+        (
+            {"name": "sampled", "samples": 3, "proposal": "unigram"},
+            SampledSoftmax.Options(3, "unigram"),
+            {"name": "sampled", "samples": 3, "proposal": "unigram"},
+        ),
+    ],
+)
+def test_a_choice_is_a_name_or_a_mapping_with_its_own_keys(output: Any, options: Any, plain: dict[str, Any]) -> None:
+    config = from_dict(with_value("model", output=output))
+    assert config.model.output == Choice(plain["name"], options)
+    assert to_dict(config)["model"]["output"] == plain
     assert from_dict(to_dict(config)) == config
-    assert from_dict(with_value("model", output="full")) == from_dict(DEFAULTS)
+
+
+@dataclass(frozen=True)
+class FixedOptions:
+    cutoffs: tuple[int, ...] = setting(minimum=1)
+
+
+class Fixed:
+    Options = FixedOptions
+
+
+CHOOSE = "choose full, adaptive or sampled"
 
 
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("adaptive", "model.output.cutoffs is missing; give a whole number, at least 1 or a list of such"),
-        ("adaptiv", "model.output is 'adaptiv'; choose full or adaptive (did you mean adaptive?)"),
-        ({"name": "adaptiv"}, "model.output.name is 'adaptiv'; choose full or adaptive (did you mean adaptive?)"),
-        ({"cutoffs": [3]}, "model.output.name is missing; choose full or adaptive"),
-        (None, "model.output is null; choose full or adaptive"),
-        (3, "model.output is 3; choose full or adaptive"),
-        (["full"], "model.output is a list; choose full or adaptive"),
-        ({"name": ["full"]}, "model.output.name is a list; choose full or adaptive"),
+        ("adaptiv", f"model.output is 'adaptiv'; {CHOOSE} (did you mean adaptive?)"),
+        ({"name": "adaptiv"}, f"model.output.name is 'adaptiv'; {CHOOSE} (did you mean adaptive?)"),
+        ({"cutoffs": [3]}, f"model.output.name is missing; {CHOOSE}"),
+        (None, f"model.output is null; {CHOOSE}"),
+        (3, f"model.output is 3; {CHOOSE}"),
+        (["full"], f"model.output is a list; {CHOOSE}"),
+        ({"name": ["full"]}, f"model.output.name is a list; {CHOOSE}"),
         (
             {"name": "full", "cutoffs": [3]},
             "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive?)",
         ),
         (
             {"name": "adaptive", "cutoff": 3, "cutoffs": 3},
-            "model.output.cutoff is not a key of adaptive; its keys are name, cutoffs and divisor "
+            "model.output.cutoff is not a key of adaptive; its keys are name, cutoffs and div_value "
             "(did you mean cutoffs?)",
         ),
-        ({"name": "adaptive", "cutoffs": []}, "model.output.cutoffs is an empty list; give a whole number"),
+        (
+            {"name": "adaptive", "samples": 3},
+            "model.output.samples is not a key of adaptive; its keys are name, cutoffs and div_value "
+            "(did you mean name: sampled?)",
+        ),
+        (
+            {"name": "sampled", "sample": 3},
+            "model.output.sample is not a key of sampled; its keys are name, samples and proposal "
+            "(did you mean samples?)",
+        ),
         ({"name": "adaptive", "cutoffs": [3, None]}, "model.output.cutoffs is null; give a whole number"),
         ({"name": "adaptive", "cutoffs": [3, 0]}, "model.output.cutoffs is 0; give a whole number, at least 1"),
+        ({"name": "adaptive", "div_value": 0.5}, "model.output.div_value is 0.5; give a number, at least 1"),
+        ({"name": "sampled", "samples": 0}, "model.output.samples is 0; give a whole number, at least 1"),
+        ({"name": "sampled", "samples": 2.5}, "model.output.samples is 2.5; give a whole number, at least 1"),
+        (
+            {"name": "sampled", "proposal": "uniform"},
+            "model.output.proposal is 'uniform'; choose log_uniform or unigram (did you mean ",
+        ),
     ],
 )
-def test_a_wrong_choice_says_what_would_do(adaptive: None, output: object, message: str) -> None:
+def test_a_wrong_choice_says_what_would_do(output: object, message: str) -> None:
     found = fault("model", output=output)
     assert found.startswith(message)
     assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("fixed", "model.output.cutoffs is missing; give a whole number, at least 1 or a list of such"),
+        ({"name": "fixed", "cutoffs": []}, "model.output.cutoffs is an empty list; give a whole number"),
+        (
+            {"name": "full", "cutoffs": 3},
+            "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive or fixed?)",
+        ),
+    ],
+)
+def test_a_choice_may_have_a_key_that_must_be_given(
+    monkeypatch: pytest.MonkeyPatch, output: object, message: str
+) -> None:
+    monkeypatch.setitem(OUTPUTS, "fixed", Fixed)
+    assert fault("model", output=output).startswith(message)
+    assert from_dict(with_value("model", output={"name": "fixed", "cutoffs": 3})).model.output.options == FixedOptions(
+        (3,)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_config import DEFAULTS, Adaptive, AdaptiveOptions, configs, paths
+from test_config import DEFAULTS, configs, paths
 
 from rnncli.config import Config, DataConfig, to_dict
 from rnncli.config_file import read, to_yaml, write
 from rnncli.errors import ConfigError, WriteError
-from rnncli.outputs import OUTPUTS
+from rnncli.outputs import OUTPUTS, AdaptiveSoftmax
 from rnncli.settings import Choice, Duration, Interval
 
 # Section 6 of the design, word for word.
@@ -181,15 +181,14 @@ def test_an_override_wins_over_the_file_and_the_last_over_the_first() -> None:
     assert (config.model.cell, config.model.layers) == ("lstm", 2)
 
 
-def test_an_override_reaches_into_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OUTPUTS, "adaptive", Adaptive)
-    expected = Choice("adaptive", AdaptiveOptions((5, 9), 2.0))
+def test_an_override_reaches_into_a_choice() -> None:
+    expected = Choice("adaptive", AdaptiveSoftmax.Options((5, 9), 2.0))
     in_file = "model: {output: {name: adaptive, cutoffs: [5, 9]}}"
-    assert config_of(in_file, "model.output.divisor=2").model.output == expected
+    assert config_of(in_file, "model.output.div_value=2").model.output == expected
     bare = "model: {output: adaptive}"
-    assert config_of(bare, "model.output.cutoffs=[5, 9]", "model.output.divisor=2").model.output == expected
+    assert config_of(bare, "model.output.cutoffs=[5, 9]", "model.output.div_value=2").model.output == expected
     assert config_of(in_file, "model.output=full").model.output == Choice.of(OUTPUTS, "full")
-    config = config_of(in_file, "model.output.divisor=2")
+    config = config_of(in_file, "model.output.div_value=2")
     assert read(given_text(to_yaml(config, "configs"), "configs/again.yaml")) == config
 
 

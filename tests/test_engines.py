@@ -6,6 +6,7 @@ import pytest
 from rnncli.cells import CELLS
 from rnncli.engines import ENGINES, Architecture
 from rnncli.model import LanguageModel
+from rnncli.outputs import AdaptiveSoftmax, SampledSoftmax
 from rnncli.parameters import Parameters
 from rnncli.text.batches import Batch
 
@@ -20,6 +21,14 @@ SIZES = [
     (1, None, 3, 1, 1, False),  # one of everything, and a vocabulary of one word
     (37, 2, 10, 4, 9, True),
 ]
+OUTPUTS = {
+    "full": ("full", None),
+    "adaptive": ("adaptive", AdaptiveSoftmax.Options((2, 3, 9), 2.0)),
+    "one cluster": ("adaptive", AdaptiveSoftmax.Options((10,), 1.0)),
+    "sampled": ("sampled", SampledSoftmax.Options(6)),
+    "unigram": ("sampled", SampledSoftmax.Options(30, "unigram")),
+}
+MODELS = [*((cell, "full") for cell in CELLS), *(("lstm", output) for output in list(OUTPUTS)[1:])]
 
 
 def words(V, T, B, pads, seed=0):
@@ -53,7 +62,8 @@ def state(architecture, B, seed, dtype=np.float64):
 
 def results(engine, architecture, p, batch, start, pull):
     """Every number of a training step by name, as copies."""
-    model = LanguageModel(ENGINES[engine](architecture), p)
+    counts = np.arange(architecture.vocabulary_size)[::-1]
+    model = LanguageModel(ENGINES[engine](architecture, counts), p, random_seed=3)
     passed = model.forward(batch, start)
     gradients, first = model.backward(passed.cache, pull)
     found = {"loss": passed.loss, **dict(gradients.items())}
@@ -82,16 +92,31 @@ def test_engines_agree(cell, layers, sizes):
         (state(architecture, B, 1), state(architecture, B, 2)),
         (architecture.zero_state(B, np.float64), None),
     ]:
-        kept = [np.array(array) for layer in start + (pull or ()) for array in layer]
-        before = p.vector.copy()
-        fused, stepwise = (results(engine, architecture, p, batch, start, pull) for engine in ("fused", "stepwise"))
-        errors = worst_error(fused, stepwise)
-        if V == 1:  # certainty: no gradient comes from the loss, what there is instead is rounding
-            errors = {name: e for name, e in errors.items() if np.abs(stepwise[name]).max() > 1e-12}
-        assert max(errors.values(), default=0) < 1e-10, errors
-        np.testing.assert_array_equal(p.vector, before)
-        for array, copy in zip((a for layer in start + (pull or ()) for a in layer), kept, strict=True):
-            np.testing.assert_array_equal(array, copy)  # what is handed in is left as it is
+        check_agreement(architecture, p, batch, start, pull)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("pads", [True, False])
+@pytest.mark.parametrize("output", list(OUTPUTS)[1:])
+def test_engines_agree_with_every_output_layer(output, pads, cell):
+    architecture = Architecture(11, cell, 2, 7, 5, *OUTPUTS[output])
+    p, batch = parameters(architecture), words(11, 6, 3, pads)
+    check_agreement(architecture, p, batch, state(architecture, 3, 1), state(architecture, 3, 2))
+
+
+def check_agreement(architecture, p, batch, start, pull):
+    """Every number of a training step, to 1e-10; what is handed in is left as it is."""
+    kept = [np.array(array) for layer in start + (pull or ()) for array in layer]
+    before = p.vector.copy()
+    fused, stepwise = (results(engine, architecture, p, batch, start, pull) for engine in ("fused", "stepwise"))
+    errors = worst_error(fused, stepwise)
+    if architecture.vocabulary_size == 1:
+        # Certainty: no gradient comes from the loss, what there is instead is rounding.
+        errors = {name: e for name, e in errors.items() if np.abs(stepwise[name]).max() > 1e-12}
+    assert max(errors.values(), default=0) < 1e-10, errors
+    np.testing.assert_array_equal(p.vector, before)
+    for array, copy in zip((a for layer in start + (pull or ()) for a in layer), kept, strict=True):
+        np.testing.assert_array_equal(array, copy)
 
 
 def test_the_batches_of_these_tests_have_what_they_are_for():
@@ -103,10 +128,10 @@ def test_the_batches_of_these_tests_have_what_they_are_for():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", CELLS)
-def test_pads_take_part_in_nothing(cell, engine):
+@pytest.mark.parametrize(("cell", "output"), MODELS)
+def test_pads_take_part_in_nothing(cell, output, engine):
     """What stands in a pad, input or target, changes no loss and no gradient; a column of pads alone neither."""
-    architecture = Architecture(11, cell, 2, 4, 3)
+    architecture = Architecture(11, cell, 2, 4, 3, *OUTPUTS[output])
     p, batch = parameters(architecture), words(11, 6, 3, True)
     start = state(architecture, 3, 1)
     plain = results(engine, architecture, p, batch, start, None)
@@ -142,9 +167,9 @@ def test_a_state_that_was_handed_over_does_not_change(cell):
 
 
 @pytest.mark.parametrize("embedding_size", [None, 6])
-@pytest.mark.parametrize("cell", CELLS)
-def test_float32_is_float64_to_its_digits(cell, embedding_size):
-    architecture = Architecture(40, cell, 2, 16, embedding_size)
+@pytest.mark.parametrize(("cell", "output"), MODELS)
+def test_float32_is_float64_to_its_digits(cell, output, embedding_size):
+    architecture = Architecture(40, cell, 2, 16, embedding_size, *OUTPUTS[output])
     narrow = parameters(architecture, dtype=np.float32)
     batch = words(40, 12, 5, True)
     start, pull = (state(architecture, 5, seed, np.float32) for seed in (1, 2))

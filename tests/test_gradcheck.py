@@ -5,6 +5,7 @@ from rnncli import gradcheck
 from rnncli.cells import CELLS
 from rnncli.engines import ENGINES, Architecture
 from rnncli.gradcheck import TOLERANCE, Check, check_case, relative_error, small, standard_cases
+from rnncli.outputs import OUTPUTS
 
 
 def test_the_standard_set_is_exact_in_both_engines():
@@ -24,13 +25,56 @@ def test_the_standard_set_has_every_part():
     assert {(c.architecture.cell, c.mode) for c in cases} == {(x, m) for x in CELLS for m in ("sentences", "stream")}
     assert {c.architecture.layers for c in cases} == {1, 2}
     assert {c.architecture.embedding_size is None for c in cases} == {True, False}
+    outputs = {(c.architecture.output, c.architecture.output_options) for c in cases}
+    assert {name for name, _ in outputs} == set(OUTPUTS)
+    assert {options.proposal for name, options in outputs if name == "sampled"} == {"log_uniform", "unigram"}
+    for output in OUTPUTS:
+        assert {c.mode for c in cases if c.architecture.output == output} == {"sentences", "stream"}
+    shapes = next(c.architecture.shapes() for c in cases if c.architecture.output == "adaptive")
+    assert shapes["output.Wya"] == (5, 4)  # three words, two clusters
+    assert (shapes["output.P1"], shapes["output.P2"]) == ((2, 4), (1, 4))
+
+
+def options_of(name, **options):
+    return OUTPUTS[name].Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "small_options"),
+    [
+        ("full", None, None),
+        ("adaptive", options_of("adaptive"), options_of("adaptive", cutoffs=(3, 5))),
+        ("adaptive", options_of("adaptive", cutoffs=()), options_of("adaptive", cutoffs=())),
+        ("adaptive", options_of("adaptive", cutoffs=(5000,)), options_of("adaptive", cutoffs=(3,))),
+        (
+            "adaptive",
+            options_of("adaptive", cutoffs=(1000, 2000, 3000), div_value=2.5),
+            options_of("adaptive", cutoffs=(3, 5), div_value=2.5),
+        ),
+        ("sampled", options_of("sampled"), options_of("sampled", samples=5)),
+        (
+            "sampled",
+            options_of("sampled", samples=2, proposal="unigram"),
+            options_of("sampled", samples=2, proposal="unigram"),
+        ),
+    ],
+)
+def test_the_options_of_an_output_layer_are_cut_down_with_the_vocabulary(output, options, small_options):
+    case = small("rnn", 1, False, "stream", output, options)
+    assert (case.architecture.output, case.architecture.output_options) == (output, small_options)
+    assert all(check.passed for engine in ENGINES for check in check_case(case, engine))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_parameter_and_every_state_is_checked(cell, engine):
-    for layers, embedded, mode in [(1, False, "stream"), (2, True, "sentences")]:
-        case = small(cell, layers, embedded, mode)
+    for layers, embedded, mode, *output in [
+        (1, False, "stream"),
+        (2, True, "sentences"),
+        (1, True, "sentences", "adaptive", options_of("adaptive", cutoffs=(3, 5))),
+        (1, False, "stream", "sampled", options_of("sampled", samples=5)),
+    ]:
+        case = small(cell, layers, embedded, mode, *output)
         checks = check_case(case, engine, "central")
         names = set(case.architecture.shapes()) | {f"state.{name}" for name in case.architecture.state_names()}
         assert {check.parameter for check in checks} == names
@@ -38,9 +82,10 @@ def test_every_parameter_and_every_state_is_checked(cell, engine):
         assert all(check.passed and 0 < check.max_relative_error < TOLERANCE["central"] for check in checks)
         # A derivative of nothing would be as good as any other.
         model = gradcheck.random_model(case.architecture, engine, 0)
-        batch, state = next(gradcheck.window_loop(model, gradcheck.batches_of(case, 0)))
-        gradients, _ = model.backward(model.forward(batch, state).cache)
-        assert all(gradient.any() for _, gradient in gradients.items())
+        total = model.parameters.zeros_like()
+        for batch, state in gradcheck.window_loop(model, gradcheck.batches_of(case, 0)):
+            total.vector += np.abs(model.backward(model.forward(batch, state).cache)[0].vector)
+        assert all(gradient.any() for _, gradient in total.items())
 
 
 def test_verdicts_of_several_models_are_merged_to_the_worst():

@@ -29,13 +29,15 @@ import rnncli
 PACKAGE = Path(rnncli.__file__).parent
 TABLE = Path(__file__).with_name("mutants.txt")
 DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
-ORACLE = ("reference/", "functional.py", "engines/stepwise.py")  # what the step-by-step engine alone is made of
+# What the step-by-step engine alone is made of.
+ORACLE = ("reference/", "functional.py", "engines/stepwise.py", "engines/by_word.py")
 
 
 @dataclass(frozen=True)
 class Mutant:
     file: str
     cell: str
+    output: str
     seen_by: str
     name: str
     old: str
@@ -54,16 +56,17 @@ class Mutant:
 
 
 def read_table():
-    mutants, file, cell = [], "", ""
+    mutants, place = [], ()
     lines = iter(TABLE.read_text(encoding="utf-8").split("\n\n", 1)[1].splitlines())
     for line in lines:
         if line.startswith("@@ "):
-            _, file, cell = line.split()
+            _, file, cell, *output = line.split()
+            place = file, cell, output[0] if output else "full"
         elif line:
             seen_by, name = line.split(": ", 1)
             old, new = next(lines), next(lines)
             assert (old[:2], new[:2]) == ("- ", "+ "), line
-            mutants.append(Mutant(file, cell, seen_by, name, old[2:], new[2:]))
+            mutants.append(Mutant(*place, seen_by, name, old[2:], new[2:]))
     return mutants
 
 
@@ -105,23 +108,34 @@ def fresh_package(mutant=None):
         sys.modules.update(kept)
 
 
-def cases_of(cell):
+# Of each output layer in the two models that are looked at.
+OPTIONS = {
+    "full": ({}, {}),
+    "adaptive": ({"div_value": 2}, {"div_value": 1}),
+    "sampled": ({"proposal": "log_uniform"}, {"proposal": "unigram"}),
+}
+
+
+def cases_of(cell, output):
     from rnncli.gradcheck import small
+    from rnncli.outputs import OUTPUTS
+    from rnncli.settings import options_of
 
-    return [small(cell, 2, True, "sentences"), small(cell, 1, False, "stream")]
+    first, second = (options_of(OUTPUTS, output)(**each) for each in OPTIONS[output])
+    return [small(cell, 2, True, "sentences", output, first), small(cell, 1, False, "stream", output, second)]
 
 
-def gradcheck_sees(cell, engines):
+def gradcheck_sees(cases, engines):
     from rnncli.gradcheck import check_case
 
-    checks = (check for case in cases_of(cell) for engine in engines for check in check_case(case, engine))
+    checks = (check for case in cases for engine in engines for check in check_case(case, engine))
     return any(not check.passed for check in checks)
 
 
-def agreement_sees(cell):
+def agreement_sees(cases):
     return any(
         far(numbers_of(case, "fused"), numbers_of(case, "stepwise")) or far(epoch_of(case), plain_epoch_of(case))
-        for case in cases_of(cell)
+        for case in cases
     )
 
 
@@ -131,7 +145,9 @@ def far(some, others):
 
 
 def numbers_of(case, engine):
-    """Every number of a few windows: loss, gradients, last state and gradient of the starting state, none zero."""
+    """Every number of a few windows: loss, gradients, last state and gradient of the starting state, none zero; and
+    what the model says of the words and of the next one.
+    """
     from rnncli import gradcheck
 
     model = gradcheck.random_model(case.architecture, engine, 1)
@@ -143,7 +159,9 @@ def numbers_of(case, engine):
         passed = model.forward(batch, start)
         gradients, first = model.backward(passed.cache, pull)
         arrays = [passed.loss, *(gradient for _, gradient in gradients.items())]
-        found += [np.array(a) for a in arrays + [a for layer in passed.state + first for a in layer]]
+        arrays += [a for layer in passed.state + first for a in layer]
+        found += [np.array(a) for a in arrays]
+        found += [model.score(batch, start)[0], model.next_word(batch.inputs, start)[0]]
     return found
 
 
@@ -153,7 +171,7 @@ STREAM = [3, 1, 0, 4, 1, 5, 2, 2, 6, 5, 3, 0, 5, 4, 6]  # 4 columns: three of 4 
 
 
 def epoch_of(case):
-    """The losses of two epochs, batch by batch, as training reads them."""
+    """The losses of two epochs, batch by batch, as training reads them; without an estimated Z."""
     from rnncli import gradcheck
     from rnncli.text.batches import SentenceBatches, StreamBatches
 
@@ -165,9 +183,11 @@ def epoch_of(case):
     model = gradcheck.random_model(case.architecture, "fused", 2)
     losses, state = [], ()
     for batch in [*batches.epoch(0), *batches.epoch(1)]:
-        passed = model.forward(batch, model.entering(batch, state))
+        entering = model.entering(batch, state)
+        passed = model.forward(batch, entering)
         state = passed.state
-        losses.append(float(passed.loss))
+        exact = model.engine.output.exact
+        losses.append(float(passed.loss if exact else model.score(batch, entering)[0].sum() / batch.words))
     return [np.array(losses)]
 
 
@@ -193,39 +213,45 @@ def plain_epoch_of(case):
     return [np.array(losses + losses)]
 
 
-def detectors_that_fire(cell, engines):
+def detectors_that_fire(cell, output, engines):
+    cases = cases_of(cell, output)
     with np.errstate(all="ignore"):
-        fired = {"gradcheck": gradcheck_sees(cell, engines), "agreement": agreement_sees(cell)}
+        fired = {"gradcheck": gradcheck_sees(cases, engines), "agreement": agreement_sees(cases)}
     return {name for name, yes in fired.items() if yes}
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}, {m.cell}: {m.name}")
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}, {m.cell}, {m.output}: {m.name}")
 def test_a_mistake_is_seen(mutant):
     engine = "stepwise" if mutant.file.startswith(ORACLE) else "fused"
     with fresh_package(mutant):
-        assert detectors_that_fire(mutant.cell, [engine]) == DETECTORS[mutant.seen_by]
+        assert detectors_that_fire(mutant.cell, mutant.output, [engine]) == DETECTORS[mutant.seen_by]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_code_without_a_mistake_is_left_in_peace(cell):
+@pytest.mark.parametrize(
+    ("cell", "output"), [("rnn", "full"), ("lstm", "full"), ("gru", "full"), ("rnn", "adaptive"), ("rnn", "sampled")]
+)
+def test_code_without_a_mistake_is_left_in_peace(cell, output):
     with fresh_package():
-        assert detectors_that_fire(cell, ["fused", "stepwise"]) == set()
+        assert detectors_that_fire(cell, output, ["fused", "stepwise"]) == set()
 
 
 def test_the_table():
     assert len(MUTANTS) >= 24
-    assert len({(m.file, m.cell, m.name) for m in MUTANTS}) == len({(m.file, m.old, m.new) for m in MUTANTS})
+    assert len({(m.file, m.cell, m.output, m.name) for m in MUTANTS}) == len({(m.file, m.old, m.new) for m in MUTANTS})
     assert {m.seen_by for m in MUTANTS} == set(DETECTORS)
     assert {m.cell for m in MUTANTS} == {"rnn", "lstm", "gru"}
+    assert {m.output for m in MUTANTS} == {"full", "adaptive", "sampled"}
     files = {m.file for m in MUTANTS}
-    assert files > {"model.py", "text/batches.py", "outputs/full.py", "engines/fused.py", "engines/stepwise.py"}
+    assert files > {"model.py", "text/batches.py", "engines/fused.py", "engines/stepwise.py", "engines/by_word.py"}
+    assert files > {f"outputs/{name}.py" for name in ("softmax", "full", "adaptive", "sampled")}
+    assert files > {f"reference/{name}.py" for name in ("adaptive", "sampled")}
     assert files > {f"{part}/{cell}.py" for part in ("cells", "reference") for cell in ("rnn", "lstm", "gru")}
 
 
 def test_a_stale_mutant_fails_loudly():
     for old in ("no such text", "import"):
         with pytest.raises(AssertionError, match=r"bring mutants\.txt up to date"):
-            Mutant("model.py", "rnn", "both", "stale", old, "pass").source()
+            Mutant("model.py", "rnn", "full", "both", "stale", old, "pass").source()
 
 
 def test_other_tests_find_the_package_as_it_was():

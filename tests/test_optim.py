@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from rnncli import reference
-from rnncli.optim import CHUNK, OPTIMIZERS, SCHEDULES, Adam, Constant, Sgd, clip_by_global_norm_
+from rnncli.optim import (
+    CHUNK,
+    FLUSH_EVERY,
+    OPTIMIZERS,
+    SCHEDULES,
+    Adam,
+    Constant,
+    LazyAdam,
+    Sgd,
+    clip_by_global_norm_,
+)
+from rnncli.parameters import Touched
 
 SIZES = [1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
 
@@ -136,3 +147,98 @@ def test_a_norm_whose_square_overflows_is_still_clipped():
     gradient = np.full(10, 1e25, np.float32)
     assert clip_by_global_norm_(gradient, 1.0) == pytest.approx(1e25 * np.sqrt(10), rel=1e-6)
     np.testing.assert_allclose(gradient, 1 / np.sqrt(10), rtol=1e-6)
+
+
+def table_and_gradient(rng, rows, n, touched, before=5, after=3):
+    """A gradient with a table in its middle that is zero but for the touched rows, and what is known of it."""
+    gradient = rng.normal(size=before + rows * n + after)
+    table = gradient[before : before + rows * n].reshape(rows, n)
+    table[np.setdiff1d(np.arange(rows), touched)] = 0
+    return gradient, [Touched(before, (rows, n), np.asarray(touched, np.intp))]
+
+
+TOUCHED = {"none": [], "some": [0, 3, 4, 9], "all": list(range(10))}
+
+
+@pytest.mark.parametrize("touched", TOUCHED.values(), ids=TOUCHED)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_rows_without_gradient_are_updated_to_the_bit_as_if_nothing_were_known_of_them(name, dtype, touched):
+    rng = np.random.default_rng(3)
+    known, unknown = (OPTIMIZERS[name](58, np.dtype(dtype)) for _ in range(2))
+    one = rng.normal(size=58).astype(dtype)
+    two = one.copy()
+    for t in range(1, 5):
+        rows = touched if t % 2 else [7]  # rows that were touched before and are not now
+        gradient, tables = table_and_gradient(rng, 10, 5, rows)
+        gradient = gradient.astype(dtype)
+        known.step_(one, gradient, 0.01, t, tables)
+        unknown.step_(two, gradient, 0.01, t)
+        np.testing.assert_array_equal(one, two)
+        for moment in known.moment_names:
+            np.testing.assert_array_equal(known.moments[moment], unknown.moments[moment])
+
+
+def test_a_table_longer_than_a_chunk_and_one_of_a_single_number_a_row():
+    rng = np.random.default_rng(4)
+    rows, n = 3 * CHUNK // 100 + 1, 100
+    gradient, (table,) = table_and_gradient(rng, rows, n, [0, 1, CHUNK // 100, rows - 1], before=0, after=rows)
+    gradient[rows * n :][5:] = 0
+    tables = [table, Touched(rows * n, (rows,), np.arange(5))]
+    known, unknown = (Adam(gradient.size, gradient.dtype) for _ in range(2))
+    one = rng.normal(size=gradient.size)
+    two = one.copy()
+    for t in (1, 2):
+        known.step_(one, gradient, 0.01, t, tables)
+        unknown.step_(two, gradient, 0.01, t)
+    np.testing.assert_array_equal(one, two)
+    length = float(np.linalg.norm(gradient))
+    clipped = gradient.copy()
+    assert clip_by_global_norm_(clipped, length / 2, tables) == pytest.approx(length, rel=1e-12)
+    np.testing.assert_allclose(clipped, gradient / 2, rtol=1e-12)
+
+
+def test_a_fading_moment_ends_at_zero():
+    """Without that, m of a rare word stays at a few times the smallest number there is, where processors are slow."""
+    adam, vector = Adam(6, np.dtype(np.float32)), np.ones(6, np.float32)
+    nothing, tables = np.zeros(6, np.float32), [Touched(0, (3, 2), np.array([], np.intp))]
+    adam.moments["m"][:], adam.moments["v"][:] = [1e-3, -1e-3, 1e-20, 1e-33, 0, 1], 1
+    for t in range(1, 3000):
+        adam.step_(vector, nothing, 0.001, t, tables)
+        small = np.abs(adam.moments["m"][adam.moments["m"] != 0])
+        assert t < FLUSH_EVERY or (small >= np.finfo(np.float32).tiny).all()
+    assert not adam.moments["m"].any()
+
+
+def test_lazy_adam_leaves_rows_without_gradient_alone():
+    rng = np.random.default_rng(5)
+    lazy, dense = LazyAdam(58, np.dtype(np.float64)), Adam(58, np.dtype(np.float64))
+    one = rng.normal(size=58)
+    start, two = one.copy(), one.copy()
+    first, tables = table_and_gradient(rng, 10, 5, [2, 6])
+    lazy.step_(one, first, 0.01, 1, tables)
+    dense.step_(two, first, 0.01, 1)
+    np.testing.assert_array_equal(one, two)  # nothing had a moment yet
+    after, moments = one.copy(), {name: moment.copy() for name, moment in lazy.moments.items()}
+    second, tables = table_and_gradient(rng, 10, 5, [6])
+    lazy.step_(one, second, 0.01, 2, tables)
+    row = slice(5 + 6 * 5, 5 + 7 * 5)
+    changed = one != after
+    assert changed[row].all()
+    assert changed[:5].all()
+    assert changed[55:].all()
+    changed[row] = changed[:5] = changed[55:] = False
+    assert not changed.any()
+    rest = slice(5 + 2 * 5, 5 + 3 * 5)  # the row that the first step touched keeps its moments
+    assert (start[rest] != one[rest]).all()
+    for name, moment in lazy.moments.items():
+        np.testing.assert_array_equal(moment[rest], moments[name][rest])
+    dense.step_(two, second, 0.01, 2)
+    np.testing.assert_array_equal(one[row], two[row])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_in_a_touched_row_is_seen(bad):
+    gradient, tables = table_and_gradient(np.random.default_rng(6), 10, 5, [2, 6])
+    tables[0].of(gradient)[6, 1] = bad
+    assert not np.isfinite(clip_by_global_norm_(gradient, 1.0, tables))

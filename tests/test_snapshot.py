@@ -61,7 +61,7 @@ def test_needs_no_other_file(made, tmp_path):
     made.folder.checkpoint_at(11).rename(alone)
     (tmp_path / "text.txt").unlink()
     found = snapshot.read(alone)
-    model = build.model(found.config, found.parameters, len(found.vocabulary))
+    model = build.model(found.config, found.parameters, found.vocabulary)
     assert np.isfinite(model.next_word(np.zeros((1, 1), np.intp), model.zero_state(1))[0]).all()
 
 

@@ -141,7 +141,7 @@ def test_the_test_text_is_measured_by_the_best_checkpoint(tmp_path):
     config = learns_by_heart(tmp_path, training__patience=3, training__bptt=20)
     config = replace(config, data=replace(config.data, test=str(tmp_path / "text.txt")))
     made, events = train(config, tmp_path / "run")
-    model = build.model(config, snapshot.read(made.folder.preferred()[0]).parameters, len(made.texts.vocabulary))
+    model = build.model(config, snapshot.read(made.folder.preferred()[0]).parameters, made.texts.vocabulary)
     end_id = made.texts.vocabulary.end_id
     nats = words = 0
     for batch in build.training_batches(config, made.texts.test, end_id, 0).epoch(0):
@@ -216,3 +216,16 @@ def test_the_config_that_is_written_trains_to_the_same_bytes(tmp_path):
     config_file.write(config, tmp_path / "run" / "config.yaml")
     train(config_file.read(tmp_path / "run" / "config.yaml"), tmp_path / "again")
     assert last_bytes(tmp_path / "again") == last_bytes(tmp_path / "run")
+
+
+def test_a_sampled_loss_has_no_perplexity(tmp_path):
+    config = settings(tmp_path, model__output="sampled", **VALID)
+    _, events = train(config, tmp_path / "run")
+    *rows, done = events
+    assert all(math.isnan(row.perplexity) and math.isfinite(row.loss) for row in rows)
+    assert {row["perplexity"] for row in metrics(tmp_path / "run")} == {None}
+    assert done.train_perplexity is None
+    valid = [row.valid_perplexity for row in rows if isinstance(row, Epoch)]
+    assert done.best_valid_perplexity == min(valid) < 100  # measured with the full softmax
+    stopped = train(config, tmp_path / "stopped", stop_at=2)[1][-1]
+    assert (stopped.steps, stopped.train_perplexity) == (2, None)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rnncli.buffers import Buffers
 from rnncli.cells.inputs import Inputs
 from rnncli.parameters import Array, Shapes, glorot_, orthogonal_
 
@@ -30,11 +31,14 @@ class Cell(Protocol):
     def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
         """Fill the parameters with their starting values."""
 
-    def forward(self, p: Tensors, x: Inputs, state: State) -> tuple[Array, State, Any]:
-        """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache."""
+    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Any]:
+        """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache.
+
+        The rows and the cache lie in `buffers`, which are this layer's own: good until its next `forward`.
+        """
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Any
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Any, buffers: Buffers
     ) -> tuple[Array | None, State]:
         """Backpropagate through the sequence.
 
@@ -42,6 +46,18 @@ class Cell(Protocol):
         to the last state from later steps. Writes the gradients of the parameters into `g` (what was there is
         overwritten) and returns those of the input rows (None where the input is one-hot) and of the starting state.
         """
+
+    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+        """Floating-point operations of the matrix products, forward and backward over so many positions T*B.
+
+        A product of (n, k) and (k, m) has 2 n m k. One-hot input is a gather, and its gradient a sum of rows.
+        """
+
+
+def flops_of_gates(gates: int, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+    """Those of Waa a and Wxa^T x; backward each is two products, for the weights and for what they multiply."""
+    forward = 2 * positions * gates * n_a * (n_a + (0 if one_hot else n_x))
+    return forward, 2 * forward
 
 
 def initialise_gates_(p: Tensors, rng: np.random.Generator) -> None:

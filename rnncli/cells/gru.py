@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.cells.cell import State, Tensors, initialise_gates_
-from rnncli.cells.inputs import Inputs, gate_inputs, to_rows, to_steps, weight_gradients_
+from rnncli.buffers import Buffers
+from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
 Cache = tuple[Inputs, Array, Array, Array]
@@ -31,49 +32,61 @@ class Gru:
         initialise_gates_(p, rng)
         p["bna"][...] = 0
 
-    def forward(self, p: Tensors, x: Inputs, state: State) -> tuple[Array, State, Cache]:
-        gates = gate_inputs(p, x)  # (T, 3 n_a, B)
-        n_a, B = p["Waa"].shape[1], gates.shape[2]
-        a = np.empty((x.T + 1, n_a, B), gates.dtype)
+    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+        gates = gate_inputs(p, x, buffers)  # (T, 3 n_a, B)
+        n_a, T, B, dtype = p["Waa"].shape[1], x.T, x.B, gates.dtype
+        a = buffers.array("a", (T + 1, n_a, B), dtype)
+        u = buffers.array("u", (T, n_a, B), dtype)  # Wn a_prev + bna
         a[0] = state[0]
-        recurrent = np.empty_like(gates)
+        recurrent, reset = np.empty_like(gates[0]), np.empty_like(a[0])
         bna = p["bna"][:, None]
-        for t in range(x.T):
-            g, u = gates[t], np.matmul(p["Waa"], a[t], out=recurrent[t])  # (3 n_a, n_a) @ (n_a, B)
-            u[2 * n_a :] += bna
-            rz, n = g[: 2 * n_a], g[2 * n_a :]
-            rz += u[: 2 * n_a]
+        for t in range(T):
+            np.matmul(p["Waa"], a[t], out=recurrent)  # (3 n_a, n_a) @ (n_a, B)
+            np.add(recurrent[2 * n_a :], bna, out=u[t])
+            rz, n = gates[t, : 2 * n_a], gates[t, 2 * n_a :]
+            rz += recurrent[: 2 * n_a]
             rz *= 0.5  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2
             np.tanh(rz, out=rz)
             rz *= 0.5
             rz += 0.5
-            n += rz[:n_a] * u[2 * n_a :]
+            n += np.multiply(rz[:n_a], u[t], out=reset)
             np.tanh(n, out=n)
             np.subtract(a[t], n, out=a[t + 1])
             a[t + 1] *= rz[n_a:]
             a[t + 1] += n
-        return to_rows(a[1:]), (a[-1],), (x, gates, a, recurrent[:, 2 * n_a :])
+        return hidden_rows(a, buffers), (a[-1].copy(),), (x, gates, a, u)
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
     ) -> tuple[Array | None, State]:
-        x, gates, a, u = cache  # u = Wn a_prev + bna
+        x, gates, a, u = cache
         n_a = p["Waa"].shape[1]
         r, z, n = (gates[:, k * n_a : (k + 1) * n_a] for k in range(3))
-        dh = to_steps(dhidden, x.T)
+        dh = to_steps(dhidden, buffers.array("dh", u.shape, dhidden.dtype))
         # What multiplies da in each gate does not depend on it: over all steps at once.
-        dgates, du = np.empty_like(gates), np.empty_like(gates)
-        np.multiply(1 - z, 1 - n * n, out=dgates[:, 2 * n_a :])
-        np.multiply(a[:-1] - n, z * (1 - z), out=dgates[:, n_a : 2 * n_a])
-        np.multiply(dgates[:, 2 * n_a :], u * r * (1 - r), out=dgates[:, :n_a])
+        dgates, du = (buffers.array(name, gates.shape, gates.dtype) for name in ("dz", "du"))
+        dr, dz, dn = (dgates[:, k * n_a : (k + 1) * n_a] for k in range(3))
+        np.multiply(n, n, out=dn)
+        np.subtract(1, dn, out=dn)
+        np.subtract(1, z, out=dz)
+        dn *= dz
+        dz *= z
+        dz *= np.subtract(a[:-1], n, out=buffers.array("difference", u.shape, u.dtype))
+        np.subtract(1, r, out=dr)
+        dr *= r
+        dr *= u
+        dr *= dn
         WaaT = np.ascontiguousarray(p["Waa"].T)
-        da = dstate[0]
+        da, through = dstate[0].copy(), np.empty_like(dstate[0])
         for t in reversed(range(x.T)):
-            da = dh[t] + da
-            for k in range(3):
-                dgates[t, k * n_a : (k + 1) * n_a] *= da
+            da += dh[t]
+            dgates[t].reshape(3, n_a, -1)[...] *= da
             du[t, : 2 * n_a] = dgates[t, : 2 * n_a]
-            np.multiply(dgates[t, 2 * n_a :], r[t], out=du[t, 2 * n_a :])
-            da = da * z[t] + WaaT @ du[t]
+            np.multiply(dn[t], r[t], out=du[t, 2 * n_a :])
+            da *= z[t]
+            da += np.matmul(WaaT, du[t], out=through)
         np.sum(du[:, 2 * n_a :], axis=(0, 2), out=g["bna"])
-        return weight_gradients_(p, g, x, a, dgates, du), (da,)
+        return weight_gradients_(p, g, x, a, dgates, buffers, du), (da,)
+
+    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+        return flops_of_gates(3, n_x, n_a, positions, one_hot)

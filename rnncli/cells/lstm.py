@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.cells.cell import State, Tensors, initialise_gates_
-from rnncli.cells.inputs import Inputs, gate_inputs, to_rows, to_steps, weight_gradients_
+from rnncli.buffers import Buffers
+from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
 Cache = tuple[Inputs, Array, Array, Array, Array]
@@ -26,52 +27,61 @@ class Lstm:
         initialise_gates_(p, rng)
         p["ba"][: p["Waa"].shape[1]] = 1  # an open forget gate at the start (Jozefowicz et al. 2015)
 
-    def forward(self, p: Tensors, x: Inputs, state: State) -> tuple[Array, State, Cache]:
-        gates = gate_inputs(p, x)  # (T, 4 n_a, B)
-        n_a, B = p["Waa"].shape[1], gates.shape[2]
-        a = np.empty((x.T + 1, n_a, B), gates.dtype)
-        c = np.empty_like(a)
-        tanh_c = np.empty((x.T, n_a, B), gates.dtype)
+    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+        gates = gate_inputs(p, x, buffers)  # (T, 4 n_a, B)
+        n_a, T, B, dtype = p["Waa"].shape[1], x.T, x.B, gates.dtype
+        a, c = (buffers.array(name, (T + 1, n_a, B), dtype) for name in self.states)
+        tanh_c = buffers.array("tanh c", (T, n_a, B), dtype)
         a[0], c[0] = state
         recurrent, remembered = np.empty_like(gates[0]), np.empty_like(a[0])
-        for t in range(x.T):
-            z = gates[t]
+        for t in range(T):
+            z, z_sigmoid = gates[t], gates[t, : 3 * n_a]
             z += np.matmul(p["Waa"], a[t], out=recurrent)  # (4 n_a, n_a) @ (n_a, B)
-            z[: 3 * n_a] *= 0.5  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: one tanh for all four gates
+            z_sigmoid *= 0.5  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: one tanh for all four gates
             np.tanh(z, out=z)
-            z[: 3 * n_a] *= 0.5
-            z[: 3 * n_a] += 0.5
-            f, i, o, candidate = (z[k * n_a : (k + 1) * n_a] for k in range(4))
+            z_sigmoid *= 0.5
+            z_sigmoid += 0.5
+            f, i, o, candidate = z.reshape(4, n_a, B)
             np.multiply(f, c[t], out=remembered)
             np.multiply(i, candidate, out=c[t + 1])
             c[t + 1] += remembered
             np.tanh(c[t + 1], out=tanh_c[t])
             np.multiply(o, tanh_c[t], out=a[t + 1])
-        return to_rows(a[1:]), (a[-1], c[-1]), (x, gates, a, c, tanh_c)
+        return hidden_rows(a, buffers), (a[-1].copy(), c[-1].copy()), (x, gates, a, c, tanh_c)
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
     ) -> tuple[Array | None, State]:
         x, gates, a, c, tanh_c = cache
         n_a = p["Waa"].shape[1]
         f, i, o, candidate = (gates[:, k * n_a : (k + 1) * n_a] for k in range(4))
-        dh = to_steps(dhidden, x.T)
+        dh, da_to_dc = (buffers.array(name, tanh_c.shape, dhidden.dtype) for name in ("dh", "da to dc"))
+        to_steps(dhidden, dh)
         # What multiplies dc and da in each gate does not depend on them: over all steps at once.
-        dz = np.empty_like(gates)
-        np.multiply(c[:-1], f * (1 - f), out=dz[:, :n_a])
-        np.multiply(candidate, i * (1 - i), out=dz[:, n_a : 2 * n_a])
-        np.multiply(tanh_c, o * (1 - o), out=dz[:, 2 * n_a : 3 * n_a])
-        np.multiply(i, 1 - candidate * candidate, out=dz[:, 3 * n_a :])
-        da_to_dc = o * (1 - tanh_c * tanh_c)
+        dz = buffers.array("dz", gates.shape, gates.dtype)
+        for k, (factor, gate) in enumerate(((c[:-1], f), (candidate, i), (tanh_c, o))):
+            slope = np.subtract(1, gate, out=dz[:, k * n_a : (k + 1) * n_a])
+            slope *= gate
+            slope *= factor
+        slope = np.multiply(candidate, candidate, out=dz[:, 3 * n_a :])
+        np.subtract(1, slope, out=slope)
+        slope *= i
+        np.multiply(tanh_c, tanh_c, out=da_to_dc)
+        np.subtract(1, da_to_dc, out=da_to_dc)
+        da_to_dc *= o
         WaaT = np.ascontiguousarray(p["Waa"].T)
-        da, dc = dstate
+        da, dc = (each.copy() for each in dstate)
         for t in reversed(range(x.T)):
-            da = dh[t] + da
-            dc = dc + da * da_to_dc[t]
-            dz[t, :n_a] *= dc
-            dz[t, n_a : 2 * n_a] *= dc
-            dz[t, 2 * n_a : 3 * n_a] *= da
-            dz[t, 3 * n_a :] *= dc
-            dc = dc * f[t]
-            da = WaaT @ dz[t]
-        return weight_gradients_(p, g, x, a, dz), (da, dc)
+            da += dh[t]
+            da_to_dc[t] *= da
+            dc += da_to_dc[t]
+            df_di, do, dcandidate = dz[t, : 2 * n_a].reshape(2, n_a, -1), dz[t, 2 * n_a : 3 * n_a], dz[t, 3 * n_a :]
+            df_di *= dc
+            do *= da
+            dcandidate *= dc
+            dc *= f[t]
+            np.matmul(WaaT, dz[t], out=da)
+        return weight_gradients_(p, g, x, a, dz, buffers), (da, dc)
+
+    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+        return flops_of_gates(4, n_x, n_a, positions, one_hot)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.cells.cell import State, Tensors, initialise_gates_
-from rnncli.cells.inputs import Inputs, gate_inputs, to_rows, to_steps, weight_gradients_
+from rnncli.buffers import Buffers
+from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
 Cache = tuple[Inputs, Array]
@@ -22,25 +23,31 @@ class Rnn:
     def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
         initialise_gates_(p, rng)
 
-    def forward(self, p: Tensors, x: Inputs, state: State) -> tuple[Array, State, Cache]:
-        z = gate_inputs(p, x)  # (T, n_a, B)
-        a = np.empty((x.T + 1, *z.shape[1:]), z.dtype)
+    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+        z = gate_inputs(p, x, buffers)  # (T, n_a, B)
+        a = buffers.array("a", (x.T + 1, *z.shape[1:]), z.dtype)
         a[0] = state[0]
         for t in range(x.T):
             np.matmul(p["Waa"], a[t], out=a[t + 1])  # (n_a, n_a) @ (n_a, B)
             a[t + 1] += z[t]
             np.tanh(a[t + 1], out=a[t + 1])
-        return to_rows(a[1:]), (a[-1],), (x, a)
+        return hidden_rows(a, buffers), (a[-1].copy(),), (x, a)
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
     ) -> tuple[Array | None, State]:
         x, a = cache
-        dh = to_steps(dhidden, x.T)
-        dz = 1 - a[1:] * a[1:]  # tanh' at every step, (T, n_a, B)
+        dh, dz = (buffers.array(name, a[1:].shape, a.dtype) for name in ("dh", "dz"))
+        to_steps(dhidden, dh)
+        np.multiply(a[1:], a[1:], out=dz)
+        np.subtract(1, dz, out=dz)  # tanh' at every step, (T, n_a, B)
         WaaT = np.ascontiguousarray(p["Waa"].T)
-        da = dstate[0]
+        da = dstate[0].copy()
         for t in reversed(range(x.T)):
-            dz[t] *= dh[t] + da
-            da = WaaT @ dz[t]
-        return weight_gradients_(p, g, x, a, dz), (da,)
+            da += dh[t]
+            dz[t] *= da
+            np.matmul(WaaT, dz[t], out=da)
+        return weight_gradients_(p, g, x, a, dz, buffers), (da,)
+
+    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+        return flops_of_gates(1, n_x, n_a, positions, one_hot)

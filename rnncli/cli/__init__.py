@@ -16,6 +16,7 @@ import click
 
 from rnncli import __version__
 from rnncli.errors import RnncliError, WriteError
+from rnncli.threads import prepare
 
 # In the order in which a new user meets them. The text is the command's line in `rnncli --help`.
 COMMANDS = {
@@ -57,6 +58,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        prepare()  # before a command imports NumPy
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a word is no error
         try:

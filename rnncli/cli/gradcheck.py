@@ -22,7 +22,7 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
 
     \b
     Examples:
-      rnncli gradcheck                       a standard set: every cell, 1 and 2 layers, one-hot and embedded
+      rnncli gradcheck                       a standard set: every cell, depth, input and output layer
       rnncli gradcheck configs/fruit.yaml    that config's own model, at reduced sizes
 
     Each element of each tensor is held against a derivative taken numerically through the code that trains. The

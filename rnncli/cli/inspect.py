@@ -21,6 +21,8 @@ def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
       rnncli inspect
       rnncli inspect runs/fruit/checkpoints/step-00000150.npz
 
+    train_perplexity is null where the output layer is sampled: its training loss has none.
+
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
     "random_seed", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes",
@@ -42,6 +44,7 @@ def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
 
 
 def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
+    from rnncli import build
     from rnncli.config import to_dict
     from rnncli.evaluate import perplexity
 
@@ -54,7 +57,7 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "step": p.step,
         "epoch": p.epoch,
-        "train_perplexity": figure(p.train_loss),
+        "train_perplexity": figure(p.train_loss) if build.exact(stored.config) else None,
         "valid_perplexity": figure(p.valid_loss),
         "best_valid_perplexity": figure(p.best_loss),
         "random_seed": stored.random_seed,
@@ -88,7 +91,7 @@ def _print(document: dict[str, Any]) -> None:
     rows = [
         ["checkpoint", document["checkpoint"]],
         ["progress", f"step {document['step']}, {document['epoch']} epochs"],
-        ["perplexity", ", ".join(perplexities) or "no epoch completed"],
+        ["perplexity", ", ".join(perplexities) or ("none measured" if document["epoch"] else "no epoch completed")],
         [
             "model",
             f"{model['cell']}, {model['layers']} x {model['hidden_size']}, {entering}, {model['output']['name']}",

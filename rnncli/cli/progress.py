@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -39,11 +40,25 @@ def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
 
 
 def epoch_line(epoch: Epoch) -> str:
-    """One epoch in words: `epoch 3: perplexity train 187.20, valid 171.05 (best), 10,412 words/s`."""
-    valid = "" if epoch.valid_perplexity is None else f", valid {epoch.valid_perplexity:.2f}"
-    best = " (best)" if epoch.best else ""
-    rate = "" if epoch.words_per_second is None else f", {epoch.words_per_second:,.0f} words/s"
-    return f"epoch {epoch.epoch}: perplexity train {epoch.perplexity:.2f}{valid}{best}{rate}"
+    """One epoch in words: `epoch 3: perplexity train 187.20, valid 171.05 (best), 10,412 words/s`.
+
+    A loss that has no perplexity stands for it: `epoch 3: sampled loss 3.214, perplexity valid 171.05, ...`.
+    """
+    sampled = math.isnan(epoch.perplexity)
+    told = [f"sampled loss {epoch.loss:.3f}" if sampled else f"perplexity train {epoch.perplexity:.2f}"]
+    if epoch.valid_perplexity is not None:
+        best = " (best)" if epoch.best else ""
+        told.append(f"{'perplexity ' if sampled else ''}valid {epoch.valid_perplexity:.2f}{best}")
+    if epoch.words_per_second is not None:
+        told.append(f"{epoch.words_per_second:,.0f} words/s")
+    return f"epoch {epoch.epoch}: {', '.join(told)}"
+
+
+def step_loss(step: Step) -> str:
+    """The loss of a step in words, and its perplexity if it has one."""
+    if math.isnan(step.perplexity):
+        return f"sampled loss {step.loss:.3f}"
+    return f"loss {step.loss:.3f}, perplexity {step.perplexity:.1f}"
 
 
 class Rate:
@@ -98,8 +113,7 @@ class Bar:
             self._rate.add(event)
             epochs = self._trainer.config.training.epochs
             self._bar.set_description_str(
-                f"epoch {event.epoch}/{epochs}, loss {event.loss:.3f}, perplexity {event.perplexity:.1f}, "
-                f"{self._rate.words_per_second:,.0f} words/s",
+                f"epoch {event.epoch}/{epochs}, {step_loss(event)}, {self._rate.words_per_second:,.0f} words/s",
                 refresh=False,
             )
             self._bar.update(event.words)
@@ -128,8 +142,8 @@ class Lines:
     def _line(self, step: Step) -> str:
         done = self._trainer.words_done / self._trainer.words_planned
         return (
-            f"epoch {step.epoch}, step {step.step}, {done:.0%}: loss {step.loss:.3f}, "
-            f"perplexity {step.perplexity:.1f}, {self._rate.words_per_second:,.0f} words/s"
+            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}, "
+            f"{self._rate.words_per_second:,.0f} words/s"
         )
 
     def close(self) -> None:

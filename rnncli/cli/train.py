@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rnncli import plain_json
 from rnncli.cli.options import tell
 from rnncli.events import Done
 from rnncli.signals import Signals, Stopped
+from rnncli.threads import prepare
 
 if TYPE_CHECKING:
     from rnncli.build import Texts
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Options that are short for a --set.
 SHORT = {"epochs": "training.epochs", "max_time": "training.max_time", "random_seed": "training.random_seed"}
-# What a BLAS reads when NumPy is imported.
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @click.command()
@@ -35,8 +33,9 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 @click.option("--random-seed", metavar="N", help="Short for --set training.random_seed=N.")
 @click.option("--resume", is_flag=True, help="Go on with the run that is there, or start it.")
 @click.option("--fresh", is_flag=True, help="Move the run that is there aside, and start anew.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the matrix products.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="How many cores to use; without it: all.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print sizes and memory, train nothing.")
+@click.option("--profile", is_flag=True, help="Print where the time of a step went, at the end.")
 @click.option("--quiet", is_flag=True, help="No bar and no lines while training.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, the last with event done.")
 def train(
@@ -57,6 +56,8 @@ def train(
     JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
     "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
     "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)}
+    and with --profile "profile": {"steps", "milliseconds", "gflops", "sections": [{"name", "milliseconds", "percent",
+    "gflops"}]}, means of the steps behind the first five; or null, where no step was taken
     With --dry-run: {"run", "texts", "vocabulary", "steps", "parameters", "memory", "available_memory"} (bytes)
     """
     if resume and fresh:
@@ -77,14 +78,15 @@ def train(
                 dry_run(settings, folder, options["as_json"])
                 return
             again = _again(config, overrides, short, threads)
-            _Command(again, settings, folder, resume, fresh, options["as_json"], options["quiet"], signals).run()
+            shown = {name: options[name] for name in ("as_json", "quiet", "profile")}
+            _Command(again, settings, folder, resume, fresh, signals, **shown).run()
         except Stopped:
             tell("stopped before the first step")
             raise
 
 
 def _set_threads(threads: int) -> None:
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # read when NumPy is imported, just below
+    prepare(threads)  # what NumPy's import reads, just below
     from rnncli import machine
 
     machine.set_threads(threads)  # and where it was imported before
@@ -107,9 +109,10 @@ class _Command:
     folder: RunFolder
     resume: bool
     fresh: bool
+    signals: Signals
     as_json: bool
     quiet: bool
-    signals: Signals
+    profile: bool
 
     def run(self) -> None:
         from rnncli import build
@@ -203,6 +206,7 @@ class _Command:
 
         if not (self.as_json or self.quiet):
             tell(_sizes(trainer))
+        profile = trainer.profiled() if self.profile else trainer.profile
         shown = display(trainer, self.as_json, self.quiet)
         self.signals.defer()
         try:
@@ -216,16 +220,17 @@ class _Command:
                     tell(f"nothing more can be shown: {error.strerror}; training goes on")
         finally:
             shown.close()
-        self._tell_done(done)
+        self._tell_done(done, profile.report())
         if self.signals.received is not None and done.reason == self.signals.received.name:
             raise SystemExit(self.signals.exit_code)
 
-    def _tell_done(self, done: Done) -> None:
+    def _tell_done(self, done: Done, profile: dict[str, Any] | None) -> None:
+        from rnncli.cli.profile import print_profile
         from rnncli.machine import peak_memory
 
         peak, path = peak_memory(), self.folder.checkpoint_at(done.steps)
         if self.as_json:
-            self._print_done(done, path, peak)
+            self._print_done(done, path, peak, profile)
             return
         figures = {
             "train": done.train_perplexity,
@@ -233,11 +238,17 @@ class _Command:
             "best valid": done.best_valid_perplexity,
             "test": done.test_perplexity,
         }
-        told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if value is not None)
-        rate = f", {done.words_per_second:,.0f} words/s" if done.words_per_second else ""
-        memory = f", {peak / 1e6:,.0f} MB at most" if peak else ""
+        told = [f"{name} {value:.2f}" for name, value in figures.items() if value is not None]
+        if told:
+            told[0] = f"perplexity {told[0]}"
+        if done.words_per_second:
+            told.append(f"{done.words_per_second:,.0f} words/s")
+        if peak:
+            told.append(f"{peak / 1e6:,.0f} MB at most")
         epochs = f"{done.epochs} epoch{'' if done.epochs == 1 else 's'}"
-        click.echo(f"{epochs}, {done.steps} steps: perplexity {told}{rate}{memory}")
+        click.echo(f"{epochs}, {done.steps} steps: {', '.join(told)}")
+        if profile:
+            print_profile(profile)
         tell(f"saved {path}")
         if done.reason in ("epochs", "patience"):
             tell(f'try: rnncli predict --run {self.folder.path} --seed "..."')
@@ -250,7 +261,7 @@ class _Command:
         from rnncli.training import done
 
         if self.as_json:
-            self._print_done(done(progress, reason, meta["random_seed"]), path, None)
+            self._print_done(done(progress, self.config, reason, meta["random_seed"]), path)
         tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
         try:
             texts = build.texts(self.config)
@@ -259,9 +270,12 @@ class _Command:
         for line in snapshot.changes(meta, self.config, texts):
             tell(f"  changed since then: {line}")
 
-    def _print_done(self, done: Done, path: Path, peak: int | None) -> None:
+    def _print_done(
+        self, done: Done, path: Path, peak: int | None = None, profile: dict[str, Any] | None = None
+    ) -> None:
         row = {"event": "done"} | asdict(done) | {"run": str(self.folder.path), "checkpoint": str(path)}
-        click.echo(plain_json.dumps(row | {"peak_memory": peak}))
+        row |= {"peak_memory": peak} | ({"profile": profile} if self.profile else {})
+        click.echo(plain_json.dumps(row))
 
 
 def _sizes(trainer: Trainer) -> str:

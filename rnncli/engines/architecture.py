@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from rnncli.cells import CELLS, Cell
+from rnncli.machine import one_thread
 from rnncli.outputs import OUTPUTS
 from rnncli.parameters import Array, Parameters, Shapes
 from rnncli.randomness import stream
@@ -53,6 +54,16 @@ class Architecture:
         output_shapes = OUTPUTS[self.output].shapes(self.hidden_size, self.vocabulary_size, self.output_options)
         return shapes | {f"output.{name}": shape for name, shape in output_shapes.items()}
 
+    def flops(self, positions: int) -> tuple[int, int]:
+        """Floating-point operations of the cells' matrix products, forward and backward over so many positions."""
+        forward, backward, one_hot = 0, 0, self.embedding_size is None
+        n_x = self.embedding_size or self.vocabulary_size
+        for _ in range(self.layers):
+            of_layer = self.recurrent.flops(n_x, self.hidden_size, positions, one_hot)
+            forward, backward = forward + of_layer[0], backward + of_layer[1]
+            n_x, one_hot = self.hidden_size, False
+        return forward, backward
+
     def initialise(self, random_seed: int, dtype: DTypeLike = np.float32) -> Parameters:
         """Parameters with their starting values, each section drawn in float64 from a stream of its own."""
         parameters = Parameters(self.shapes(), dtype)
@@ -61,7 +72,8 @@ class Architecture:
             E[...] = stream(random_seed, "initialise embedding").uniform(-0.1, 0.1, E.shape)
         for layer in range(self.layers):
             rng = stream(random_seed, "initialise layer", layer)
-            self.recurrent.initialise_(parameters.section(f"layer{layer}"), rng)
+            with one_thread():  # an orthogonal matrix is a thousand small products
+                self.recurrent.initialise_(parameters.section(f"layer{layer}"), rng)
         OUTPUTS[self.output].initialise_(parameters.section("output"), stream(random_seed, "initialise output"))
         return parameters
 

@@ -7,13 +7,19 @@ from typing import Any, Protocol
 from rnncli.engines.architecture import Architecture, State
 from rnncli.outputs import Output
 from rnncli.parameters import Array, Parameters
+from rnncli.profile import Profile
 
 
 class Engine(Protocol):
-    """Runs the stack of cells of an architecture over a batch, and offers its output layer."""
+    """Runs the stack of cells of an architecture over a batch, and offers its output layer.
+
+    Made from an architecture and the counts of the words in the training text, (V,), None where they are not known.
+    """
 
     architecture: Architecture
     output: Output
+    profile: Profile
+    """Is told which section of a step is under way."""
 
     def forward(self, parameters: Parameters, ids: Array, state: State) -> tuple[Array, State, Any]:
         """The top layer's hidden states as rows (T*B, H) for ids (T, B), the last state, and the cache."""

@@ -13,9 +13,11 @@ import numpy as np
 
 from rnncli import reference
 from rnncli.engines.architecture import Architecture, State
-from rnncli.functional import log_softmax, one_hot
+from rnncli.engines.by_word import OUTPUTS
+from rnncli.functional import one_hot
 from rnncli.outputs import Output
 from rnncli.parameters import Array, Parameters
+from rnncli.profile import Profile
 
 Tensors = dict[str, Array]
 
@@ -23,16 +25,19 @@ Tensors = dict[str, Array]
 class Stepwise:
     """Same results as `Fused`; `tests/test_engines.py` holds them together."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, counts: Array | None = None) -> None:
         self.architecture = architecture
-        self.output: Output = OUTPUTS[architecture.output]()
+        self.output: Output = OUTPUTS[architecture.output](architecture.output_options, counts)
+        self.profile = Profile()
         self.cell = CELLS[architecture.cell]
 
     def forward(self, parameters: Parameters, ids: Array, state: State) -> tuple[Array, State, Any]:
+        self.profile.enter("input")
         words = one_hot(ids, self.architecture.vocabulary_size, parameters.dtype).transpose(0, 2, 1)  # (V, B, T)
         x = words
         if self.architecture.embedding_size is not None:
             x = _over_steps(parameters["embedding.E"].T, words)  # (D, V) @ (V, B) at each step
+        self.profile.enter("cells forward")
         caches, last = [], []
         for layer, layer_state in enumerate(state):
             p = self.cell.to_course(parameters.section(f"layer{layer}"))
@@ -45,6 +50,7 @@ class Stepwise:
     def backward_(
         self, parameters: Parameters, gradients: Parameters, dhidden: Array, dstate: State, cache: Any
     ) -> State:
+        self.profile.enter("cells backward")
         words, caches = cache
         da = dhidden.reshape(words.shape[2], words.shape[1], -1).transpose(2, 1, 0)  # (T*B, H) -> (H, B, T)
         first: list[tuple[Array, ...]] = []
@@ -54,6 +60,7 @@ class Stepwise:
             first.insert(0, tuple(course[f"d{name}0"] for name in self.architecture.recurrent.states))
             da = course["dx"]
         if self.architecture.embedding_size is not None:
+            self.profile.enter("input")
             steps = range(words.shape[2])
             gradients["embedding.E"][...] = sum(words[:, :, t] @ da[:, :, t].T for t in steps)
         return tuple(first)
@@ -166,29 +173,4 @@ def _into_last_step(da: Array, da_last: Array) -> Array:
     return da
 
 
-class WordByWord:
-    """The full softmax, one position at a time: yhat = softmax(Wya a + by), loss -ln yhat[target]."""
-
-    def forward(self, p: Tensors, hidden: Array, targets: Array) -> tuple[Array, Any]:
-        logits = [p["Wya"] @ a[:, None] + p["by"][:, None] for a in hidden]  # (V, 1) each
-        # The logarithm of a softmax would be -inf where that underflows to 0.
-        nll = np.array([-log_softmax(z)[target, 0] for z, target in zip(logits, targets, strict=True)])
-        return nll, (hidden, targets, [reference.softmax(z) for z in logits])
-
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
-        hidden, targets, y_hat = cache
-        g["Wya"][...], g["by"][...] = 0, 0
-        dhidden = []
-        for a, target, y in zip(hidden, targets, y_hat, strict=True):
-            dz = scale * (y - one_hot(target, len(y), y.dtype)[:, None])  # (V, 1)
-            g["Wya"] += dz @ a[None, :]
-            g["by"] += dz[:, 0]
-            dhidden.append((p["Wya"].T @ dz)[:, 0])
-        return np.array(dhidden).reshape(hidden.shape)
-
-    def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
-        return np.array([log_softmax(p["Wya"] @ a[:, None] + p["by"][:, None])[:, 0] for a in hidden])
-
-
 CELLS: dict[str, CellOfCourse] = {"rnn": RnnOfCourse(), "lstm": LstmOfCourse(), "gru": GruOfCourse()}
-OUTPUTS = {"full": WordByWord}

@@ -1,14 +1,20 @@
 """Output layers: hidden states to the negative log-likelihood of the next word, and its gradients.
 
 To add one: a file with a class that has what `Output` says, a line in `OUTPUTS`, and its plain counterpart in
-`engines/stepwise.py`.
+`engines/by_word.py`.
 """
 
 from __future__ import annotations
 
+from rnncli.outputs.adaptive import AdaptiveSoftmax
 from rnncli.outputs.full import FullSoftmax
 from rnncli.outputs.output import Output
+from rnncli.outputs.sampled import SampledSoftmax
 
-OUTPUTS: dict[str, type[FullSoftmax]] = {"full": FullSoftmax}
+OUTPUTS: dict[str, type[FullSoftmax] | type[AdaptiveSoftmax] | type[SampledSoftmax]] = {
+    "full": FullSoftmax,
+    "adaptive": AdaptiveSoftmax,
+    "sampled": SampledSoftmax,
+}
 
-__all__ = ["OUTPUTS", "FullSoftmax", "Output"]
+__all__ = ["OUTPUTS", "AdaptiveSoftmax", "FullSoftmax", "Output", "SampledSoftmax"]

@@ -16,6 +16,7 @@ A training step, with nothing but this package:
 
 from rnncli.functional import sigmoid, softmax
 from rnncli.reference.adam import initialize_adam, update_parameters_with_adam
+from rnncli.reference.adaptive import adaptive_output_backward, adaptive_output_forward
 from rnncli.reference.cost import cross_entropy_backward, cross_entropy_cost
 from rnncli.reference.data import END, FRUIT_SENTENCES, PreparedSentences, build_vocabulary, prepare_sentences
 from rnncli.reference.gru import gru_backward, gru_cell_backward, gru_cell_forward, gru_forward
@@ -23,6 +24,13 @@ from rnncli.reference.lstm import lstm_backward, lstm_cell_backward, lstm_cell_f
 from rnncli.reference.names import H_NAMES, from_h_names, to_h_names
 from rnncli.reference.output import output_backward, output_forward
 from rnncli.reference.rnn import rnn_backward, rnn_cell_backward, rnn_cell_forward, rnn_forward
+from rnncli.reference.sampled import (
+    draw_words,
+    log_uniform_proposal,
+    sampled_output_backward,
+    sampled_output_forward,
+    unigram_proposal,
+)
 from rnncli.reference.simple_gru import (
     simple_gru_backward,
     simple_gru_cell_backward,
@@ -35,15 +43,19 @@ __all__ = [
     "FRUIT_SENTENCES",
     "H_NAMES",
     "PreparedSentences",
+    "adaptive_output_backward",
+    "adaptive_output_forward",
     "build_vocabulary",
     "cross_entropy_backward",
     "cross_entropy_cost",
+    "draw_words",
     "from_h_names",
     "gru_backward",
     "gru_cell_backward",
     "gru_cell_forward",
     "gru_forward",
     "initialize_adam",
+    "log_uniform_proposal",
     "lstm_backward",
     "lstm_cell_backward",
     "lstm_cell_forward",
@@ -55,6 +67,8 @@ __all__ = [
     "rnn_cell_backward",
     "rnn_cell_forward",
     "rnn_forward",
+    "sampled_output_backward",
+    "sampled_output_forward",
     "sigmoid",
     "simple_gru_backward",
     "simple_gru_cell_backward",
@@ -62,5 +76,6 @@ __all__ = [
     "simple_gru_forward",
     "softmax",
     "to_h_names",
+    "unigram_proposal",
     "update_parameters_with_adam",
 ]

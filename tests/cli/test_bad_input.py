@@ -177,6 +177,16 @@ def test_sizes_that_no_machine_has(refused, config, setting):
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("cutoffs", ["[3, 2]", "[2, 2]", "4", "[2, 4]", "[1, 1000]"])
+def test_cutoffs_that_do_not_cut_the_vocabulary(refused, rnncli, config, cutoffs):
+    told = ["model.output.cutoffs: ", "must rise, and stay below the 4 words of the vocabulary", "leave them away"]
+    words = ("train", config, "--set", "model.output=adaptive")
+    for more in ([], ["--dry-run"]):
+        assert "\n" not in refused(3, told, *words, "--set", f"model.output.cutoffs={cutoffs}", *more)
+    assert not Path("runs").exists()
+    assert rnncli(*words, "--set", "model.output.cutoffs=[1, 3]").exit_code == 0
+
+
 def test_options_that_are_short_for_a_setting(refused, config):
     for words, piece in (
         (["--epochs", "many"], "--set training.epochs=many: training.epochs is 'many'; give a whole number"),

@@ -31,6 +31,24 @@ def test_json(rnncli, fruit, text):
     assert found["bits_per_character"] == pytest.approx(nats / len(TEXT) / math.log(2), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "output",
+    ["adaptive", "{name: adaptive, cutoffs: [3, 6], div_value: 2}", "sampled", "{name: sampled, proposal: unigram}"],
+)
+def test_every_output_layer(rnncli, fruit_config, text, output):
+    sizes = ["--set", "model.hidden_size=8", "--epochs", 30]
+    assert rnncli("train", fruit_config, "--set", f"model.output={output}", *sizes).exit_code == 0
+    found = json.loads(rnncli("evaluate", "--json", text).stdout)
+    plain = Plain(sorted(Path("runs/fruit/checkpoints").iterdir())[-1])
+    nats = sum(sum(plain.losses([*line.split(), "<end>"])) for line in TEXT.splitlines())
+    assert found["cross_entropy"] == pytest.approx(nats / 9, rel=1e-5)
+    candidates = json.loads(rnncli("predict", "--seed", "mango", "--top", 20, "--json").stdout)["candidates"]
+    log_p, _ = plain.after(["mango"])
+    assert sum(each["probability"] for each in candidates) == pytest.approx(1, rel=1e-6)
+    for each in candidates:
+        assert each["probability"] == pytest.approx(math.exp(log_p[plain.id(each["word"])]), rel=1e-4)
+
+
 def test_text(rnncli, fruit, text):
     result = rnncli("evaluate", "--run", fruit, text)
     assert result.exit_code == 0

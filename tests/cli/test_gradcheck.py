@@ -23,6 +23,27 @@ def test_the_model_of_a_config(rnncli, fruit_config):
         assert check["max_relative_error"] <= 1e-9
 
 
+@pytest.mark.parametrize(
+    ("output", "parameters"),
+    [
+        ("adaptive", ["Wya", "by", "P1", "W1", "b1", "P2", "W2", "b2"]),
+        ("{name: adaptive, cutoffs: [5000], div_value: 2}", ["Wya", "by", "P1", "W1", "b1"]),
+        ("{name: adaptive, cutoffs: []}", ["Wya", "by"]),
+        ("sampled", ["Wya", "by"]),
+        ("{name: sampled, samples: 3, proposal: unigram}", ["Wya", "by"]),
+    ],
+)
+def test_the_output_layer_of_a_config(rnncli, fruit_config, output, parameters):
+    words = ("gradcheck", fruit_config, "--set", "model.cell=rnn", "--set", f"model.output={output}", "--json")
+    result = rnncli(*words)
+    assert result.exit_code == 0
+    checks = json.loads(result.stdout)["checks"]
+    assert all(check["passed"] for check in checks)
+    for engine in ENGINES:
+        names = [check["parameter"] for check in checks if check["engine"] == engine]
+        assert [name for name in names if name.startswith("output.")] == [f"output.{name}" for name in parameters]
+
+
 def test_the_table(rnncli, fruit_config):
     result = rnncli("gradcheck", fruit_config, "--method", "central")
     assert result.exit_code == 0

@@ -1,5 +1,7 @@
 """How often training says something where there is no terminal."""
 
+import math
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -46,6 +48,49 @@ def events(epochs, steps):
     for number in range(1, epochs + 1):
         yield from (step((number - 1) * steps + k + 1, number) for k in range(steps))
         yield epoch(number)
+
+
+def sampled(event):
+    """The same event of a model whose training loss has no perplexity."""
+    return replace(event, perplexity=math.nan)
+
+
+def test_lines_of_an_epoch():
+    both = replace(epoch(3), valid_perplexity=171.052, best=True, words_per_second=10412.4)
+    assert progress.epoch_line(both) == "epoch 3: perplexity train 7.39, valid 171.05 (best), 10,412 words/s"
+    told = "epoch 3: sampled loss 2.000, perplexity valid 171.05 (best), 10,412 words/s"
+    assert progress.epoch_line(sampled(both)) == told
+    alone = replace(epoch(3), words_per_second=None)
+    assert progress.epoch_line(alone) == "epoch 3: perplexity train 7.39"
+    assert progress.epoch_line(sampled(alone)) == "epoch 3: sampled loss 2.000"
+
+
+def test_the_loss_of_a_step():
+    assert progress.step_loss(step(1)) == "loss 2.000, perplexity 7.4"
+    assert progress.step_loss(sampled(step(1))) == "sampled loss 2.000"
+
+
+@pytest.mark.parametrize("made", [lambda event: event, sampled], ids=["exact", "sampled"])
+def test_lines_tell_the_loss_as_what_it_is(clock, told, made):
+    lines = progress.Lines(TRAINER)
+    clock.now += 6
+    lines.show(made(step(1)))
+    [(_, line)] = told
+    assert ("perplexity" in line, "sampled loss 2.000, " in line) == (
+        (False, True) if made is sampled else (True, False)
+    )
+
+
+def test_the_bar_tells_the_loss_as_what_it_is(capsys):
+    trainer = SimpleNamespace(
+        words_done=0, words_planned=100, config=SimpleNamespace(training=SimpleNamespace(epochs=2))
+    )
+    for event, expected in ((step(1), "loss 2.000, perplexity 7.4,"), (sampled(step(1)), "sampled loss 2.000,")):
+        bar = progress.Bar(trainer)
+        bar.show(event)
+        bar._bar.refresh()
+        bar.close()
+        assert f"epoch 1/2, {expected} 1,000 words/s" in capsys.readouterr().err
 
 
 TRAINER = SimpleNamespace(words_done=50, words_planned=100)

@@ -163,6 +163,29 @@ def test_quiet(rnncli, fruit_config):
     assert "words to train on" not in result.stderr
 
 
+SAMPLED = ("--set", "model.output=sampled")
+
+
+def test_a_sampled_loss_is_not_told_as_perplexity(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 3, *SAMPLED)
+    result = rnncli(*words)
+    assert result.stdout.startswith("3 epochs, 3 steps: ")
+    assert "perplexity" not in result.stdout + result.stderr
+    assert json.loads(rnncli(*words, "--json").stdout)["train_perplexity"] is None  # finished already
+    found = json.loads(rnncli("inspect", "--json").stdout)
+    assert (found["train_perplexity"], found["epoch"]) == (None, 3)
+    assert "none measured" in rnncli("inspect").stdout
+    words = (*words, "--fresh", "--set", "data.valid=data/fruit.txt", "--set", "data.test=data/fruit.txt")
+    told = rnncli(*words).stdout
+    assert told.startswith("3 epochs, 3 steps: perplexity valid ")
+    assert ", test " in told
+    assert "train" not in told
+    *steps, done = rows(rnncli(*words, "--json"))
+    assert done["train_perplexity"] is None
+    assert done["valid_perplexity"] > 1 < done["test_perplexity"]
+    assert all(row["perplexity"] is None and row["loss"] > 0 for row in steps)
+
+
 def test_dry_run_writes_nothing(rnncli, refused, fruit_config, work):
     before = sorted(work.rglob("*"))
     result = rnncli("train", fruit_config, "--dry-run", "--set", "data.valid=0.34", "--set", "vocabulary.unknown=true")

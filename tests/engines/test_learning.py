@@ -81,25 +81,36 @@ def test_the_entropy_of_a_prefix_tree():
     np.testing.assert_allclose(prefix_entropy("a\na\n\nb\n"), (2 * np.log(2) + 2 * np.log(4)) / 7)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_twenty_sentences_are_learnt_to_their_entropy(cell, tmp_path):
+OUTPUTS = {
+    "full": "full",
+    "adaptive": {"name": "adaptive", "cutoffs": [8, 16], "div_value": 2},
+    "sampled": {"name": "sampled", "samples": 100},
+    "unigram": {"name": "sampled", "samples": 100, "proposal": "unigram"},
+}
+MODELS = [*((cell, "full") for cell in CELLS), *(("gru", output) for output in list(OUTPUTS)[1:])]
+
+
+@pytest.mark.parametrize(("cell", "output"), MODELS)
+def test_twenty_sentences_are_learnt_to_their_entropy(cell, output, tmp_path):
     training = {"epochs": 400, "batch_size": 20, "bptt": 6, "dtype": "float32"}  # of 11 words: the state is carried
-    trainer = trainer_of(
-        tmp_path, SENTENCES, training, {"learning_rate": 0.01}, cell=cell, hidden_size=24, embedding_size=12
-    )
+    model = {"cell": cell, "hidden_size": 24, "embedding_size": 12, "output": OUTPUTS[output]}
+    trainer = trainer_of(tmp_path, SENTENCES, training, {"learning_rate": 0.01}, **model)
     assert trainer.model.parameters.dtype == np.float32
     losses_in(trainer)
     text = trainer.texts.train
     batches = build.evaluation_batches(trainer.config, text, trainer.texts.vocabulary.end_id)
     learnt, best = evaluate(trainer.model, batches, text).cross_entropy, prefix_entropy(SENTENCES)
-    assert best * (1 - 1e-5) < learnt < best * 1.02, (learnt, best)
+    # What the sampled softmax makes least is not quite -ln P, even with three samples for each word.
+    near = 1.02 if trainer.model.engine.output.exact else 1.05
+    assert best * (1 - 1e-5) < learnt < best * near, (learnt, best)
 
 
 def plain_losses(trainer):
     """The same training, written down: the step-by-step engine, the reference's Adam, one norm over all gradients."""
     config, text, end_id = trainer.config, trainer.texts.train, trainer.texts.vocabulary.end_id
     architecture = build.architecture(config, len(trainer.texts.vocabulary))
-    model = LanguageModel(ENGINES["stepwise"](architecture), architecture.initialise(7, np.float64))
+    engine = ENGINES["stepwise"](architecture, trainer.texts.vocabulary.counts)
+    model = LanguageModel(engine, architecture.initialise(7, np.float64), random_seed=7)
     v, s = reference.initialize_adam({"w": model.parameters.vector})
     rate, clip_norm, losses, norms, state = config.optimizer.learning_rate, config.optimizer.clip_norm, [], [], ()
     for epoch in range(config.training.epochs):
@@ -119,11 +130,12 @@ def plain_losses(trainer):
 
 
 @pytest.mark.parametrize("mode", ["sentences", "stream"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_training_gives_the_same_losses_in_both_engines(cell, mode, tmp_path):
+@pytest.mark.parametrize(("cell", "output"), MODELS)
+def test_training_gives_the_same_losses_in_both_engines(cell, output, mode, tmp_path):
     stream = mode == "stream"
     training = {"epochs": 5, "batch_size": 3 if stream else 2, "bptt": 4, "dtype": "float64"}
     model = {"cell": cell, "hidden_size": 6, "layers": 2 if stream else 1, "embedding_size": None if stream else 5}
+    model["output"] = OUTPUTS[output]
     optimizer = {"learning_rate": 0.02, "clip_norm": 0.6}
     fused, stepwise = (
         trainer_of(tmp_path, SENTENCES, training, optimizer, mode, engine=engine, **model) for engine in ENGINES

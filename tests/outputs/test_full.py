@@ -1,31 +1,13 @@
 import numpy as np
 import pytest
+from output_results import TIGHT, assert_complex_steps_agree, assert_same, positions, random_tensors, results
 
-from rnncli.engines.stepwise import WordByWord
+from rnncli.engines.by_word import WordByWord
 from rnncli.outputs import FullSoftmax
 
-TIGHT = {np.float32: 2e-5, np.float64: 1e-12}
 
-
-def tensors(V, H, dtype=np.float64, seed=0, spread=1.0):
-    rng = np.random.default_rng(seed)
-    shapes = FullSoftmax.shapes(H, V)
-    return {name: (spread * rng.normal(size=shape)).astype(dtype) for name, shape in shapes.items()}
-
-
-def positions(N, V, H, dtype=np.float64, seed=1):
-    """Hidden states in (-1, 1), as the cells give them, and targets, some of them equal."""
-    rng = np.random.default_rng(seed)
-    return np.tanh(rng.normal(size=(N, H))).astype(dtype), rng.integers(0, V, N)
-
-
-def results(layer, p, hidden, targets, scale=1.0):
-    """Losses, gradients by name, and that of the hidden states, copied."""
-    nll, cache = layer.forward(p, hidden, targets)
-    nll = nll.copy()
-    g = {name: np.full_like(tensor, 77) for name, tensor in p.items()}  # what was there must go
-    dhidden = layer.backward_(p, g, scale, cache)
-    return {"nll": nll, "hidden": dhidden.copy()} | g
+def tensors(V, H, dtype=np.float64, seed=0):
+    return random_tensors(FullSoftmax.shapes(H, V), dtype, seed)
 
 
 def closed_form(p, hidden, targets, scale=1.0):
@@ -42,16 +24,6 @@ def closed_form(p, hidden, targets, scale=1.0):
         "Wya": dlogits.T @ hidden,
         "by": dlogits.sum(axis=0),
     }
-
-
-def assert_same(results, expected, tolerance):
-    """Each array to `tolerance` of its largest, or of 1 where that is less."""
-    assert results.keys() == expected.keys()
-    for name, array in expected.items():
-        assert results[name].shape == array.shape
-        np.testing.assert_allclose(
-            results[name], array, rtol=0, atol=tolerance * max(1.0, np.abs(array).max()), err_msg=name
-        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -201,17 +173,7 @@ def test_one_layer_serves_batches_of_every_size_and_dtype():
 def test_complex_steps_give_the_gradients(layer, level):
     p = tensors(6, 3, seed=8)
     p["by"] += level
-    hidden, targets = positions(4, 6, 3)
-    expected = closed_form(p, hidden, targets)
-    rng, h = np.random.default_rng(9), 1e-20
-    arrays = p | {"hidden": hidden}
-    for name, array in arrays.items():
-        direction = rng.normal(size=array.shape)
-        moved = {key: value.astype(np.complex128) for key, value in arrays.items()}
-        moved[name] += 1j * h * direction
-        nll, _ = layer.forward(moved, moved["hidden"], targets)
-        np.testing.assert_allclose(nll.sum().imag / h, (direction * expected[name]).sum(), rtol=1e-10)
-        np.testing.assert_allclose(nll.real, expected["nll"], rtol=1e-12)
+    assert_complex_steps_agree(layer, p, *positions(4, 6, 3))
 
 
 def test_starting_values():

@@ -1,0 +1,62 @@
+"""What the tests of the output layers share: tensors, positions, every number of a pass, and how they are compared."""
+
+import numpy as np
+
+TIGHT = {np.float32: 2e-5, np.float64: 1e-12}
+PROPOSALS = ("log_uniform", "unigram")
+
+
+def random_tensors(shapes, dtype=np.float64, seed=0, spread=1.0):
+    rng = np.random.default_rng(seed)
+    return {name: (spread * rng.normal(size=shape)).astype(dtype) for name, shape in shapes.items()}
+
+
+def positions(N, V, H, dtype=np.float64, seed=1):
+    """Hidden states in (-1, 1), as the cells give them, and targets, some of them equal."""
+    rng = np.random.default_rng(seed)
+    return np.tanh(rng.normal(size=(N, H))).astype(dtype), rng.integers(0, V, N)
+
+
+def counts_of(V):
+    """Counts as Zipf's law has them, and some words that the training text lacks."""
+    return np.where(np.arange(V) % 4 == 3, 0, 1 + 30 // (np.arange(V) + 1))
+
+
+def results(layer, p, hidden, targets, scale=1.0, rng=None):
+    """Losses, gradients by name, and that of the hidden states, copied."""
+    nll, cache = layer.forward(p, hidden, targets, rng)
+    nll = nll.copy()
+    g = {name: np.full_like(tensor, 77) for name, tensor in p.items()}  # what was there must go
+    dhidden = layer.backward_(p, g, scale, cache)
+    return {"nll": nll, "hidden": dhidden.copy()} | g
+
+
+def assert_same(results, expected, tolerance):
+    """Each array to `tolerance` of its largest, or of 1 where that is less."""
+    assert results.keys() == expected.keys()
+    for name, array in expected.items():
+        assert results[name].shape == array.shape
+        np.testing.assert_allclose(
+            results[name], array, rtol=0, atol=tolerance * max(1.0, np.abs(array).max(initial=0)), err_msg=name
+        )
+
+
+def wide(arrays):
+    """The same numbers in float64."""
+    return {name: array.astype(np.float64) for name, array in arrays.items()}
+
+
+def assert_complex_steps_agree(layer, p, hidden, targets, rng=lambda: None):
+    """The gradients are the derivatives of the losses' sum, along a random direction in each array."""
+    expected = results(layer, p, hidden, targets, rng=rng())
+    directions, h = np.random.default_rng(9), 1e-20
+    arrays = p | {"hidden": hidden}
+    for name, array in arrays.items():
+        direction = directions.normal(size=array.shape)
+        moved = {key: value.astype(np.complex128) for key, value in arrays.items()}
+        moved[name] += 1j * h * direction
+        moved_hidden = moved.pop("hidden")
+        nll, _ = layer.forward(moved, moved_hidden, targets, rng())
+        derivative = (direction * expected[name]).sum()
+        np.testing.assert_allclose(nll.sum().imag / h, derivative, rtol=1e-10, atol=1e-13, err_msg=name)
+        np.testing.assert_allclose(nll.real, expected["nll"], rtol=1e-12, atol=1e-14)

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from rnncli.buffers import Buffers
+
+
+def test_a_buffer_is_made_once_and_shared_by_smaller_shapes():
+    buffers = Buffers()
+    large = buffers.array("a", (4, 5, 6), np.float32)
+    small = buffers.array("a", (3, 7), np.float32)
+    assert (large.shape, small.shape) == ((4, 5, 6), (3, 7))
+    assert large.flags["C_CONTIGUOUS"]
+    assert small.flags["C_CONTIGUOUS"]
+    assert np.shares_memory(large, small)
+    assert np.shares_memory(large, buffers.array("a", (120,), np.float32))
+    assert not np.shares_memory(large, buffers.array("a", (121,), np.float32))
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("b", np.float32), ("a", np.float64), ("a", np.complex128)])
+def test_another_name_or_dtype_is_another_array(name, dtype):
+    buffers = Buffers()
+    first = buffers.array("a", (4, 5), np.float32)
+    other = buffers.array(name, (4, 5), dtype)
+    assert other.dtype == dtype
+    assert not np.shares_memory(first, other)
+    assert np.shares_memory(first, buffers.array("a", (4, 5), np.float32))
+
+
+def test_an_empty_array():
+    assert Buffers().array("a", (0, 5), np.float32).shape == (0, 5)
