@@ -15,7 +15,9 @@ class Buffers:
     Memory is taken where a larger one is asked for than ever before, so that windows of many lengths share it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Buffers | None = None) -> None:
+        """`shared` are those of all who work one after another, for what none of them keeps."""
+        self._shared = self if shared is None else shared
         self._flat: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -23,5 +25,11 @@ class Buffers:
         key, size = (name, np.dtype(dtype)), math.prod(shape)
         flat = self._flat.get(key)
         if flat is None or flat.size < size:
+            flat = None
+            self._flat.pop(key, None)  # its memory is free before more is taken
             flat = self._flat[key] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """The same in the shared buffers: good until anybody asks for it."""
+        return self._shared.array(name, shape, dtype)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rnncli.config import Config, DataConfig
-from rnncli.engines import ENGINES, Architecture
-from rnncli.errors import ConfigError, TextError
-from rnncli.machine import available_memory
+from rnncli.engines import ENGINES, Architecture, Engine
+from rnncli.errors import TextError
 from rnncli.model import LanguageModel
 from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from rnncli.outputs import OUTPUTS
@@ -63,8 +59,11 @@ def architecture(config: Config, vocabulary_size: int) -> Architecture:
 
 
 def model(config: Config, parameters: Parameters, vocabulary: Vocabulary, random_seed: int = 0) -> LanguageModel:
-    engine = ENGINES[config.model.engine](architecture(config, len(vocabulary)), vocabulary.counts)
-    return LanguageModel(engine, parameters, random_seed)
+    return LanguageModel(engine(config, vocabulary), parameters, random_seed)
+
+
+def engine(config: Config, vocabulary: Vocabulary) -> Engine:
+    return ENGINES[config.model.engine](architecture(config, len(vocabulary)), vocabulary.counts)
 
 
 def exact(config: Config) -> bool:
@@ -98,37 +97,3 @@ def evaluation_batches(config: Config, text: Corpus, end_id: int) -> Batches:
     if config.data.mode == "stream":
         return StreamBatches(text.ids, end_id, 1, EVALUATION_STREAM_STEPS)
     return SentenceBatches(text.ids, text.line_starts, end_id, EVALUATION_SENTENCES, EVALUATION_STEPS, None)
-
-
-def memory(config: Config, texts: Texts) -> dict[str, int]:
-    """Bytes that training takes at its peak for what grows with model, batch and text, by what it is for."""
-    item = np.dtype(config.training.dtype).itemsize
-    sizes, end_id = architecture(config, len(texts.vocabulary)), texts.vocabulary.end_id
-    shapes = sizes.shapes()
-    parameters = item * sum(math.prod(shape) for shape in shapes.values())
-    positions = training_batches(config, texts.train, end_id, 0).largest_window
-    measured = [evaluation_batches(config, text, end_id).largest_window for text in (texts.valid, texts.test) if text]
-    stacked = sum(shape[0] for name, shape in shapes.items() if name.endswith(".Waa"))
-    return {
-        "parameters": parameters,
-        "gradients": parameters,
-        "moments": parameters * len(OPTIMIZERS[config.optimizer.name].moment_names),
-        # the gates' inputs, their gradients and the rows of both; the states of each layer, some of them twice
-        "activations": item * positions * (4 * stacked + 6 * sizes.layers * sizes.hidden_size),
-        "logits": item * sizes.vocabulary_size * max(positions, *measured, 0),
-        "texts": sum(text.ids.nbytes for text in (texts.train, texts.valid, texts.test) if text),
-    }
-
-
-def check(config: Config, texts: Texts) -> None:
-    """Raise what would stop training at its beginning, before anything is written.
-
-    TextError for a stream with fewer words than columns; ConfigError, with the figures, for a model that cannot fit
-    in this machine's memory.
-    """
-    need, available = sum(memory(config, texts).values()), available_memory()
-    if available is not None and need > available:
-        raise ConfigError(
-            f"training this model takes {need / 1e9:.1f} GB, and {available / 1e9:.1f} GB are free here; lower "
-            "vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
-        )

@@ -124,8 +124,11 @@ class Builder:
         items = node.value if isinstance(node.value, list) else [node]  # one path stands for a list of one
         if setting.required and not items:
             self._fault(node, path, f"is an empty list; {wanted(setting)}")
-        one = replace(setting, optional=False)
-        return tuple(self._scalar(one, item, path) for item in items)
+        one, faults = replace(setting, optional=False), len(self.faults)
+        values = tuple(self._scalar(one, item, path) for item in items)
+        if setting.rule.rising and len(self.faults) == faults and sorted(set(values)) != list(values):
+            self._fault(node, path, "is a list that does not rise; put the smaller numbers first, each once")
+        return values
 
     def _scalar(self, setting: Setting, node: Node, path: Path) -> Any:
         as_text = setting.holds_text and node.text is not None and node.value is not None

@@ -44,6 +44,10 @@ class LanguageModel:
         """Where `backward` writes; made at its first call, so that a model that only predicts goes without."""
         return Gradients(self.parameters)
 
+    def forget_gradients(self) -> None:
+        """Give their memory back, until the next `backward`."""
+        self.__dict__.pop("gradients", None)
+
     def zero_state(self, columns: int) -> State:
         """The state before the first word of a text, for each of `columns` texts."""
         return self.engine.architecture.zero_state(columns, self.parameters.dtype)

@@ -71,7 +71,7 @@ class RunFolder:
         first_error: RunError | None = None
         for path in reversed(self.checkpoints()):
             try:
-                return path, checkpoint.read(path, lambda name: True)[0]
+                return path, checkpoint.verify(path)
             except RunError as error:
                 first_error = first_error or error
         if first_error:

@@ -128,6 +128,7 @@ class Rule:
     maximum: float | None = None
     below: float | None = None
     choices: Collection[str] | None = None  # for a Choice: its table
+    rising: bool = False  # for a tuple: each number is above the one before
     note: str = ""
 
     def bounds(self) -> list[tuple[str, float, Callable[[Any, Any], bool]]]:

@@ -92,23 +92,32 @@ def read(path: Path, resume: bool = True) -> Contents:
 
     Raises RunError where the file is not a whole checkpoint of this version.
     """
-    meta, members = checkpoint.read(path, lambda name: resume or name.startswith("parameter."))
-    try:
-        config = from_dict(meta["config"])
-        counts = None if meta["counts"] is None else np.array(meta["counts"], np.int64)
-        vocabulary = Vocabulary(tuple(meta["vocabulary"]), counts)
-        progress = progress_of(meta)
-        architecture = build.architecture(config, len(vocabulary))
-        shapes = architecture.shapes()
-        parameters = _tensors(members, "parameter.", shapes, config.training.dtype)
-        names = OPTIMIZERS[config.optimizer.name].moment_names if resume else ()
-        moments = {name: _tensors(members, f"moment.{name}.", shapes, config.training.dtype).vector for name in names}
-        state = {name: members[f"state.{name}"] for name in architecture.state_names()} if resume else {}
-        return Contents(
-            config, vocabulary, meta["random_seed"], progress, meta["data"], parameters, moments, state, meta["machine"]
-        )
-    except (LookupError, TypeError, ValueError, ConfigError) as error:
-        raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
+    with checkpoint.opened(path) as stored:
+        meta = stored.meta
+        try:
+            config = from_dict(meta["config"])
+            counts = None if meta["counts"] is None else np.array(meta["counts"], np.int64)
+            vocabulary = Vocabulary(tuple(meta["vocabulary"]), counts)
+            progress = progress_of(meta)
+            architecture = build.architecture(config, len(vocabulary))
+            shapes, dtype = architecture.shapes(), config.training.dtype
+            parameters = _tensors(stored, "parameter.", shapes, dtype)
+            names = OPTIMIZERS[config.optimizer.name].moment_names if resume else ()
+            moments = {name: _tensors(stored, f"moment.{name}.", shapes, dtype).vector for name in names}
+            state = {name: stored.array(f"state.{name}") for name in architecture.state_names()} if resume else {}
+            return Contents(
+                config,
+                vocabulary,
+                meta["random_seed"],
+                progress,
+                meta["data"],
+                parameters,
+                moments,
+                state,
+                meta["machine"],
+            )
+        except (LookupError, TypeError, ValueError, ConfigError) as error:
+            raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
 
 
 def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, list[str]]:
@@ -125,14 +134,14 @@ def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, lis
     raise errors[0]
 
 
-def _tensors(members: Mapping[str, Array], prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str) -> Parameters:
+def _tensors(stored: checkpoint.Stored, prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str) -> Parameters:
     for name, shape in shapes.items():
-        stored = members[prefix + name]
-        if stored.shape != shape or stored.dtype != dtype:
-            raise ValueError(f"{prefix}{name} is {stored.dtype} {stored.shape}, and should be {dtype} {shape}")
+        found, of = stored.layout(prefix + name)
+        if found != shape or of != dtype:
+            raise ValueError(f"{prefix}{name} is {of} {found}, and should be {dtype} {shape}")
     tensors = Parameters(shapes, dtype)
     for name, view in tensors.items():
-        view[...] = members[prefix + name]
+        stored.read_into(prefix + name, view)
     return tensors
 
 

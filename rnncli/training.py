@@ -17,6 +17,7 @@ from rnncli.engines.architecture import State
 from rnncli.errors import NumericalError
 from rnncli.evaluate import evaluate, perplexity
 from rnncli.events import Done, Epoch, Event, Step
+from rnncli.model import LanguageModel
 from rnncli.optim import clip_by_global_norm_
 from rnncli.profile import Profile, StepProfile
 from rnncli.run import Metrics, RunFolder
@@ -199,8 +200,9 @@ class Trainer:
     def _test(self, stop: Stop) -> float | None:
         if self.texts.test is None:
             return None
+        self.model.forget_gradients()  # the parameters of the best checkpoint take their place
         _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
-        model = build.model(self.config, stored.parameters, self.texts.vocabulary)
+        model = LanguageModel(self.model.engine, stored.parameters)  # in the same buffers
         batches = build.evaluation_batches(self.config, self.texts.test, self.texts.vocabulary.end_id)
         test = evaluate(model, batches, self.texts.test, stop)
         return test.perplexity if test else None
@@ -219,7 +221,8 @@ class Trainer:
         """Write a checkpoint of this step, if there is none yet, and remove those that need not be kept."""
         at = (self.progress.step, self.progress.epoch)  # the end of an epoch changes what is stored, without a step
         if self._saved != at:
-            if not np.isfinite(self.model.parameters.vector).all():
+            vector = self.model.parameters.vector
+            if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # NaN is both
                 raise self._diverged("a parameter is not finite")
             snapshot.write(self.folder.checkpoint_at(self.progress.step), self.contents())
             self._saved = at
@@ -243,8 +246,7 @@ class Trainer:
         stored = snapshot.read(path)
         self.progress = stored.progress
         self.model.parameters.vector[:] = stored.parameters.vector
-        for name, moment in self.optimizer.moments.items():
-            moment[:] = stored.moments[name]
+        self.optimizer.moments.update(stored.moments)
         self.state = self.model.engine.architecture.unflatten_state(list(stored.state.values()))
         self._saved = (stored.progress.step, stored.progress.epoch)
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -28,3 +30,24 @@ def test_another_name_or_dtype_is_another_array(name, dtype):
 
 def test_an_empty_array():
     assert Buffers().array("a", (0, 5), np.float32).shape == (0, 5)
+
+
+def test_a_larger_one_takes_the_place_of_the_smaller():
+    buffers = Buffers()
+    tracemalloc.start()
+    try:
+        for size in (1_000_000, 1_100_000, 1_200_000):
+            buffers.array("a", (size,), np.uint8)
+        assert tracemalloc.get_traced_memory()[1] < 1_300_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_scratch_is_shared_and_arrays_are_not():
+    shared = Buffers()
+    one, other = Buffers(shared), Buffers(shared)
+    assert np.shares_memory(one.scratch("a", (3, 4), np.float32), other.scratch("a", (12,), np.float32))
+    assert not np.shares_memory(one.array("a", (3, 4), np.float32), other.array("a", (3, 4), np.float32))
+    assert not np.shares_memory(one.scratch("a", (3, 4), np.float32), one.array("a", (3, 4), np.float32))
+    alone = Buffers()
+    assert np.shares_memory(alone.scratch("a", (3, 4), np.float32), alone.array("a", (3, 4), np.float32))

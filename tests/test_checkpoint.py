@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -45,6 +46,44 @@ def test_round_trip(path):
     assert same(members, MEMBERS)
     assert checkpoint.read_meta(path) == meta
     assert checkpoint.read(path, lambda name: name.startswith("state."))[1].keys() == {"state.layer0.a"}
+
+
+def test_is_what_numpy_writes_byte_for_byte(path, tmp_path):
+    with np.load(path) as archive:
+        np.savez(tmp_path / "again.npz", **{name: archive[name] for name in archive.files})
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(24, dtype=np.int64).reshape(4, 6)[::2, 1::2],
+        np.arange(24.0).reshape(2, 3, 4).transpose(0, 2, 1),
+        np.float32(3.5) * np.ones(()),
+        np.zeros((0, 4)),
+        np.arange(5)[::-1],
+    ],
+    ids=["strided", "transposed", "a number", "empty", "backwards"],
+)
+def test_any_layout_of_an_array_is_written_as_numpy_does(tmp_path, array):
+    checkpoint.write(tmp_path / "a.npz", META, {"a": array})
+    assert same(checkpoint.read(tmp_path / "a.npz", everything)[1], {"a": array})
+    with np.load(tmp_path / "a.npz") as archive:
+        np.savez(tmp_path / "b.npz", a=array, meta=archive["meta"])
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_writing_takes_no_memory_for_a_copy(tmp_path):
+    large = np.ones(4_000_000, np.float32)
+    tracemalloc.start()
+    try:
+        checkpoint.write(tmp_path / "a.npz", META, {"large": large})
+        assert tracemalloc.get_traced_memory()[1] < large.nbytes / 8
+        tracemalloc.reset_peak()
+        checkpoint.read(tmp_path / "a.npz", everything)
+        assert tracemalloc.get_traced_memory()[1] < large.nbytes * 9 / 8
+    finally:
+        tracemalloc.stop()
 
 
 def test_is_a_plain_uncompressed_npz_of_numbers(path):

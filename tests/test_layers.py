@@ -37,6 +37,7 @@ LAYERS = {
     "checkpoint": 5,
     "gradcheck": 5,
     "evaluate": 5,
+    "memory": 5,
     "generate": 5,
     "snapshot": 6,
     "run": 6,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.parameters import Gradients, Parameters, add_rows_, glorot_, orthogonal_, write_rows_
+from rnncli.parameters import Gradients, Parameters, add_rows_, glorot_, orthogonal_, uniform_, write_rows_
 
 SHAPES = {"embedding.E": (5, 3), "layer0.Waa": (4, 4), "layer0.ba": (4,), "layer01.ba": (2,), "output.by": (5,)}
 SIZE = 15 + 16 + 4 + 2 + 5
@@ -158,3 +158,12 @@ def test_no_rows_at_all():
     write_rows_(gradients.section("embedding"), "E", np.array([], np.intp), np.empty((0, 3)))
     assert not gradients["embedding.E"].any()
     assert len(gradients.touched()[0].rows) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 7), (30000, 7), (3, 70000), (200000,), (0, 4), (4, 0), (9000, 4, 5)])
+def test_numbers_drawn_some_rows_at_a_time_are_those_drawn_at_once(shape, dtype):
+    W, rng, again = np.empty(shape, dtype), np.random.default_rng(3), np.random.default_rng(3)
+    uniform_(W, 0.25, rng)
+    assert np.array_equal(W, again.uniform(-0.25, 0.25, shape).astype(dtype))
+    assert rng.random() == again.random()  # and the stream stands where it would

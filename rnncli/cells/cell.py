@@ -34,7 +34,8 @@ class Cell(Protocol):
     def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Any]:
         """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache.
 
-        The rows and the cache lie in `buffers`, which are this layer's own: good until its next `forward`.
+        The rows and the cache lie in `buffers`, which are this layer's own: good until its next `forward`. What is
+        not kept lies in their `scratch`, which is that of all layers; `dhidden` of a backward pass does too.
         """
 
     def backward_(
@@ -53,11 +54,31 @@ class Cell(Protocol):
         A product of (n, k) and (k, m) has 2 n m k. One-hot input is a gather, and its gradient a sum of rows.
         """
 
+    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
+        """How many numbers a forward and a backward pass have in memory at most.
+
+        Those that each layer has for itself, and those that all layers share, one after another: `scratch`, and what
+        is soon free.
+        """
+
 
 def flops_of_gates(gates: int, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
     """Those of Waa a and Wxa^T x; backward each is two products, for the weights and for what they multiply."""
     forward = 2 * positions * gates * n_a * (n_a + (0 if one_hot else n_x))
     return forward, 2 * forward
+
+
+def held_of_gates(
+    gates: int, kept: int, shared: int, n_x: int, n_a: int, T: int, B: int, one_hot: bool
+) -> tuple[int, int]:
+    """What all cells have in memory, where a layer has `kept` and all `shared` arrays as large as the states."""
+    N, row = T * B, gates * n_a
+    own = N * row + (N + B) * n_a * kept + N * n_a  # the gates, the states, the hidden ones as rows
+    # The gates' rows and their gradients, the gradient that comes from above, the hidden states before.
+    all_layers = 2 * N * row + N * n_a * (2 + shared)
+    all_layers += row * n_a + 2 * B * (row + kept * n_a)  # Waa transposed, and what one step needs
+    # A gather of rows, or their gradients in order and added up; else the gradient of the input.
+    return own, all_layers + (N * row + min(N, n_x) * row if one_hot else N * n_x)
 
 
 def initialise_gates_(p: Tensors, rng: np.random.Generator) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.buffers import Buffers
-from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.cell import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
 from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
@@ -62,16 +62,16 @@ class Gru:
         x, gates, a, u = cache
         n_a = p["Waa"].shape[1]
         r, z, n = (gates[:, k * n_a : (k + 1) * n_a] for k in range(3))
-        dh = to_steps(dhidden, buffers.array("dh", u.shape, dhidden.dtype))
+        dh = to_steps(dhidden, buffers.scratch("dh", u.shape, dhidden.dtype))
         # What multiplies da in each gate does not depend on it: over all steps at once.
-        dgates, du = (buffers.array(name, gates.shape, gates.dtype) for name in ("dz", "du"))
+        dgates, du = (buffers.scratch(name, gates.shape, gates.dtype) for name in ("dz", "du"))
         dr, dz, dn = (dgates[:, k * n_a : (k + 1) * n_a] for k in range(3))
         np.multiply(n, n, out=dn)
         np.subtract(1, dn, out=dn)
         np.subtract(1, z, out=dz)
         dn *= dz
         dz *= z
-        dz *= np.subtract(a[:-1], n, out=buffers.array("difference", u.shape, u.dtype))
+        dz *= np.subtract(a[:-1], n, out=buffers.scratch("difference", u.shape, u.dtype))
         np.subtract(1, r, out=dr)
         dr *= r
         dr *= u
@@ -90,3 +90,6 @@ class Gru:
 
     def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
         return flops_of_gates(3, n_x, n_a, positions, one_hot)
+
+    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
+        return held_of_gates(3, 2, 4, n_x, n_a, T, B, one_hot)  # a, u; the difference, and du for all gates

@@ -69,13 +69,13 @@ class Rows:
 
     def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> Array:
         np.matmul(self.x.T, dz, out=g["Wxa"])
-        return np.matmul(dz, p["Wxa"].T, out=buffers.array("dx", self.x.shape, self.x.dtype))
+        return np.matmul(dz, p["Wxa"].T, out=buffers.scratch("dx", self.x.shape, self.x.dtype))
 
 
 def gate_inputs(p: Tensors, x: Inputs, buffers: Buffers) -> Array:
     """Wax x<t> + ba for every step and gate: (T, G n_a, B)."""
     n, dtype = len(p["ba"]), p["ba"].dtype
-    z = buffers.array("gate rows", (x.T * x.B, n), dtype)
+    z = buffers.scratch("gate rows", (x.T * x.B, n), dtype)
     x.project(p["Wxa"], z)
     z += p["ba"]
     return to_steps(z, buffers.array("gates", (x.T, n, x.B), dtype))
@@ -95,8 +95,8 @@ def weight_gradients_(
     a (T+1, n_a, B) are the hidden states with the starting one first, dz (T, G n_a, B) the gradient of the gates'
     inputs, du that of the recurrent products Waa a<t-1> where it is not dz (the GRU).
     """
-    rows = buffers.array("gate rows", (x.T * x.B, dz.shape[1]), dz.dtype)
-    before = to_rows(a[:-1], buffers.array("hidden before", (x.T * x.B, a.shape[1]), a.dtype))
+    rows = buffers.scratch("gate rows", (x.T * x.B, dz.shape[1]), dz.dtype)
+    before = to_rows(a[:-1], buffers.scratch("hidden before", (x.T * x.B, a.shape[1]), a.dtype))
     if du is not None:
         np.matmul(to_rows(du, rows).T, before, out=g["Waa"])
     dz_rows = to_rows(dz, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.buffers import Buffers
-from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.cell import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
 from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
@@ -55,10 +55,10 @@ class Lstm:
         x, gates, a, c, tanh_c = cache
         n_a = p["Waa"].shape[1]
         f, i, o, candidate = (gates[:, k * n_a : (k + 1) * n_a] for k in range(4))
-        dh, da_to_dc = (buffers.array(name, tanh_c.shape, dhidden.dtype) for name in ("dh", "da to dc"))
+        dh, da_to_dc = (buffers.scratch(name, tanh_c.shape, dhidden.dtype) for name in ("dh", "da to dc"))
         to_steps(dhidden, dh)
         # What multiplies dc and da in each gate does not depend on them: over all steps at once.
-        dz = buffers.array("dz", gates.shape, gates.dtype)
+        dz = buffers.scratch("dz", gates.shape, gates.dtype)
         for k, (factor, gate) in enumerate(((c[:-1], f), (candidate, i), (tanh_c, o))):
             slope = np.subtract(1, gate, out=dz[:, k * n_a : (k + 1) * n_a])
             slope *= gate
@@ -85,3 +85,6 @@ class Lstm:
 
     def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
         return flops_of_gates(4, n_x, n_a, positions, one_hot)
+
+    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
+        return held_of_gates(4, 3, 1, n_x, n_a, T, B, one_hot)  # a, c, tanh c; and what turns da into dc

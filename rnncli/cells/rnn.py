@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.buffers import Buffers
-from rnncli.cells.cell import State, Tensors, flops_of_gates, initialise_gates_
+from rnncli.cells.cell import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
 from rnncli.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
 from rnncli.parameters import Array, Shapes
 
@@ -37,7 +37,7 @@ class Rnn:
         self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
     ) -> tuple[Array | None, State]:
         x, a = cache
-        dh, dz = (buffers.array(name, a[1:].shape, a.dtype) for name in ("dh", "dz"))
+        dh, dz = (buffers.scratch(name, a[1:].shape, a.dtype) for name in ("dh", "dz"))
         to_steps(dhidden, dh)
         np.multiply(a[1:], a[1:], out=dz)
         np.subtract(1, dz, out=dz)  # tanh' at every step, (T, n_a, B)
@@ -51,3 +51,6 @@ class Rnn:
 
     def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
         return flops_of_gates(1, n_x, n_a, positions, one_hot)
+
+    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
+        return held_of_gates(1, 1, 0, n_x, n_a, T, B, one_hot)  # a

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     """Read the texts and print what training would take. Raises what training would raise at its beginning."""
-    from rnncli import build
+    from rnncli import build, memory
 
     texts = build.texts(config)
-    build.check(config, texts)
+    memory.check(config, texts)
     document = _document(config, texts, folder)
     if as_json:
         print_json(document)
@@ -28,17 +28,17 @@ def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     ]
     rows += [["vocabulary", f"{document['vocabulary']:,} words"], ["first epoch", f"{document['steps']:,} steps"]]
     rows += [[each["name"], " x ".join(map(str, each["shape"]))] for each in document["parameters"]]
-    rows += [[f"memory: {name}", f"{size / 1e6:,.1f} MB"] for name, size in document["memory"].items()]
-    together = f"{sum(document['memory'].values()) / 1e6:,.1f} MB"
-    rows.append(["memory: together", f"{together}, beside some 60 MB for Python and NumPy"])
+    rows += [[f"memory: {name}", f"{size / 1e6:,.1f} MB"] for name, size in document["memory"].items() if size]
+    rows.append(["peak memory", f"{document['predicted_peak_memory'] / 1e6:,.1f} MB, predicted for the whole process"])
     print_table(rows)
     available = document["available_memory"]
     tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
 
 
 def _document(config: Config, texts: Any, folder: RunFolder) -> dict[str, Any]:
-    from rnncli import build, machine
+    from rnncli import build, machine, memory
 
+    predicted = memory.predict(config, texts)
     read = {"training": texts.train, "validation": texts.valid, "test": texts.test}
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
     architecture = build.architecture(config, len(texts.vocabulary))
@@ -52,6 +52,7 @@ def _document(config: Config, texts: Any, folder: RunFolder) -> dict[str, Any]:
         "vocabulary": len(texts.vocabulary),
         "steps": batches.steps(0),
         "parameters": [{"name": name, "shape": list(shape)} for name, shape in architecture.shapes().items()],
-        "memory": build.memory(config, texts),
+        "memory": predicted.parts,
+        "predicted_peak_memory": predicted.peak,
         "available_memory": machine.available_memory(),
     }

@@ -55,10 +55,12 @@ def train(
     \b
     JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
     "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
-    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)}
+    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)};
+    perplexities of training are null where the output layer is sampled: its loss has none;
     and with --profile "profile": {"steps", "milliseconds", "gflops", "sections": [{"name", "milliseconds", "percent",
     "gflops"}]}, means of the steps behind the first five; or null, where no step was taken
-    With --dry-run: {"run", "texts", "vocabulary", "steps", "parameters", "memory", "available_memory"} (bytes)
+    With --dry-run: {"run", "texts", "vocabulary", "steps", "parameters", "memory" (bytes, by what they are for),
+    "predicted_peak_memory" (bytes, of the whole process), "available_memory" (bytes)}
     """
     if resume and fresh:
         raise click.UsageError("--resume goes on with the run, --fresh leaves it; give one of the two.")
@@ -115,12 +117,12 @@ class _Command:
     profile: bool
 
     def run(self) -> None:
-        from rnncli import build
+        from rnncli import build, memory
 
         if self._nothing_to_do():
             return
         texts = build.texts(self.config)
-        build.check(self.config, texts)
+        memory.check(self.config, texts)
         if self.fresh and self.folder.holds_run():
             with self.folder.lock():
                 tell(f"the run that was there is now {self.folder.move_aside()}")

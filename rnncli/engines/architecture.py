@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from rnncli.cells import CELLS, Cell
 from rnncli.machine import one_thread
 from rnncli.outputs import OUTPUTS
-from rnncli.parameters import Array, Parameters, Shapes
+from rnncli.parameters import Array, Parameters, Shapes, uniform_
 from rnncli.randomness import stream
 
 State = tuple[tuple[Array, ...], ...]
@@ -68,8 +68,7 @@ class Architecture:
         """Parameters with their starting values, each section drawn in float64 from a stream of its own."""
         parameters = Parameters(self.shapes(), dtype)
         if self.embedding_size is not None:
-            E = parameters["embedding.E"]
-            E[...] = stream(random_seed, "initialise embedding").uniform(-0.1, 0.1, E.shape)
+            uniform_(parameters["embedding.E"], 0.1, stream(random_seed, "initialise embedding"))
         for layer in range(self.layers):
             rng = stream(random_seed, "initialise layer", layer)
             with one_thread():  # an orthogonal matrix is a thousand small products

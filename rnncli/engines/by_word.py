@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from rnncli import reference
 from rnncli.functional import log_softmax, one_hot
 from rnncli.outputs import Output, SampledSoftmax
-from rnncli.parameters import Array
+from rnncli.parameters import Array, Shapes
 
 Tensors = dict[str, Array]
 
@@ -51,6 +52,9 @@ class WordByWord:
     def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
         return _flops(p, len(cache[0]))
 
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        return _held(shapes, positions, scored)
+
 
 class AdaptiveByWord:
     """The adaptive softmax, every cluster at every position: loss -ln P(target)."""
@@ -82,6 +86,9 @@ class AdaptiveByWord:
 
     def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
         return _flops(p, len(cache[0]))
+
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        return _held(shapes, 2 * positions, 2 * scored)  # of the clusters, and of the whole
 
 
 class SampledByWord(WordByWord):
@@ -128,6 +135,12 @@ def _flops(p: Tensors, positions: int) -> tuple[int, int]:
     """Forward and backward, with every matrix at every position."""
     products = positions * sum(tensor.size for tensor in p.values() if tensor.ndim == 2)
     return 2 * products, 4 * products
+
+
+def _held(shapes: Shapes, positions: int, scored: int) -> int:
+    """About: logits, probabilities and their like of every word at every position; of one position all gradients."""
+    words = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 1)
+    return 2 * max(positions, scored) * words + 2 * sum(map(math.prod, shapes.values()))
 
 
 def _columns(p: Tensors) -> Tensors:

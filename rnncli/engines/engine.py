@@ -28,3 +28,6 @@ class Engine(Protocol):
         self, parameters: Parameters, gradients: Parameters, dhidden: Array, dstate: State, cache: Any
     ) -> State:
         """Backpropagate dhidden (T*B, H) and dstate; overwrites the gradients of the stack, returns the state's."""
+
+    def held(self, T: int, B: int) -> int:
+        """How many numbers a forward and a backward pass over the stack have in memory at most."""

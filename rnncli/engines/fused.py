@@ -19,7 +19,8 @@ class Fused:
         self.architecture = architecture
         self.output: Output = OUTPUTS[architecture.output](architecture.output_options, counts)
         self.profile = Profile()
-        self._buffers = [Buffers() for _ in range(architecture.layers)]
+        shared = Buffers()
+        self._buffers = [Buffers(shared) for _ in range(architecture.layers)]
 
     def forward(self, parameters: Parameters, ids: Array, state: State) -> tuple[Array, State, Any]:
         self.profile.enter("input")
@@ -54,3 +55,16 @@ class Fused:
             self.profile.enter("input")
             write_rows_(gradients.section("embedding"), "E", ids.reshape(-1), d)
         return tuple(first)
+
+    def held(self, T: int, B: int) -> int:
+        a = self.architecture
+        D, one_hot = a.embedding_size, a.embedding_size is None
+        n_x = a.vocabulary_size if D is None else D
+        # The embeddings' rows; their gradients in order, and added up.
+        held = 0 if D is None else 2 * T * B * D + min(T * B, a.vocabulary_size) * D
+        shared = 0
+        for _ in range(a.layers):
+            own, for_all = a.recurrent.held(n_x, a.hidden_size, T, B, one_hot)
+            held, shared = held + own, max(shared, for_all)
+            n_x, one_hot = a.hidden_size, False
+        return held + shared

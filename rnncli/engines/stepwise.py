@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +65,16 @@ class Stepwise:
             steps = range(words.shape[2])
             gradients["embedding.E"][...] = sum(words[:, :, t] @ da[:, :, t].T for t in steps)
         return tuple(first)
+
+    def held(self, T: int, B: int) -> int:
+        a = self.architecture
+        D, V = a.embedding_size, a.vocabulary_size
+        n_x = V if D is None else D
+        gates = math.prod(a.recurrent.shapes(n_x, a.hidden_size)["ba"]) // a.hidden_size
+        stack = sum(math.prod(shape) for name, shape in a.shapes().items() if not name.startswith("output."))
+        # About: the parameters as the course has them, and their gradients, of a step and of all; one-hot vectors and
+        # their like, the input, also beside the state of each gate, its gradient; for each layer what a step keeps.
+        return (3 if gates > 1 else 1) * stack + T * B * (V + (1 + gates) * n_x + a.layers * 20 * a.hidden_size)
 
 
 def _over_steps(W: Array, x: Array) -> Array:

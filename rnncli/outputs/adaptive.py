@@ -12,6 +12,7 @@ Parameters: Wya (c1 + K, H) and by of the head; P1 (d_1, H), W1 (words, d_1) and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from rnncli.errors import ConfigError
 from rnncli.outputs.output import Tensors
 from rnncli.outputs.softmax import Cache as SoftmaxCache
-from rnncli.outputs.softmax import Softmax, log_softmax
+from rnncli.outputs.softmax import Softmax, in_pieces, log_softmax, rows_in_a_piece
 from rnncli.parameters import Array, Shapes, glorot_
 from rnncli.settings import setting
 
@@ -35,10 +36,11 @@ class AdaptiveSoftmax:
     class Options:
         """`cutoffs` None are those of `default_cutoffs`; `div_value` is what each cluster's size is divided by."""
 
-        cutoffs: tuple[int, ...] | None = setting(None, minimum=1)
+        cutoffs: tuple[int, ...] | None = setting(None, minimum=1, rising=True)
         div_value: float = setting(4.0, minimum=1)
 
     def __init__(self, options: Options | None = None, counts: Array | None = None) -> None:
+        self._counts = counts
         self._head = Softmax()
         self._tails: list[Softmax] = []
 
@@ -88,7 +90,8 @@ class AdaptiveSoftmax:
         return dhidden
 
     def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
-        return self.forward(p, hidden, targets)[0]
+        widest = max(len(b) for b in p.values() if b.ndim == 1)
+        return in_pieces(lambda rows: self.forward(p, hidden[rows], targets[rows])[0], len(hidden), widest)
 
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
         starts = _starts(p)
@@ -106,6 +109,20 @@ class AdaptiveSoftmax:
         for k, (rows, _) in enumerate(tails, 1):  # as many rows as the cluster got
             products += len(rows) * (p[f"P{k}"].size + p[f"W{k}"].size)
         return 2 * products, 4 * products
+
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        head, size = shapes["Wya"]
+        clusters = [shapes[f"W{k}"] for k in range(1, (len(shapes) - 2) // 3 + 1)]  # words and features of each
+        rows = max(positions, min(scored, rows_in_a_piece(max([head, *(words for words, _ in clusters)]))))
+        held = rows * head + 2 * positions * size
+        start = head - len(clusters)
+        for words, features in clusters:
+            # As many positions as the cluster has of the training text; a few more in the worst of many batches.
+            share = 1.0 if self._counts is None else self._counts[start : start + words].sum() / self._counts.sum()
+            of_cluster = min(rows, math.ceil(rows * share + 4 * math.sqrt(rows * share * (1 - share))))
+            held += of_cluster * (words + 2 * features + size)
+            start += words
+        return held
 
 
 def default_cutoffs(vocabulary_size: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.outputs.output import Tensors
-from rnncli.outputs.softmax import Cache, Softmax, log_softmax
+from rnncli.outputs.softmax import Cache, Softmax, log_softmax, rows_in_a_piece
 from rnncli.parameters import Array, Shapes, glorot_
 
 
@@ -44,3 +44,8 @@ class FullSoftmax:
     def flops(self, p: Tensors, cache: Cache) -> tuple[int, int]:
         products = len(cache[0]) * p["Wya"].size
         return 2 * products, 4 * products
+
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        words, size = shapes["Wya"]
+        rows = max(positions, min(scored, rows_in_a_piece(words)))
+        return rows * words + 2 * positions * size  # the logits, and two of the small matrices beside them

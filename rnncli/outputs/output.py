@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnncli.parameters import Array
+from rnncli.parameters import Array, Shapes
 
 Tensors = dict[str, Array]
 
@@ -38,4 +38,10 @@ class Output(Protocol):
         """Floating-point operations of the matrix products of `forward` and of `backward_`, for the cache of a pass.
 
         A product of (n, k) and (k, m) has 2 n m k. The cache may have been used.
+        """
+
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        """How many numbers are in memory at most, beside parameters of these shapes and their gradients.
+
+        In a step over so many positions, and while so many are scored.
         """

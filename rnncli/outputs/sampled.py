@@ -12,6 +12,7 @@ over the same parameters, which have the names and shapes of `full`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,8 @@ import numpy as np
 
 from rnncli.outputs.full import FullSoftmax
 from rnncli.outputs.output import Tensors
-from rnncli.outputs.softmax import exponentiate_
-from rnncli.parameters import Array, write_rows_
+from rnncli.outputs.softmax import exponentiate_, rows_in_a_piece
+from rnncli.parameters import Array, Shapes, write_rows_
 from rnncli.settings import setting
 
 
@@ -33,7 +34,7 @@ class SampledSoftmax(FullSoftmax):
     class Options:
         """`proposal`: what words are drawn from; `unigram` is their frequency in the training text."""
 
-        samples: int = setting(1000, minimum=1)
+        samples: int = setting(1000, minimum=1, maximum=1_000_000)
         proposal: str = setting("log_uniform", choices=("log_uniform", "unigram"))
 
     def __init__(self, options: Options | None = None, counts: Array | None = None) -> None:
@@ -83,6 +84,13 @@ class SampledSoftmax(FullSoftmax):
         products = len(hidden) * W.size  # of the words that were drawn, each once
         return 2 * products, 4 * products
 
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        words, size = shapes["Wya"]
+        drawn = self.proposal.distinct(words)
+        in_training = positions * (drawn + 1)
+        # The rows of what was drawn and of the targets, and their gradients: one after another, in order, added up.
+        return max(in_training, min(scored, rows_in_a_piece(words)) * words) + (5 * drawn + 3 * positions) * size
+
 
 class Proposal:
     """The distribution q that words are drawn from, (V,): known from a word's rank alone, or from the counts."""
@@ -113,3 +121,9 @@ class Proposal:
         drawn = np.searchsorted(self._cumulative, rng.random(samples) * self._cumulative[-1], side="right")
         words, times = np.unique(np.minimum(drawn, vocabulary_size - 1), return_counts=True)
         return words, np.log(times / (samples * self._q[words]))
+
+    def distinct(self, vocabulary_size: int) -> int:
+        """How many of the words a step draws that are not equal; their mean, rounded up."""
+        q = self.q(vocabulary_size)
+        with np.errstate(divide="ignore"):  # a vocabulary of one word
+            return math.ceil(float(-np.expm1(self._options.samples * np.log1p(-q)).sum()))

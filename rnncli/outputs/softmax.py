@@ -59,10 +59,18 @@ class Softmax:
 
     def score(self, W: Array, b: Array, x: Array, targets: Array) -> Array:
         """-ln P(target) of each row, (N,), without the (N, n) matrix in memory."""
-        step = max(1, SCORED // len(W))
-        starts = range(0, len(x), step)
-        parts = [self.forward(W, b, x[start : start + step], targets[start : start + step])[0] for start in starts]
-        return np.concatenate(parts) if parts else np.zeros(0, x.dtype)
+        return in_pieces(lambda rows: self.forward(W, b, x[rows], targets[rows])[0], len(x), len(W))
+
+
+def in_pieces(score: Callable[[slice], Array], rows: int, columns: int) -> Array:
+    """The scores of so many rows, of some rows at a time, so that SCORED elements of (rows, columns) are the most."""
+    step = rows_in_a_piece(columns)
+    return np.concatenate([score(slice(start, start + step)) for start in range(0, max(rows, 1), step)])
+
+
+def rows_in_a_piece(columns: int) -> int:
+    """How many rows are scored at a time."""
+    return max(1, SCORED // columns)
 
 
 def log_softmax(W: Array, b: Array, x: Array) -> Array:

@@ -59,9 +59,9 @@ class Batches(ABC):
         return len(self._ids)
 
     @property
-    def largest_window(self) -> int:
-        """At most so many positions, T * B, has a batch."""
-        return min(self._bptt, int(self._lengths.max())) * min(self._batch_size, len(self._lengths))
+    def largest_window(self) -> tuple[int, int]:
+        """At most so many time steps and columns, (T, B), has a batch."""
+        return min(self._bptt, int(self._lengths.max())), min(self._batch_size, len(self._lengths))
 
     def steps(self, epoch: int) -> int:
         """How many batches an epoch has; with sentences, it depends on which long ones fell together."""

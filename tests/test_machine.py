@@ -1,0 +1,43 @@
+"""What the process says of itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rnncli import machine
+
+MEGABYTE = 1_000_000
+told = pytest.mark.skipif(machine.resident_memory() is None, reason="nobody tells the size of a process here")
+
+
+@told
+def test_memory_is_counted_as_it_is_taken_and_given_back():
+    before = machine.resident_memory()
+    array = np.ones(80 * MEGABYTE, np.uint8)
+    with_it = machine.resident_memory()
+    assert with_it - before == pytest.approx(array.nbytes, abs=8 * MEGABYTE)
+    assert machine.peak_memory() > with_it - MEGABYTE  # Linux counts some pages later
+    del array
+    assert machine.resident_memory() - before < 8 * MEGABYTE
+    assert machine.peak_memory() > with_it - MEGABYTE
+
+
+@told
+def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
+    array = np.ones(200 * MEGABYTE, np.uint8)
+    code = "from rnncli import machine; print(machine.peak_memory(), machine.resident_memory())"
+    peak, resident = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert resident <= peak < 100 * MEGABYTE < array.nbytes
+
+
+def test_where_linux_does_not_tell(monkeypatch):
+    monkeypatch.setattr(machine, "_status", lambda field: None)
+    assert machine.resident_memory() is None
+    if sys.platform != "win32":
+        assert machine.peak_memory() > MEGABYTE
+
+
+def test_a_field_that_is_not_there():
+    assert machine._status("Nothing") is None
