@@ -18,6 +18,10 @@ $(BIN)/pytest: $(BIN)/rnncli
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(BIN)/torchrun: $(BIN)/rnncli
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
 demo: $(BIN)/rnncli  ## train on three sentences about fruit, then predict after "mango is"
 	$(BIN)/rnncli train configs/fruit.yaml --resume
 	$(BIN)/rnncli predict --run runs/fruit --seed "mango is"
@@ -30,7 +34,7 @@ lint: $(BIN)/pytest  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(BIN)/pytest  ## measure; writes benchmarks/RESULTS.md
+bench: $(BIN)/torchrun  ## measure; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 soak: $(BIN)/pytest  ## the property tests over thousands of examples; SEED=N repeats a run

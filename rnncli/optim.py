@@ -50,7 +50,7 @@ def _sum_of_squares(gradient: Array, dtype: np.dtype[Any], tables: Sequence[Touc
         with np.errstate(over="ignore", invalid="ignore"):
             squares[k] = np.dot(part, part)
 
-    threads.each(work, range(len(parts)))
+    threads.share(work, range(len(parts)), sum(part.size for part in parts))
     return float(squares.sum())
 
 
@@ -91,7 +91,7 @@ class Sgd:
         def work(chunk: slice) -> None:
             vector[chunk] -= learning_rate * gradient[chunk]
 
-        threads.each(work, _dense_chunks(vector.size, tables))
+        threads.share(work, _dense_chunks(vector.size, tables), vector.size)
         for table in tables:
             table.of(vector)[table.rows] -= learning_rate * table.of(gradient)[table.rows]
 
@@ -125,7 +125,7 @@ class Adam:
         def dense(chunk: slice) -> None:
             self._update_(vector[chunk], m[chunk], v[chunk], gradient[chunk], step_size, epsilon)
 
-        threads.each(dense, _dense_chunks(vector.size, tables))
+        threads.share(dense, _dense_chunks(vector.size, tables), vector.size)
         for table in tables:
             whole, rows = (table.of(vector), table.of(m), table.of(v)), table.rows
             w_rows, m_rows, v_rows = (each[rows] for each in whole)  # copies
@@ -157,7 +157,7 @@ class Adam:
             _move_(w[rows], m[rows], v[rows], np.empty_like(m[rows]), step_size, epsilon)
 
         size = max(1, CHUNK // m.shape[1])
-        threads.each(work, range(0, len(m), size))
+        threads.share(work, range(0, len(m), size), m.size)
 
 
 def _move_(w: Array, m: Array, v: Array, scratch: Array, step_size: float, epsilon: float) -> None:

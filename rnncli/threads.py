@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+# Elementwise work on fewer numbers is done before a second thread has begun.
+SHARED = 1 << 18
+
 # What a BLAS reads when NumPy is imported.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -74,6 +77,14 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
         wait(running)
     for other in running:
         other.result()
+
+
+def share(function: Callable[[Item], object], items: Sequence[Item], numbers: int) -> None:
+    """`each`, where so many numbers are worked on in all that a second thread pays; else one item after another."""
+    if numbers >= SHARED:
+        each(function, items)
+    else:
+        _take(function, iter(items))
 
 
 def _take(function: Callable[[Item], object], left: Iterator[Item]) -> None:

@@ -17,8 +17,6 @@ from rnncli.parameters import Array
 
 # Rows of the (N, n) matrix that are worked on together: about this many elements stay in a core's own cache.
 BLOCK = 1 << 18
-# Smaller matrices are not worth a second thread.
-SHARED = 1 << 18
 # Elements of the (N, n) matrix that are made at a time where nothing is kept for a backward pass.
 SCORED = 1 << 22
 
@@ -96,11 +94,7 @@ def exponentiate_(logits: Array, b: Array | None, again: Callable[[Array], Array
 
     step = max(1, BLOCK // max(1, logits.shape[1]))
     starts = range(0, len(logits), step)
-    if logits.size >= SHARED:
-        threads.each(work, starts)
-    else:
-        for start in starts:
-            work(start)
+    threads.share(work, starts, logits.size)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         Z: Array = logits @ np.ones(logits.shape[1], logits.dtype)
     shift = np.zeros_like(Z)

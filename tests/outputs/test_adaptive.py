@@ -8,7 +8,7 @@ from rnncli.errors import ConfigError
 from rnncli.functional import one_hot
 from rnncli.outputs import AdaptiveSoftmax, FullSoftmax
 from rnncli.outputs.adaptive import default_cutoffs
-from rnncli.outputs.softmax import SHARED
+from rnncli.threads import SHARED
 
 # V, H, cutoffs, div_value
 SIZES = [

@@ -16,8 +16,8 @@ from rnncli import reference, threads
 from rnncli.engines.by_word import SampledByWord, WordByWord
 from rnncli.outputs import FullSoftmax, SampledSoftmax
 from rnncli.outputs.sampled import Proposal
-from rnncli.outputs.softmax import SHARED
 from rnncli.randomness import stream
+from rnncli.threads import SHARED
 
 # N, V, H, samples
 SIZES = [

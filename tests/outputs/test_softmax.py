@@ -4,7 +4,8 @@ from output_results import TIGHT, positions, random_tensors
 
 from rnncli import threads
 from rnncli.outputs import softmax
-from rnncli.outputs.softmax import BLOCK, SHARED, Softmax, exponentiate_, log_softmax
+from rnncli.outputs.softmax import BLOCK, Softmax, exponentiate_, log_softmax
+from rnncli.threads import SHARED
 
 
 def never(rows):
