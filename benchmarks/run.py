@@ -1,4 +1,4 @@
-"""Measure everything and write RESULTS.md: `make bench`, or `python benchmarks/run.py [startup] [book]`.
+"""Measure everything and write RESULTS.md: `make bench`. `python benchmarks/run.py speed book` prints some sections.
 
 Each section is a module here with `measure() -> str`, Markdown that says what was measured and how to repeat it.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnncli import machine
 
-SECTIONS = ("startup", "book")
+SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "book")
 HERE = Path(__file__).parent
 
 
@@ -25,7 +25,8 @@ def processor() -> str:
     return f"{len(names)} x {names[0]}" if names else platform.machine()
 
 
-def main(sections: list[str]) -> None:
+def results(sections: list[str]) -> str:
+    """The machine, and what these sections measured."""
     told = ", ".join(f"{name} {value}" for name, value in machine.describe().items() if value is not None)
     head = [
         "# Results",
@@ -40,8 +41,11 @@ def main(sections: list[str]) -> None:
     for name in sections:
         print(f"measuring {name} ...", file=sys.stderr)
         bodies += ["", import_module(name).measure()]
-    (HERE / "RESULTS.md").write_text("\n".join(head + bodies) + "\n")
+    return "\n".join(head + bodies) + "\n"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(SECTIONS))
+    if sys.argv[1:]:
+        print(results(sys.argv[1:]))
+    else:
+        (HERE / "RESULTS.md").write_text(results(list(SECTIONS)))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
-class Buffers:
+class Buffers(threading.local):
     """Arrays by name; what stands in one is good until it is asked for again, in whatever shape.
 
-    Memory is taken where a larger one is asked for than ever before, so that windows of many lengths share it.
+    Each thread that uses a model has arrays of its own. Memory is taken where a larger one is asked for than ever
+    before, so that windows of many lengths share it.
     """
 
     def __init__(self, shared: Buffers | None = None) -> None:

@@ -125,6 +125,11 @@ CONFLICTS: tuple[Conflict, ...] = (
         "needs data.valid, the text to watch; set it to a path or to a fraction such as 0.1, or leave patience away",
     ),
     (
+        ("optimizer.name", "model.engine"),
+        lambda c: c.optimizer.name == "lazy_adam" and c.model.engine == "stepwise",
+        "is lazy_adam, but only the engine fused tells which rows a step has; set model.engine to fused, or use adam",
+    ),
+    (
         ("data.line_end", "data.mode"),
         lambda c: c.data.line_end is False and c.data.mode == "sentences",
         "is false, but in mode sentences each line end is an <end>; leave it away, or set data.mode to stream",

@@ -63,8 +63,8 @@ def predict(config: Config, texts: build.Texts) -> Prediction:
     return Prediction(parts, peak, resident)
 
 
-def check(config: Config, texts: build.Texts) -> None:
-    """Raise what would stop training at its beginning, before anything is written.
+def check(config: Config, texts: build.Texts) -> Prediction:
+    """Predict, and raise what would stop training at its beginning, before anything is written.
 
     TextError for a stream with fewer words than columns; ConfigError, with the figures, for a model that cannot fit
     in this machine's memory.
@@ -75,6 +75,7 @@ def check(config: Config, texts: build.Texts) -> None:
             f"training this model takes {found.peak / 1e9:.1f} GB, and {(available + found.resident) / 1e9:.1f} GB are "
             "free here; lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
         )
+    return found
 
 
 def _packed(engine: Engine, shapes: Shapes, positions: int) -> int:

@@ -27,7 +27,7 @@ class Pass:
     state: State
     """The state after the last step, to carry into the next window."""
     cache: Any
-    """What `LanguageModel.backward` needs; to be used once, before the next forward pass."""
+    """What `LanguageModel.backward` needs; to be used once, before the model reads or scores anything else."""
 
 
 class LanguageModel:

@@ -1,13 +1,14 @@
 """Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
 
 A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order: the number of threads changes no bit.
+and sums of chunks are added up in their order.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from rnncli.parameters import Array, Touched
 
 # Elements of the vector that are updated together: they and their moments stay in a core's cache.
 CHUNK = 1 << 16
-# The first moment of a row without gradient fades to numbers too small to be normal, on which a processor is slow. Of
+# The first moment of what has no gradient fades to numbers too small to be normal, on which a processor is slow. Of
 # every so many steps one puts those to 0 that are below so many times the smallest normal number.
 FLUSH_EVERY, FLUSH = 64, 1e6
 
@@ -32,10 +33,14 @@ def clip_by_global_norm_(gradient: Array, clip_norm: float | None, tables: Seque
     if not math.isfinite(norm):  # squares of numbers above 1e19 overflow in float32, and the norm may not
         norm = math.sqrt(_sum_of_squares(gradient, np.dtype(np.float64), tables))
     if clip_norm is not None and clip_norm < norm < np.inf:
-        for chunk in _dense_chunks(gradient.size, tables):
-            gradient[chunk] *= clip_norm / norm
+        scale = clip_norm / norm
+
+        def work(chunk: slice) -> None:
+            gradient[chunk] *= scale
+
+        threads.share(work, _dense_chunks(gradient.size, tables), gradient.size)
         for table in tables:
-            table.of(gradient)[table.rows] *= clip_norm / norm
+            table.of(gradient)[table.rows] *= scale
     return norm
 
 
@@ -118,23 +123,26 @@ class Adam:
         correction1, correction2 = 1 - self.beta1**step, 1 - self.beta2**step
         # lr * (m / correction1) / (sqrt(v / correction2) + epsilon)
         #   = (lr * sqrt(correction2) / correction1) * m / (sqrt(v) + epsilon * sqrt(correction2))
-        step_size = learning_rate * float(np.sqrt(correction2)) / correction1
-        epsilon = self.epsilon * float(np.sqrt(correction2))
+        move = _Move(
+            learning_rate * float(np.sqrt(correction2)) / correction1,
+            self.epsilon * float(np.sqrt(correction2)),
+            float(np.finfo(vector.dtype).tiny) * FLUSH if step % FLUSH_EVERY == 0 else 0.0,
+        )
         m, v = self.moments["m"], self.moments["v"]
 
         def dense(chunk: slice) -> None:
-            self._update_(vector[chunk], m[chunk], v[chunk], gradient[chunk], step_size, epsilon)
+            self._update_(vector[chunk], m[chunk], v[chunk], gradient[chunk], move)
 
         threads.share(dense, _dense_chunks(vector.size, tables), vector.size)
         for table in tables:
             whole, rows = (table.of(vector), table.of(m), table.of(v)), table.rows
             w_rows, m_rows, v_rows = (each[rows] for each in whole)  # copies
-            self._update_(w_rows, m_rows, v_rows, table.of(gradient)[rows], step_size, epsilon)
-            self._pass_(*whole, step_size, epsilon, step)
+            self._update_(w_rows, m_rows, v_rows, table.of(gradient)[rows], move)
+            self._pass_(*whole, move)
             for each, updated in zip(whole, (w_rows, m_rows, v_rows), strict=True):
                 each[rows] = updated
 
-    def _update_(self, w: Array, m: Array, v: Array, g: Array, step_size: float, epsilon: float) -> None:
+    def _update_(self, w: Array, m: Array, v: Array, g: Array, move: _Move) -> None:
         m *= self.beta1
         scratch = g * (1 - self.beta1)
         m += scratch
@@ -142,31 +150,37 @@ class Adam:
         np.multiply(g, g, out=scratch)
         scratch *= 1 - self.beta2
         v += scratch
-        _move_(w, m, v, scratch, step_size, epsilon)
+        move.apply_(w, m, v, scratch)
 
-    def _pass_(self, w: Array, m: Array, v: Array, step_size: float, epsilon: float, step: int) -> None:
+    def _pass_(self, w: Array, m: Array, v: Array, move: _Move) -> None:
         """Update the rows of a table by the gradient 0: what `_update_` does with it, bit for bit."""
-        flush = float(np.finfo(m.dtype).tiny) * FLUSH if step % FLUSH_EVERY == 0 else 0.0
 
         def work(start: int) -> None:
             rows = slice(start, start + size)
             m[rows] *= self.beta1
             v[rows] *= self.beta2
-            if flush:
-                m[rows][np.abs(m[rows]) < flush] = 0
-            _move_(w[rows], m[rows], v[rows], np.empty_like(m[rows]), step_size, epsilon)
+            move.apply_(w[rows], m[rows], v[rows], np.empty_like(m[rows]))
 
         size = max(1, CHUNK // m.shape[1])
         threads.share(work, range(0, len(m), size), m.size)
 
 
-def _move_(w: Array, m: Array, v: Array, scratch: Array, step_size: float, epsilon: float) -> None:
-    """W -= step_size * m / (sqrt(v) + epsilon)."""
-    np.sqrt(v, out=scratch)
-    scratch += epsilon
-    np.divide(m, scratch, out=scratch)
-    scratch *= step_size
-    w -= scratch
+@dataclass(frozen=True)
+class _Move:
+    """W -= step_size * m / (sqrt(v) + epsilon), with what is smaller than `flush` in m put to 0 first."""
+
+    step_size: float
+    epsilon: float
+    flush: float
+
+    def apply_(self, w: Array, m: Array, v: Array, scratch: Array) -> None:
+        if self.flush:
+            m[np.abs(m) < self.flush] = 0
+        np.sqrt(v, out=scratch)
+        scratch += self.epsilon
+        np.divide(m, scratch, out=scratch)
+        scratch *= self.step_size
+        w -= scratch
 
 
 class LazyAdam(Adam):
@@ -176,7 +190,7 @@ class LazyAdam(Adam):
     and takes no step by what it had before.
     """
 
-    def _pass_(self, w: Array, m: Array, v: Array, step_size: float, epsilon: float, step: int) -> None:
+    def _pass_(self, w: Array, m: Array, v: Array, move: _Move) -> None:
         pass
 
 

@@ -99,7 +99,10 @@ class Touched:
 
 
 class Gradients(Parameters):
-    """Gradients of parameters, in their layout; `vector` is whole and right whatever is known of its rows."""
+    """Gradients of parameters, in their layout, and which rows of a table may be other than zero.
+
+    `vector` is whole, the zeros included. A table that was written by rows once must be written so ever after.
+    """
 
     def __init__(self, like: Parameters) -> None:
         super().__init__(like.shapes, like.dtype)

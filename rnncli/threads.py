@@ -1,6 +1,6 @@
 """The cores: what a BLAS is told before NumPy loads, and elementwise work on all of them.
 
-Matrix products use the cores by themselves. Elementwise work on large arrays does so through `each`: NumPy lets go of
+Matrix products use the cores by themselves. Elementwise work on large arrays does so through `share`: NumPy lets go of
 the interpreter while it computes. This module imports no NumPy, so that `prepare` can come before it.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -53,7 +54,7 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
     this returns or raises nothing runs any more. Raises what the function raises; the caller's own comes first.
     """
     threads = min(count(), len(items)) if len(items) > 1 else 1
-    left = iter(tuple(items))  # shared: who is done takes the next
+    left = deque(items)  # shared: who is done takes the next
     if threads == 1:
         _take(function, left)
         return
@@ -84,11 +85,15 @@ def share(function: Callable[[Item], object], items: Sequence[Item], numbers: in
     if numbers >= SHARED:
         each(function, items)
     else:
-        _take(function, iter(items))
+        _take(function, deque(items))
 
 
-def _take(function: Callable[[Item], object], left: Iterator[Item]) -> None:
-    for item in left:
+def _take(function: Callable[[Item], object], left: deque[Item]) -> None:
+    while True:
+        try:
+            item = left.popleft()  # no other thread gets the same
+        except IndexError:
+            return
         function(item)
 
 

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -74,3 +75,18 @@ def test_nothing_to_load(tmp_path, monkeypatch):
     (tmp_path / "rubbish.npz").write_text("rubbish")
     with pytest.raises(RunError, match="not a whole checkpoint"):
         rnncli.load("rubbish.npz")
+
+
+def test_two_threads_read_with_one_model(tmp_path):
+    """NumPy lets other threads run while it computes: what one reads must not lie where another writes."""
+    train(settings(tmp_path, model__hidden_size=200), tmp_path / "runs" / "wide")
+    loaded = rnncli.load(tmp_path / "runs" / "wide")
+    words = [word for word in loaded.vocabulary.words if word not in ("<end>", "<unk>")][:4]
+    seeds = [" ".join(words[k:] + words[:k]) for k in range(4)]
+    alone = [loaded.read(seed).log_probabilities for seed in seeds]
+
+    def read(k):
+        return [np.array_equal(loaded.read(seeds[k]).log_probabilities, alone[k]) for _ in range(100)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(all(same) for same in pool.map(read, range(4)))

@@ -1,3 +1,4 @@
+import threading
 import tracemalloc
 
 import numpy as np
@@ -51,3 +52,18 @@ def test_scratch_is_shared_and_arrays_are_not():
     assert not np.shares_memory(one.scratch("a", (3, 4), np.float32), one.array("a", (3, 4), np.float32))
     alone = Buffers()
     assert np.shares_memory(alone.scratch("a", (3, 4), np.float32), alone.array("a", (3, 4), np.float32))
+
+
+def test_each_thread_has_arrays_of_its_own():
+    buffers = Buffers(Buffers())
+    mine = [buffers.array("a", (4,), np.float32), buffers.scratch("a", (4,), np.float32)]
+    theirs = []
+
+    def other():
+        theirs.extend([buffers.array("a", (4,), np.float32), buffers.scratch("a", (4,), np.float32)])
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert not any(np.shares_memory(a, b) for a in mine for b in theirs)
+    assert np.shares_memory(mine[0], buffers.array("a", (4,), np.float32))

@@ -225,6 +225,10 @@ CHOOSE = "choose full, adaptive or sampled"
         ),
         ({"name": "adaptive", "cutoffs": [3, None]}, "model.output.cutoffs is null; give a whole number"),
         ({"name": "adaptive", "cutoffs": [3, 2]}, "model.output.cutoffs is a list that does not rise; put the smaller"),
+        (
+            {"name": "adaptive", "div_value": 1e200},
+            "model.output.div_value is 1e+200; give a number, at least 1, at most",
+        ),
         ({"name": "adaptive", "cutoffs": [2, 2]}, "model.output.cutoffs is a list that does not rise"),
         ({"name": "sampled", "samples": 10**9}, "model.output.samples is 1000000000; give a whole number, at least 1"),
         ({"name": "adaptive", "cutoffs": [3, 0]}, "model.output.cutoffs is 0; give a whole number, at least 1"),
@@ -320,6 +324,7 @@ def test_an_unknown_key_gets_the_nearest_known_one(mapping: dict[str, Any], gues
         ({"vocabulary": {"file": "words", "max_size": 10}}, "vocabulary.file"),
         ({"training": {"patience": 2}}, "training.patience"),
         ({"data": {"train": "x", "line_end": False}}, "data.line_end"),
+        ({"optimizer": {"name": "lazy_adam"}, "model": {"engine": "stepwise"}}, "optimizer.name"),
     ],
 )
 def test_settings_that_exclude_each_other_are_a_fault(changes: dict[str, Any], key: str) -> None:
@@ -336,6 +341,7 @@ def test_settings_that_exclude_each_other_are_a_fault(changes: dict[str, Any], k
         {"data": {"train": "x", "line_end": True}},
         {"data": {"train": "x", "line_end": False, "mode": "stream"}},
         {"optimizer": {"clip_norm": None}},
+        {"optimizer": {"name": "lazy_adam"}},
         {"training": {"max_time": "0s"}},
         {"model": None},
     ],

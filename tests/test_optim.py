@@ -198,10 +198,11 @@ def test_a_table_longer_than_a_chunk_and_one_of_a_single_number_a_row():
     np.testing.assert_allclose(clipped, gradient / 2, rtol=1e-12)
 
 
-def test_a_fading_moment_ends_at_zero():
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_a_fading_moment_ends_at_zero(by_rows):
     """Without that, m of a rare word stays at a few times the smallest number there is, where processors are slow."""
     adam, vector = Adam(6, np.dtype(np.float32)), np.ones(6, np.float32)
-    nothing, tables = np.zeros(6, np.float32), [Touched(0, (3, 2), np.array([], np.intp))]
+    nothing, tables = np.zeros(6, np.float32), [Touched(0, (3, 2), np.array([], np.intp))] if by_rows else []
     adam.moments["m"][:], adam.moments["v"][:] = [1e-3, -1e-3, 1e-20, 1e-33, 0, 1], 1
     for t in range(1, 3000):
         adam.step_(vector, nothing, 0.001, t, tables)

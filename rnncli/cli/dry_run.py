@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rnncli.cli.options import print_json, print_table, tell
 
 if TYPE_CHECKING:
+    from rnncli.build import Texts
     from rnncli.config import Config
+    from rnncli.memory import Prediction
     from rnncli.run import RunFolder
 
 
@@ -16,8 +18,7 @@ def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     from rnncli import build, memory
 
     texts = build.texts(config)
-    memory.check(config, texts)
-    document = _document(config, texts, folder)
+    document = _document(config, texts, folder, memory.check(config, texts))
     if as_json:
         print_json(document)
         return
@@ -35,10 +36,9 @@ def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
 
 
-def _document(config: Config, texts: Any, folder: RunFolder) -> dict[str, Any]:
-    from rnncli import build, machine, memory
+def _document(config: Config, texts: Texts, folder: RunFolder, predicted: Prediction) -> dict[str, Any]:
+    from rnncli import build, machine
 
-    predicted = memory.predict(config, texts)
     read = {"training": texts.train, "validation": texts.valid, "test": texts.test}
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
     architecture = build.architecture(config, len(texts.vocabulary))

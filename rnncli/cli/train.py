@@ -33,7 +33,7 @@ SHORT = {"epochs": "training.epochs", "max_time": "training.max_time", "random_s
 @click.option("--random-seed", metavar="N", help="Short for --set training.random_seed=N.")
 @click.option("--resume", is_flag=True, help="Go on with the run that is there, or start it.")
 @click.option("--fresh", is_flag=True, help="Move the run that is there aside, and start anew.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="How many cores to use; without it: all.")
+@click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="How many cores to use; without it: all.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print sizes and memory, train nothing.")
 @click.option("--profile", is_flag=True, help="Print where the time of a step went, at the end.")
 @click.option("--quiet", is_flag=True, help="No bar and no lines while training.")
@@ -64,6 +64,8 @@ def train(
     """
     if resume and fresh:
         raise click.UsageError("--resume goes on with the run, --fresh leaves it; give one of the two.")
+    if options["dry_run"] and options["profile"]:
+        raise click.UsageError("--profile times the steps of a run, and --dry-run takes none; give one of the two.")
     with Signals() as signals:
         try:
             if threads is not None:

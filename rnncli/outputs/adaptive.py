@@ -37,7 +37,7 @@ class AdaptiveSoftmax:
         """`cutoffs` None are those of `default_cutoffs`; `div_value` is what each cluster's size is divided by."""
 
         cutoffs: tuple[int, ...] | None = setting(None, minimum=1, rising=True)
-        div_value: float = setting(4.0, minimum=1)
+        div_value: float = setting(4.0, minimum=1, maximum=1000)
 
     def __init__(self, options: Options | None = None, counts: Array | None = None) -> None:
         self._counts = counts
@@ -50,8 +50,10 @@ class AdaptiveSoftmax:
         edges = _edges(options.cutoffs, vocabulary_size)
         clusters = len(edges) - 1
         shapes: Shapes = {"Wya": (edges[0] + clusters, hidden_size), "by": (edges[0] + clusters,)}
+        features = float(hidden_size)
         for k in range(1, clusters + 1):
-            size, words = max(1, int(hidden_size / options.div_value**k)), edges[k] - edges[k - 1]
+            features /= options.div_value
+            size, words = max(1, int(features)), edges[k] - edges[k - 1]
             shapes |= {f"P{k}": (size, hidden_size), f"W{k}": (words, size), f"b{k}": (words,)}
         return shapes
 

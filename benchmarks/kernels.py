@@ -1,0 +1,34 @@
+"""Training steps against PyTorch once more, with OpenBLAS held to its kernels for 256-bit vectors.
+
+On a processor without 512-bit vectors OpenBLAS takes these by itself, and so it does where OPENBLAS_CORETYPE=Haswell
+asks for the same bits on many processors. PyTorch goes on with what it finds.
+"""
+
+from importlib import util
+
+import speed
+
+KERNEL = {"OPENBLAS_CORETYPE": "Haswell"}
+NAMES = ("lstm", "b64", "gru", "rnn", "h650", "v33278")
+
+
+def measure() -> str:
+    """The table of `speed` with that kernel; nothing where it is the kernel anyway."""
+    from rnncli import machine
+
+    title = "## The same with 256-bit kernels"
+    if util.find_spec("torch") is None:
+        return f"{title}\n\n{speed.WITHOUT_TORCH}"
+    if machine.describe()["kernel"] == "Haswell":
+        return f"{title}\n\nIt is the kernel of the tables above."
+    configurations = {name: speed.CONFIGURATIONS[name] for name in NAMES}
+    results = {name: speed.run(each, KERNEL) for name, each in configurations.items()}
+    head = [title, "", "OPENBLAS_CORETYPE=Haswell for `rnncli`; PyTorch and all else as above.", ""]
+    table = speed.speed_section(results).splitlines()
+    start = next(number for number, line in enumerate(table) if line.startswith("| model"))
+    peaks = ", ".join(f"{result.peak:.0f}" for result in results.values())
+    return "\n".join([*head, *table[start:], "", f"SGEMM peaks beside the rows: {peaks} GFLOP/s."])
+
+
+if __name__ == "__main__":
+    print(measure())

@@ -1,0 +1,300 @@
+"""The programs that are compared, each in a process of its own: one process would mix two pools of threads.
+
+A worker is started by `Peer` and told by lines of JSON on its stdin what to do; between two lines it waits there and
+takes no processor time.
+
+`rnncli` is its true training loop: the seconds of a step are those from one Step event to the next, with the data, the
+row of metrics.jsonl and everything else in between (of fruit, those of the step and its data alone). PyTorch is written
+as its users write it: nn.Embedding (or one-hot tensors), nn.LSTM, nn.GRU or nn.RNN, nn.Linear, cross_entropy,
+clip_grad_norm_, Adam; the default kernels, float32, gradients set to None between steps, no torch.compile. Its layers
+have two biases where `rnncli` has one (the GRU's candidate apart): a few more numbers to train, left as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP_NORM = 5.0
+NEVER = 1_000_000  # epochs, or steps: a race is over before
+LSTM_GATES = [1, 0, 3, 2]  # f, i, o, c~ from torch's i, f, g, o, and back
+
+
+@dataclass(frozen=True)
+class Model:
+    """What both train: sizes as in the config; `D` None feeds one-hot vectors, `sentences` is fruit's mode."""
+
+    cell: str = "lstm"
+    V: int = 10_000
+    D: int | None = 200
+    H: int = 200
+    layers: int = 2
+    T: int = 35
+    B: int = 20
+    sentences: bool = False
+    learning_rate: float = 0.001
+
+    @property
+    def gates(self) -> int:
+        return {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
+
+    @property
+    def inputs(self) -> list[int]:
+        """Features that enter each layer."""
+        return [self.D or self.V, *[self.H] * (self.layers - 1)]
+
+    def gflop(self) -> float:
+        """Of the matrix products of a step, forward and backward, with a full softmax; one-hot products are none."""
+        N, GH = self.T * self.B, self.gates * self.H
+        dense = self.inputs if self.D else self.inputs[1:]
+        cells = sum(3 * 2 * N * n_x * GH for n_x in dense) + self.layers * 3 * 2 * N * self.H * GH
+        return (cells + 3 * 2 * N * self.V * self.H) / 1e9
+
+
+def cores() -> int:
+    """Threads of each: one for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Peer:
+    """A worker process, with `environment` added to that of this one; `ask` sends a command, and waits."""
+
+    def __init__(self, kind: str, model: Model, folder: str, environment: dict[str, str], **options: Any) -> None:
+        spec = {"model": asdict(model), "folder": folder, "threads": cores()} | options
+        command = [sys.executable, __file__, kind, json.dumps(spec)]
+        self._process = subprocess.Popen(
+            command, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([command, arguments]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a worker ended at {command!r}; what it said is above")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+class Rnncli:
+    """A `Trainer` on the ids of `data.npz`; `output` is `model.output` of its config."""
+
+    def __init__(self, model: dict[str, Any], folder: str, threads: int, output: dict[str, Any]) -> None:
+        from rnncli.threads import prepare
+
+        prepare(threads)
+        self.model, self.folder, self.threads = Model(**model), Path(folder), threads
+        self.trainer = self._trainer(output)
+        self._events = self.trainer.train()
+
+    def _trainer(self, output: dict[str, Any]) -> Any:
+        from rnncli import build, config
+        from rnncli.run import RunFolder
+        from rnncli.training import Trainer
+
+        m = self.model
+        sizes = {"cell": m.cell, "layers": m.layers, "hidden_size": m.H, "embedding_size": m.D}
+        settings = config.from_dict(
+            {
+                "data": {"train": [str(ROOT / "data" / "fruit.txt")], "mode": "sentences" if m.sentences else "stream"},
+                "model": sizes | {"output": output},
+                "optimizer": {"learning_rate": m.learning_rate, "clip_norm": CLIP_NORM},
+                "training": {"epochs": NEVER, "batch_size": m.B, "bptt": m.T},
+                "run": {"checkpoint_every": f"{NEVER} steps"},
+            }
+        )
+        run = RunFolder(self.folder / f"run-{os.getpid()}")
+        run.create()
+        return Trainer(settings, build.texts(settings) if m.sentences else self._texts(), 1, run)
+
+    def _texts(self) -> Any:
+        import numpy as np
+
+        from rnncli import build
+        from rnncli.text.corpus import Corpus
+        from rnncli.text.vocabulary import END, Vocabulary
+
+        data = np.load(self.folder / "data.npz")
+        words = [f"w{id}" for id in range(self.model.V)]
+        words[int(data["end_id"])] = END
+        ids = data["ids"].astype(np.min_scalar_type(self.model.V - 1))
+        none = np.zeros(0, np.int64)
+        text = Corpus(ids, np.array([0, len(ids)]), none, len(ids), "", (("ids", 0),))
+        vocabulary = Vocabulary(tuple(words), np.bincount(ids, minlength=self.model.V))
+        return build.Texts(vocabulary, text, None, None)
+
+    def first(self, path: str) -> None:
+        """Write the starting parameters, the first batch, and its loss and gradients from a zero state."""
+        import numpy as np
+
+        batch, model = next(self.trainer.batches.epoch(0)), self.trainer.model
+        passed = model.forward(batch, model.entering(batch, ()))
+        gradients, _ = model.backward(passed.cache)
+        tensors = {f"p.{name}": value for name, value in model.parameters.items()}
+        tensors |= {f"g.{name}": value for name, value in gradients.items()}
+        np.savez(path, loss=passed.loss, inputs=batch.inputs, targets=batch.targets, **tensors)
+
+    def steps(self, count: int) -> dict[str, Any]:
+        """Take steps of the training loop."""
+        from rnncli.events import Step
+
+        seconds = []
+        for _ in range(count):
+            started = time.perf_counter()
+            while not isinstance(event := next(self._events), Step):
+                pass  # the end of an epoch
+            # An epoch of fruit is a single step: what its end takes has no counterpart in the other's loop.
+            seconds.append(event.seconds if self.model.sentences else time.perf_counter() - started)
+        return {"seconds": seconds, "loss": event.loss}
+
+    def machine(self) -> dict[str, Any]:
+        from rnncli import machine
+
+        return machine.describe()
+
+    def peak(self) -> float:
+        import roofline
+
+        return roofline.sgemm_peak()
+
+    def roofline(self) -> list[list[Any]]:
+        import roofline
+
+        return roofline.measure_items(self.model, self.threads)
+
+    def parts(self, count: int) -> dict[str, float]:
+        import roofline
+
+        return roofline.measure_parts(self.trainer, self.steps, count)
+
+
+class Torch:
+    """The same model on the windows of `windows.npz`, from the parameters of `first`."""
+
+    def __init__(
+        self, model: dict[str, Any], folder: str, threads: int, first: str, cutoffs: list[int] | None, fused: bool
+    ) -> None:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy only hands arrays over here
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+        import numpy as np
+        import torch
+        from torch import nn
+
+        torch.set_num_threads(threads)
+        m = self.model = Model(**model)
+        self.embedding = nn.Embedding(m.V, m.D) if m.D else None
+        self.rnn = getattr(nn, m.cell.upper())(m.inputs[0], m.H, m.layers)
+        self.adaptive = cutoffs is not None
+        self.output: Any = nn.Linear(m.H, m.V)
+        if cutoffs is not None:
+            self.output = nn.AdaptiveLogSoftmaxWithLoss(m.H, m.V, cutoffs, div_value=4.0, head_bias=True)
+        modules = [each for each in (self.embedding, self.rnn, self.output) if each is not None]
+        self.parameters = [parameter for module in modules for parameter in module.parameters()]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=m.learning_rate, fused=fused)
+        self._load(np.load(first))
+        windows = np.load(Path(folder) / "windows.npz")
+        self.ids, self.targets = (torch.from_numpy(windows[name].astype(np.int64)) for name in ("inputs", "targets"))
+        self.state: Any = None
+        self.at = 0
+
+    def tensors(self, read: Callable[[Any], Any]) -> dict[str, Any]:
+        """What `read` gives for each parameter, by our name and in our layout, as views; gates in torch's order."""
+        views = {} if self.embedding is None else {"embedding.E": read(self.embedding.weight)}
+        for k in range(self.model.layers):
+            w_ih, w_hh, b_ih, b_hh = (
+                read(getattr(self.rnn, f"{name}_l{k}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            views |= {f"layer{k}.Wxa": w_ih.T, f"layer{k}.Waa": w_hh, f"layer{k}.ba": b_ih}
+            if self.model.cell == "gru":
+                views[f"layer{k}.bna"] = b_hh[2 * self.model.H :]
+        if not self.adaptive:
+            return views | {"output.Wya": read(self.output.weight), "output.by": read(self.output.bias)}
+        # Torch's clusters have no bias of their own (`output.b1`, ...); ours begin at 0.
+        views |= {"output.Wya": read(self.output.head.weight), "output.by": read(self.output.head.bias)}
+        for k, (down, words) in enumerate(self.output.tail, 1):
+            views |= {f"output.P{k}": read(down.weight), f"output.W{k}": read(words.weight)}
+        return views
+
+    def _gates(self, name: str, array: Any) -> Any:
+        """An array with its gates in the other's order."""
+        import numpy as np
+
+        if self.model.cell != "lstm" or not name.startswith("layer"):
+            return array
+        axis = 1 if name.endswith(".Wxa") else 0
+        return np.concatenate([np.split(array, 4, axis)[gate] for gate in LSTM_GATES], axis)
+
+    def _load(self, stored: Any) -> None:
+        import torch
+
+        for k in range(self.model.layers):
+            getattr(self.rnn, f"bias_hh_l{k}").data.zero_()
+        for name, view in self.tensors(lambda parameter: parameter.data).items():
+            view.copy_(torch.from_numpy(self._gates(name, stored[f"p.{name}"])))
+
+    def loss(self, ids: Any, targets: Any, state: Any) -> tuple[Any, Any]:
+        from torch.nn import functional
+
+        x = functional.one_hot(ids, self.model.V).float() if self.embedding is None else self.embedding(ids)
+        hidden, state = self.rnn(x, state)
+        hidden, targets = hidden.flatten(0, 1), targets.flatten()
+        if self.adaptive:
+            return self.output(hidden, targets).loss, state
+        return functional.cross_entropy(self.output(hidden), targets), state
+
+    def first(self, path: str) -> None:
+        """Write loss and gradients of the first window from a zero state, by our names."""
+        import numpy as np
+
+        loss, _ = self.loss(self.ids[: self.model.T], self.targets[: self.model.T], None)
+        loss.backward()
+        gradients = self.tensors(lambda parameter: parameter.grad)
+        tensors = {f"g.{name}": self._gates(name, value.numpy()) for name, value in gradients.items()}
+        np.savez(path, loss=loss.item(), **tensors)
+
+    def steps(self, count: int) -> dict[str, Any]:
+        """Take training steps."""
+        seconds = []
+        for _ in range(count):
+            started = time.perf_counter()
+            loss = self._step()
+            seconds.append(time.perf_counter() - started)
+        return {"seconds": seconds, "loss": loss}
+
+    def _step(self) -> float:
+        from torch.nn.utils import clip_grad_norm_
+
+        window = slice(self.at, self.at + self.model.T)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, state = self.loss(self.ids[window], self.targets[window], self.state)
+        loss.backward()
+        clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimizer.step()
+        if not self.model.sentences:  # a sentence starts afresh, and there is but one batch of them
+            self.state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
+            self.at += self.model.T
+        return float(loss.item())
+
+
+def main() -> None:
+    kinds: dict[str, Callable[..., Any]] = {"rnncli": Rnncli, "torch": Torch}
+    worker = kinds[sys.argv[1]](**json.loads(sys.argv[2]))
+    for line in sys.stdin:
+        command, arguments = json.loads(line)
+        print(json.dumps(getattr(worker, command)(**arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""What a training step must take at least on this machine, and what takes the rest. Runs in the worker of `peers.py`.
+
+The roofline of a step is the sum of
+- its matrix products, at the very shapes and layouts of the fused engine and the full softmax, each timed with its
+  buffers made before. They are timed one after the other in the order of a step, round after round, and the medians
+  taken: so each finds the caches as a step leaves them, and the (N, V) matrix, written by one product and read by
+  two, is paid for in their times;
+- its exponentials (N V, on all cores) and tanhs (of a time step together, T times a layer), in blocks that stay in the
+  cache;
+- the bytes that must move besides: Adam reads w, g, m and v and writes w, m and v, 28 bytes a parameter; 24 in a table
+  of rows, most of which have no gradient in a step; at the bandwidth of a copy by all cores. Other gradients are
+  written by the products above.
+
+What is not in it: sums and products elementwise, the norm of the gradient, conversions between layouts, Python.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from peers import Model
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Work = tuple[str, str, Callable[[], object]]  # part of the step, what, and the work itself
+
+PARTS = ("data", "input", "cells forward", "output", "cells backward", "clip and update")
+ROUNDS, WARM_UP = 9, 2
+BLOCK = 1 << 16  # elements: stays in a core's second-level cache, twice
+COPIED = 1 << 25  # elements: far more than any cache holds
+
+
+def sgemm_peak() -> float:
+    """GFLOP/s of a product of 2048 x 2048 matrices in float32, the best of several."""
+    n = 2048
+    a, b = (random(n, n) for _ in range(2))
+    out = np.empty_like(a)
+    return 2 * n**3 / min(seconds(lambda: np.matmul(a, b, out=out)) for _ in range(8)) / 1e9
+
+
+def random(*shape: int) -> Array:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def copy_bandwidth(pool: ThreadPoolExecutor, threads: int) -> float:
+    """Bytes a second, read and written, of a copy far larger than the caches; the median of several."""
+    source, target = np.ones(COPIED, np.float32), np.zeros(COPIED, np.float32)
+    pieces = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
+
+    def copy() -> None:
+        list(pool.map(lambda piece: np.copyto(piece[1], piece[0]), pieces))
+
+    copy()
+    return 2 * source.nbytes / statistics.median(seconds(copy) for _ in range(ROUNDS))
+
+
+def products_of_a_cell(m: Model, layer: int) -> list[Work]:
+    """The products of one layer, and its tanhs, as `rnncli.cells` has them."""
+    N, H, GH, n_x = m.T * m.B, m.H, m.gates * m.H, m.inputs[layer]
+    Waa, WaaT = random(GH, H), random(H, GH)
+    a, dz, steps = random(m.T, H, m.B), random(m.T, GH, m.B), np.empty((m.T, GH, m.B), np.float32)
+    da, a_rows, dz_rows = np.empty((H, m.B), np.float32), random(N, H), random(N, GH)
+    dWaa = np.empty((GH, H), np.float32)
+    before = random((m.gates + (m.cell == "lstm")) * H, m.B)
+    after = np.empty_like(before)
+
+    def recurrent_forward() -> None:
+        for t in range(m.T):
+            np.matmul(Waa, a[t], out=steps[t])  # (GH, H) @ (H, B)
+
+    def recurrent_backward() -> None:
+        for t in range(m.T):
+            np.matmul(WaaT, dz[t], out=da)  # (H, GH) @ (GH, B)
+
+    def tanhs() -> None:
+        for _ in range(m.T):
+            np.tanh(before, out=after)
+
+    work: list[Work] = [
+        ("cells forward", "recurrent products", recurrent_forward),
+        ("cells forward", "tanhs", tanhs),
+        ("cells backward", "recurrent products", recurrent_backward),
+        ("cells backward", "dWaa", lambda: np.matmul(dz_rows.T, a_rows, out=dWaa)),
+    ]
+    if layer == 0 and m.D is None:  # one-hot: rows are gathered and added
+        return work
+    x, Wxa, dWxa = random(N, n_x), random(n_x, GH), np.empty((n_x, GH), np.float32)
+    z, dx = np.empty((N, GH), np.float32), np.empty((N, n_x), np.float32)
+    return [
+        ("cells forward", "input products", lambda: np.matmul(x, Wxa, out=z)),
+        *work,
+        ("cells backward", "dWxa", lambda: np.matmul(x.T, dz_rows, out=dWxa)),
+        ("cells backward", "dx", lambda: np.matmul(dz_rows, Wxa.T, out=dx)),
+    ]
+
+
+def products_of_the_output(m: Model, pool: ThreadPoolExecutor, threads: int) -> list[Work]:
+    """The products of the full softmax, and its exponentials."""
+    N = m.T * m.B
+    hidden, Wya = random(N, m.H), random(m.V, m.H)
+    logits, dWya, dhidden = np.empty((N, m.V), np.float32), np.empty_like(Wya), np.empty_like(hidden)
+    blocks = [(random(BLOCK), np.empty(BLOCK, np.float32)) for _ in range(threads)]
+    times, rest = divmod(N * m.V, threads * BLOCK)
+
+    def exponentiate(block: tuple[Array, Array]) -> None:
+        for _ in range(times):
+            np.exp(block[0], out=block[1])
+        np.exp(block[0][: rest // threads], out=block[1][: rest // threads])
+
+    return [
+        ("output", "logits", lambda: np.matmul(hidden, Wya.T, out=logits)),
+        ("output", "exponentials", lambda: list(pool.map(exponentiate, blocks))),
+        ("output", "dWya", lambda: np.matmul(logits.T, hidden, out=dWya)),
+        ("output", "dhidden", lambda: np.matmul(logits, Wya, out=dhidden)),
+    ]
+
+
+def parameters(m: Model) -> tuple[int, int]:
+    """How many numbers the model has, and how many of them stand in a table that is read by rows."""
+    GH = m.gates * m.H
+    cells = sum(GH * (n_x + m.H + 1) + m.H * (m.cell == "gru") for n_x in m.inputs)
+    table = m.V * (m.D or GH)
+    return cells + (table if m.D else 0) + m.V * (m.H + 1), table
+
+
+def measure_items(m: Model, threads: int) -> list[list[Any]]:
+    """Rows of part, what and milliseconds a step, in the order of a step."""
+    with ThreadPoolExecutor(threads) as pool:
+        bandwidth = copy_bandwidth(pool, threads)
+        layers = [products_of_a_cell(m, layer) for layer in range(m.layers)]
+        work = [each for layer in layers for each in layer if each[0] == "cells forward"]
+        work += products_of_the_output(m, pool, threads)
+        work += [each for layer in reversed(layers) for each in layer if each[0] == "cells backward"]
+        rounds = [[seconds(each) for _, _, each in work] for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
+    spent: dict[tuple[str, str], float] = {}
+    for (part, what, _), times in zip(work, zip(*rounds, strict=True), strict=True):
+        spent[part, what] = spent.get((part, what), 0.0) + statistics.median(times)
+    all_numbers, table = parameters(m)
+    spent["clip and update", "Adam's bytes"] = (28 * all_numbers - 4 * table) / bandwidth
+    return [[part, what, 1e3 * each] for (part, what), each in spent.items()] + [["", "bandwidth", bandwidth / 1e9]]
+
+
+def measure_parts(trainer: Any, take_steps: Callable[[int], object], count: int) -> dict[str, float]:
+    """Milliseconds of a step by part, means: what `rnncli train --profile` tells."""
+    from rnncli.training import FIRST_TIMED_STEP
+
+    profile = trainer.profiled()
+    take_steps(FIRST_TIMED_STEP + count)
+    return {each["name"]: each["milliseconds"] for each in profile.report()["sections"]}
+
+
+def section(results: dict[str, Any]) -> str:
+    """The table: a column for each configuration, by title; `results` as `speed.run` gives them."""
+    steps = list(results.values())
+    items = [{(part, what): value for part, what, value in step.items} for step in steps]
+    bandwidths = ", ".join(f"{each['', 'bandwidth']:.0f}" for each in items)
+    rooflines = [sum(value for (part, _), value in each.items() if part) for each in items]
+    measured = [1e3 * step.seconds["full"] for step in steps]
+    names = list(dict.fromkeys(key for each in items for key in each if key[0]))
+    names.sort(key=lambda key: PARTS.index(key[0]))
+    rows = [(f"{part}: {what}", [each.get((part, what)) for each in items]) for part, what in names]
+    rows += [("**roofline**", rooflines), ("**step**", measured)]
+    lines = [
+        "## Roofline",
+        "",
+        "What a step must take at least, in ms: its matrix products at their very shapes, exponentials, tanhs and the",
+        f"bytes that must move, each timed alone in the same process and added up. Copies moved {bandwidths} GB/s.",
+        "",
+        f"| | {' | '.join(results)} |",
+        f"|---|{'---|' * len(steps)}",
+        *(
+            f"| {name} | {' | '.join('' if each is None else f'{each:.2f}' for each in values)} |"
+            for name, values in rows
+        ),
+        f"| **roofline / step** | {' | '.join(f'{a / b:.2f}' for a, b in zip(rooflines, measured, strict=True))} |",
+    ]
+    lines += [
+        "",
+        "What eats the rest: the time of each part of a step, as `--profile` has it, beyond its items above, in ms.",
+        "",
+    ]
+    lines += [f"| | {' | '.join(results)} |", f"|---|{'---|' * len(steps)}"]
+    for part in PARTS:
+        floors = [sum(value for (each, _), value in item.items() if each == part) for item in items]
+        rest = [f"{step.parts[part] - floor:.2f}" for step, floor in zip(steps, floors, strict=True)]
+        lines.append(f"| {part} | {' | '.join(rest)} |")
+    return "\n".join(lines)

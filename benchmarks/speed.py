@@ -1,0 +1,304 @@
+"""Training steps against PyTorch: `make bench`, or `python benchmarks/speed.py [lstm] [gru] [outputs] ...` for some.
+
+Both train the same model on the same ids, each in a process of its own (see `peers.py`), a few steps by turns: while
+one works, the others wait. Medians of at least 15 steps after warm-up. PyTorch takes part twice, with Adam and with
+fused Adam, and the faster one counts. Before anything is timed, both compute the loss and every gradient of the first
+batch from the same parameters, and a difference beyond float32 accuracy ends the measurement; after warm-up, the losses
+must still agree, which they would not if the data, the clipping, Adam or the carried state differed.
+
+V 10,000 is the Penn Treebank where it is present (../shared/data/ptb beside the repository, or the folder that
+RNNCLI_PTB names), else, as for V 33,278, ids drawn from Zipf's law.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roofline
+from peers import ROOT, Model, Peer
+
+PTB = Path(os.environ.get("RNNCLI_PTB", ROOT.parent / "shared" / "data" / "ptb"))
+WARM_UP, TURNS, TURN = 6, 4, 5  # steps, turns of each, steps in a turn
+PAUSE = 0.1  # seconds between turns: threads that wait for work stop spinning
+ZIPF_STEPS = 100
+LOSS_TOLERANCE, GRADIENT_TOLERANCE, TRAINED_TOLERANCE = 1e-5, 1e-4, 0.01
+FULL = {"name": "full"}
+CLUSTER_BIAS = re.compile(r"g\.output\.b[0-9]+")  # PyTorch's clusters have none
+# What takes part for PyTorch: whether Adam is fused, and the environment.
+ADAMS = {
+    "Adam": (False, {}),
+    "fused Adam": (True, {}),
+    "tuned": (True, {"THP_MEM_ALLOC_ENABLE": "1"}),
+}
+WITHOUT_TORCH = "Not compared: PyTorch is not installed here; `make bench` installs it."
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is raced, the goal for words/s over PyTorch's, and how many steps make a turn."""
+
+    title: str
+    model: Model
+    goal: float | None = None
+    turn: int = TURN
+
+
+CONFIGURATIONS = {
+    "lstm": Configuration("LSTM, V 10,000, H 200, T 35, B 20", Model(), 1.4),
+    "t20": Configuration("LSTM, T 20", Model(T=20)),
+    "b64": Configuration("LSTM, B 64", Model(B=64), 1.2),
+    "gru": Configuration("GRU", Model(cell="gru"), 1.4),
+    "rnn": Configuration("RNN", Model(cell="rnn"), 1.4),
+    "h650": Configuration("LSTM, H 650", Model(D=650, H=650), 1.15),
+    "v33278": Configuration("LSTM, V 33,278", Model(V=33_278), 1.6),
+    "onehot": Configuration("LSTM, one-hot input", Model(D=None)),
+    "fruit": Configuration(
+        "fruit: V 10, H 32, T 5, B 3",
+        Model(V=10, D=None, H=32, layers=1, T=5, B=3, sentences=True, learning_rate=0.01),
+        2.0,
+        turn=200,
+    ),
+}
+# Output layers against PyTorch's full softmax (goals), and adaptive against AdaptiveLogSoftmaxWithLoss.
+OUTPUTS = {
+    "outputs": (CONFIGURATIONS["lstm"].model, {"adaptive": 3.0, "sampled": 2.5}),
+    "outputs33278": (CONFIGURATIONS["v33278"].model, {"adaptive": 8.0, "sampled": 6.0}),
+}
+ADAPTIVE_GOAL = 1.3
+
+
+@dataclass
+class Result:
+    """Median seconds of a step by peer, and what the worker of `rnncli` measured beside them."""
+
+    seconds: dict[str, float]
+    difference: float = 0.0  # the largest of a gradient, as a share of the largest number of its tensor
+    machine: dict[str, Any] = field(default_factory=dict)
+    peak: float = 0.0
+    items: list[list[Any]] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def torch(self, output: str = "full") -> tuple[str, float]:
+        """The faster of PyTorch's two by default, and its seconds."""
+        adams = {adam: self.seconds[f"torch {output} {adam}"] for adam in ("Adam", "fused Adam")}
+        best = min(adams, key=adams.__getitem__)
+        return best, adams[best]
+
+    def tuned(self, output: str = "full") -> float:
+        """Seconds of PyTorch at its best."""
+        return min(self.torch(output)[1], self.seconds[f"torch {output} tuned"])
+
+
+def ids_of(V: int, words: int) -> tuple[np.ndarray[Any, Any], int]:
+    """A text of the vocabulary, most frequent words first, and the id of `<end>` in it."""
+    if V == 10_000 and (PTB / "train.txt").exists():
+        from rnncli import build, config
+
+        texts = build.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "stream"}}))
+        assert len(texts.vocabulary) == V
+        return texts.train.ids, texts.vocabulary.end_id
+    p = 1 / (np.arange(V) + 2.7)
+    return np.random.default_rng(1).choice(V, words, p=p / p.sum()), 0
+
+
+def write_data(model: Model, folder: Path) -> None:
+    """Ids for `rnncli`, and the same ids as windows (positions, B) for PyTorch: B columns of equal length."""
+    ids, end_id = ids_of(model.V, model.T * model.B * ZIPF_STEPS)
+    ids = ids[: len(ids) // model.B * model.B]
+    np.savez(folder / "data.npz", ids=ids, end_id=end_id)
+    before = np.concatenate(([end_id], ids[:-1]))
+    inputs, targets = (each.reshape(model.B, -1).T for each in (before, ids))
+    np.savez(folder / "windows.npz", inputs=inputs, targets=targets)
+
+
+def difference(ours: Path, theirs: Path) -> float:
+    """The largest difference of a gradient, as a share of its tensor's largest number. Raises where there is more."""
+    a, b = np.load(ours), np.load(theirs)
+    if abs(a["loss"] - b["loss"]) > LOSS_TOLERANCE * abs(b["loss"]):
+        raise RuntimeError(f"not the same model: loss {a['loss']} in rnncli, {b['loss']} in PyTorch")
+    names = [name for name in a.files if name.startswith("g.") and not CLUSTER_BIAS.fullmatch(name)]
+    shares = {name: float(np.abs(a[name] - b[name]).max() / np.abs(a[name]).max()) for name in names}
+    worst = max(shares, key=shares.__getitem__)
+    if not shares[worst] <= GRADIENT_TOLERANCE:
+        raise RuntimeError(f"not the same model: {worst} differs by {shares[worst]:.1e} of its largest number")
+    return shares[worst]
+
+
+@contextmanager
+def workers(
+    model: Model, outputs: dict[str, dict[str, Any]], environment: dict[str, str]
+) -> Iterator[tuple[dict[str, Peer], float]]:
+    """One of `rnncli` for each output layer, three of PyTorch for full and adaptive, proven to compute the same.
+
+    `environment` is for those of `rnncli`.
+    """
+    peers: dict[str, Peer] = {}
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if not model.sentences:
+            write_data(model, folder)
+        try:
+            for output, options in outputs.items():
+                peers[output] = Peer("rnncli", model, name, environment, output=options)
+                first = folder / f"{output}.npz"
+                peers[output].ask("first", path=str(first))
+                if output == "sampled":  # PyTorch has none
+                    continue
+                if model.sentences:
+                    (folder / "windows.npz").write_bytes(first.read_bytes())
+                cutoffs = options.get("cutoffs")
+                for adam, (fused, variables) in ADAMS.items():
+                    theirs = folder / f"torch {output} {adam}.npz"
+                    peer = Peer("torch", model, name, variables, first=str(first), cutoffs=cutoffs, fused=fused)
+                    peers[f"torch {output} {adam}"] = peer
+                    peer.ask("first", path=str(theirs))
+                    worst = max(worst, difference(first, theirs))
+            yield peers, worst
+        finally:
+            for peer in peers.values():
+                peer.close()
+
+
+def race(peers: dict[str, Peer], turn: int) -> dict[str, float]:
+    """Median seconds of a step of each, by turns. Raises where the losses have gone different ways in the end."""
+    for peer in peers.values():
+        peer.ask("steps", count=max(WARM_UP, turn))
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    losses: dict[str, float] = {}
+    for _ in range(TURNS):
+        for name, peer in peers.items():
+            time.sleep(PAUSE)
+            taken = peer.ask("steps", count=turn)
+            seconds[name] += taken["seconds"]
+            losses[name] = taken["loss"]
+    for name, loss in losses.items():
+        ours = losses[name.split()[1] if name.startswith("torch") else name]
+        if abs(loss - ours) > TRAINED_TOLERANCE * ours:
+            raise RuntimeError(f"{name} trains otherwise: loss {loss} after these steps, {ours} in rnncli")
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def run(configuration: Configuration, environment: dict[str, str] | None = None) -> Result:
+    """Race the full softmax; then, with everything else at rest, what its step is made of."""
+    with workers(configuration.model, {"full": FULL}, environment or {}) as (peers, worst):
+        ours = peers["full"]
+        peak = ours.ask("peak")
+        result = Result(race(peers, configuration.turn), worst, ours.ask("machine"))
+        result.peak = max(peak, ours.ask("peak"))
+        if not configuration.model.sentences:
+            result.items = ours.ask("roofline")
+            result.parts = ours.ask("parts", count=TURNS * TURN)
+    return result
+
+
+def run_outputs(model: Model) -> Result:
+    """Race the output layers, each with its defaults."""
+    from rnncli.outputs.adaptive import default_cutoffs
+
+    cutoffs = list(default_cutoffs(model.V))
+    outputs: dict[str, dict[str, Any]] = {
+        "full": FULL,
+        "adaptive": {"name": "adaptive", "cutoffs": cutoffs},
+        "sampled": {"name": "sampled"},
+    }
+    with workers(model, outputs, {}) as (peers, worst):
+        return Result(race(peers, TURN), worst)
+
+
+def row(configuration: Configuration, result: Result) -> str:
+    """A row of the table against PyTorch."""
+    ours, (adam, theirs), tuned = result.seconds["full"], result.torch(), result.tuned()
+    words = (m := configuration.model).T * m.B
+    share = "" if m.sentences else f"{m.gflop() / ours / result.peak:.2f}"
+    goal = "" if configuration.goal is None else f"{configuration.goal:g}"
+    return (
+        f"| {configuration.title} | {1e3 * ours:.4g} | {1e3 * theirs:.4g} ({adam}) | {words / ours:,.0f} | "
+        f"{words / theirs:,.0f} | {theirs / ours:.2f} | {goal} | {1e3 * tuned:.4g} | {tuned / ours:.2f} | {share} |"
+    )
+
+
+def speed_section(results: dict[str, Result]) -> str:
+    """The table against PyTorch."""
+    machine = next(iter(results.values())).machine
+    peaks = ", ".join(f"{result.peak:.0f}" for result in results.values())
+    worst = max(result.difference for result in results.values())
+    lines = [
+        "## Training steps against PyTorch",
+        "",
+        f"PyTorch {metadata.version('torch')} as its users write it, without torch.compile. Both by turns, on the same",
+        f"ids, {machine['threads']} threads each; full softmax, float32, clipped to norm 5, dense Adam (of the two of",
+        "PyTorch the faster). A row says what differs from the first. Medians of a step, data and metrics included.",
+        f"From the same parameters, losses agreed, and gradients to {worst:.0e} of the largest number of each tensor.",
+        "",
+        "`tuned` is PyTorch with fused Adam and THP_MEM_ALLOC_ENABLE=1, a variable of its own that makes it ask for",
+        f"huge pages, as NumPy does unasked. The BLAS of rnncli ran its kernel {machine['kernel']}; its SGEMM peaks,",
+        f"measured beside each row, were {peaks} GFLOP/s. The last column is the rate of the step's matrix products",
+        "over the whole step, as a share of that.",
+        "",
+        "| model | rnncli, ms | PyTorch, ms | rnncli, words/s | PyTorch | ratio | goal | tuned | ratio | peak |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(row(CONFIGURATIONS[name], result) for name, result in results.items())])
+
+
+def outputs_section(results: dict[str, Result]) -> str:
+    """The table of the output layers."""
+    lines = [
+        "## Output layers",
+        "",
+        "Each with its defaults, in the first model above, all by turns. Ratios are those of words/s to PyTorch's, in",
+        "brackets to PyTorch tuned. `sampled` has no counterpart there; that of `adaptive` is its",
+        f"AdaptiveLogSoftmaxWithLoss with the same clusters (goal {ADAPTIVE_GOAL:g}).",
+        "",
+        "| V | output | ms | words/s | over full | goal | over adaptive |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        (model, goals), (_, full), (_, adaptive) = OUTPUTS[name], result.torch(), result.torch("adaptive")
+        for output in ("full", "adaptive", "sampled"):
+            ours = result.seconds[output]
+            over = f"{adaptive / ours:.2f} ({result.tuned('adaptive') / ours:.2f})" if output == "adaptive" else ""
+            lines.append(
+                f"| {model.V:,} | `{output}` | {1e3 * ours:.4g} | {model.T * model.B / ours:,.0f} | "
+                f"{full / ours:.2f} ({result.tuned() / ours:.2f}) | {goals.get(output, '')} | {over} |"
+            )
+        lines += [
+            f"| {model.V:,} | PyTorch: {what} | {1e3 * each:.4g} | {model.T * model.B / each:,.0f} | | | |"
+            for what, each in (("full", full), ("adaptive", adaptive))
+        ]
+    return "\n".join(lines)
+
+
+def measure(names: Iterable[str] = (*CONFIGURATIONS, *OUTPUTS)) -> str:
+    """The tables of these configurations, all by default."""
+    if util.find_spec("torch") is None:
+        return f"## Training steps against PyTorch\n\n{WITHOUT_TORCH}"
+    results: dict[str, Result] = {}
+    outputs: dict[str, Result] = {}
+    for name in names:
+        print(f"  {name} ...", file=sys.stderr)
+        if name in OUTPUTS:
+            outputs[name] = run_outputs(OUTPUTS[name][0])
+        else:
+            results[name] = run(CONFIGURATIONS[name])
+    sections = [speed_section(results)] if results else []
+    if steps := {CONFIGURATIONS[name].title: each for name, each in results.items() if each.items}:
+        sections.append(roofline.section(steps))
+    return "\n\n".join([*sections, outputs_section(outputs)] if outputs else sections)
+
+
+if __name__ == "__main__":
+    print(measure(sys.argv[1:] or (*CONFIGURATIONS, *OUTPUTS)))
