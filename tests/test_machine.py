@@ -9,6 +9,7 @@ import pytest
 from rnncli import machine
 
 MEGABYTE = 1_000_000
+NEAR = 4 * MEGABYTE  # Linux counts some pages later, thread by thread
 told = pytest.mark.skipif(machine.resident_memory() is None, reason="nobody tells the size of a process here")
 
 
@@ -17,11 +18,11 @@ def test_memory_is_counted_as_it_is_taken_and_given_back():
     before = machine.resident_memory()
     array = np.ones(80 * MEGABYTE, np.uint8)
     with_it = machine.resident_memory()
-    assert with_it - before == pytest.approx(array.nbytes, abs=8 * MEGABYTE)
-    assert machine.peak_memory() > with_it - MEGABYTE  # Linux counts some pages later
+    assert with_it - before == pytest.approx(array.nbytes, abs=20 * MEGABYTE)
+    assert machine.peak_memory() > with_it - NEAR
     del array
-    assert machine.resident_memory() - before < 8 * MEGABYTE
-    assert machine.peak_memory() > with_it - MEGABYTE
+    assert machine.resident_memory() - before < 20 * MEGABYTE
+    assert machine.peak_memory() > with_it - NEAR
 
 
 @told
@@ -29,7 +30,7 @@ def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
     array = np.ones(200 * MEGABYTE, np.uint8)
     code = "from rnncli import machine; print(machine.peak_memory(), machine.resident_memory())"
     peak, resident = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
-    assert resident <= peak < 100 * MEGABYTE < array.nbytes
+    assert resident - NEAR < peak < 100 * MEGABYTE < array.nbytes
 
 
 def test_where_linux_does_not_tell(monkeypatch):
