@@ -50,19 +50,18 @@ class WordByWord:
         return np.array([log_softmax(p["Wya"] @ a[:, None] + p["by"][:, None])[:, 0] for a in hidden])
 
     def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        return _flops(p, len(cache[0]))
+        """With every matrix at every position."""
+        products = len(cache[0]) * sum(tensor.size for tensor in p.values() if tensor.ndim == 2)
+        return 2 * products, 4 * products
 
     def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        return _held(shapes, positions, scored)
+        """About: logits, probabilities and their like of every word at every position; of one all gradients."""
+        words = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 1)
+        return 2 * max(positions, scored) * words + 2 * sum(map(math.prod, shapes.values()))
 
 
-class AdaptiveByWord:
+class AdaptiveByWord(WordByWord):
     """The adaptive softmax, every cluster at every position: loss -ln P(target)."""
-
-    exact = True
-
-    def __init__(self, options: object = None, counts: Array | None = None) -> None:
-        pass
 
     def forward(
         self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
@@ -78,17 +77,11 @@ class AdaptiveByWord:
         gradients = (reference.adaptive_output_backward(y, cache) for y, cache in zip(words, caches, strict=True))
         return _add_up_(g, scale, gradients, hidden)
 
-    def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
-        return self.forward(p, hidden, targets)[0]
-
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
         return np.array([reference.adaptive_output_forward(a[:, None], _columns(p))[0][:, 0] for a in hidden])
 
-    def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        return _flops(p, len(cache[0]))
-
     def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        return _held(shapes, 2 * positions, 2 * scored)  # of the clusters, and of the whole
+        return super().held(shapes, 2 * positions, 2 * scored)  # of the clusters, and of the whole
 
 
 class SampledByWord(WordByWord):
@@ -121,7 +114,7 @@ class SampledByWord(WordByWord):
         return WordByWord.forward(self, p, hidden, targets)[0]
 
     def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        return _flops(p, len(cache[0]))[0], 0  # backward goes word by word
+        return super().flops(p, cache)[0], 0  # backward goes word by word
 
     def _proposal(self, vocabulary_size: int) -> list[float]:
         if self.options.proposal == "log_uniform":
@@ -129,18 +122,6 @@ class SampledByWord(WordByWord):
         if self.counts is None:
             raise ValueError("the unigram proposal needs the counts of the words")
         return reference.unigram_proposal(self.counts.tolist())
-
-
-def _flops(p: Tensors, positions: int) -> tuple[int, int]:
-    """Forward and backward, with every matrix at every position."""
-    products = positions * sum(tensor.size for tensor in p.values() if tensor.ndim == 2)
-    return 2 * products, 4 * products
-
-
-def _held(shapes: Shapes, positions: int, scored: int) -> int:
-    """About: logits, probabilities and their like of every word at every position; of one position all gradients."""
-    words = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 1)
-    return 2 * max(positions, scored) * words + 2 * sum(map(math.prod, shapes.values()))
 
 
 def _columns(p: Tensors) -> Tensors:
