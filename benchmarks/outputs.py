@@ -54,7 +54,8 @@ def measure() -> str:
         "## Output layers: perplexity",
         "",
         "Validation perplexity after each epoch: LSTM, 2 layers, D = H = 200, T 35, B 20, Adam at 0.002, no dropout,",
-        "the defaults of each output layer. `python benchmarks/run.py outputs` repeats it.",
+        "the defaults of each output layer. `python benchmarks/run.py outputs` repeats it; runs that it finds finished",
+        "in its folder are told, not trained again.",
     ]
     for text, (folder, _, epochs, variants) in TEXTS.items():
         if not (folder / "train.txt").exists():

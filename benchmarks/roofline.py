@@ -184,6 +184,8 @@ def section(results: dict[str, Any]) -> str:
         ),
         f"| **roofline / step** | {' | '.join(f'{a / b:.2f}' for a, b in zip(rooflines, measured, strict=True))} |",
     ]
+    if any(a > b for a, b in zip(rooflines, measured, strict=True)):
+        lines += ["", "A roofline above the step was timed while the machine was busy, and says nothing."]
     lines += [
         "",
         "What eats the rest: the time of each part of a step, as `--profile` has it, beyond its items above, in ms.",
