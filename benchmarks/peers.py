@@ -131,7 +131,7 @@ class Rnncli:
         words[int(data["end_id"])] = END
         ids = data["ids"].astype(np.min_scalar_type(self.model.V - 1))
         none = np.zeros(0, np.int64)
-        text = Corpus(ids, np.array([0, len(ids)]), none, len(ids), "", (("ids", 0),))
+        text = Corpus(ids, np.array([0, len(ids)]), none, {}, len(ids), "", (("ids", 0),))
         vocabulary = Vocabulary(tuple(words), np.bincount(ids, minlength=self.model.V))
         return build.Texts(vocabulary, text, None, None)
 

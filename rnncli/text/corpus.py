@@ -6,7 +6,7 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, count
@@ -69,6 +69,7 @@ class Corpus:
     ids: (tokens,), every predicted position in order: the words of each line and, where lines end in one, `<end>`.
     line_starts: (lines + 1,) int64: line i is `ids[line_starts[i]:line_starts[i + 1]]`.
     oov_positions: int64, sorted: where in `ids` a word outside the vocabulary stands; a literal `<unk>` is none.
+    outside: the words outside the vocabulary, and how often each stands in the text.
     characters: of the text as it stands in the files, each line end counted as one.
     sha256: of the content of the files it was read from, decompressed, one after the other.
     files: the name of each file and the index of its first line; negative where the corpus is the end of a text.
@@ -77,6 +78,7 @@ class Corpus:
     ids: Ids
     line_starts: npt.NDArray[np.int64]
     oov_positions: npt.NDArray[np.int64]
+    outside: Mapping[str, int]
     characters: int
     sha256: str
     files: tuple[tuple[str, int], ...]
@@ -212,6 +214,7 @@ def _renumber(text: _Text, vocabulary: Vocabulary) -> Corpus:
     final = np.fromiter((vocabulary.ids.get(token, outside) for token in text.tokens), np.int64, len(text.tokens))
     final[LINE_END_ID] = vocabulary.end_id
     oov = np.flatnonzero((final == outside)[text.ids])
+    left_out, counts = np.unique(text.ids[oov], return_counts=True)
     if vocabulary.unknown_id is not None:
         final[final == outside] = vocabulary.unknown_id
     elif len(oov):
@@ -221,6 +224,7 @@ def _renumber(text: _Text, vocabulary: Vocabulary) -> Corpus:
         ids=final.astype(np.min_scalar_type(len(vocabulary) - 1))[text.ids],
         line_starts=text.line_starts,
         oov_positions=oov,
+        outside={text.tokens[id]: n for id, n in zip(left_out.tolist(), counts.tolist(), strict=True)},
         characters=int(text.characters.sum()),
         sha256=text.sha256,
         files=text.files,
