@@ -37,10 +37,11 @@ lint: $(BIN)/pytest  ## ruff and mypy
 bench: $(BIN)/torchrun  ## measure; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
-soak: $(BIN)/pytest  ## the property tests over thousands of examples; SEED=N repeats a run
+soak: $(BIN)/pytest  ## the property tests over thousands of examples, 10,000 files of any bytes; SEED=N repeats a run
 	@echo "make soak SEED=$(SEED)"
-	$(BIN)/pytest tests/text tests/test_config.py tests/test_config_file.py tests/test_parameters.py \
-	    tests/test_randomness.py --hypothesis-profile=soak --hypothesis-seed=$(SEED)
+	$(BIN)/pytest tests/text tests/test_any_text.py tests/test_findings.py tests/test_config.py \
+	    tests/test_config_file.py tests/test_parameters.py tests/test_randomness.py \
+	    --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 clean:  ## remove what make made
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -122,8 +122,7 @@ class Rnncli:
     def _texts(self) -> Any:
         import numpy as np
 
-        from rnncli import build
-        from rnncli.text.corpus import Corpus
+        from rnncli.text.corpus import Corpus, Texts
         from rnncli.text.vocabulary import END, Vocabulary
 
         data = np.load(self.folder / "data.npz")
@@ -133,7 +132,7 @@ class Rnncli:
         none = np.zeros(0, np.int64)
         text = Corpus(ids, np.array([0, len(ids)]), none, {}, len(ids), "", (("ids", 0),))
         vocabulary = Vocabulary(tuple(words), np.bincount(ids, minlength=self.model.V))
-        return build.Texts(vocabulary, text, None, None)
+        return Texts(vocabulary, text, None, None)
 
     def first(self, path: str) -> None:
         """Write the starting parameters, the first batch, and its loss and gradients from a zero state."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rnncli import build, generate, run, snapshot
 from rnncli.config import Config
-from rnncli.evaluate import Evaluation, evaluate
+from rnncli.evaluate import Evaluation, count, evaluate
 from rnncli.model import LanguageModel
-from rnncli.text.lines import Source
+from rnncli.text.files import Source, Watch
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Vocabulary
 
@@ -45,11 +45,12 @@ class Loaded:
         """The model after reading `<end>` and the words of the seed. Raises TextError for a word it cannot read."""
         return generate.read_seed(self.model, self.vocabulary, self.tokenizer, seed)
 
-    def evaluate(self, files: Sequence[Source]) -> Evaluation:
-        """The perplexity of texts, one after another as one text. Raises TextError."""
-        corpus = build.corpus(self.config, files, self.vocabulary)
+    def evaluate(self, files: Sequence[Source], watch: Watch | None = None) -> Evaluation:
+        """The perplexity of texts, one after another as one text, and what it is counted over. Raises TextError."""
+        corpus = build.corpus(self.config, files, self.vocabulary, watch)
         batches = build.evaluation_batches(self.config, corpus, self.vocabulary.end_id)
-        result = evaluate(self.model, batches, corpus)
+        counts = count(corpus, build.reading(self.config.data).ends, self.vocabulary)
+        result = evaluate(self.model, batches, corpus, counts, watch=watch)
         assert result is not None  # nothing stops it
         return result
 

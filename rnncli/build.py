@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rnncli.config import Config, DataConfig
 from rnncli.engines import ENGINES, Architecture, Engine
@@ -12,9 +14,10 @@ from rnncli.model import LanguageModel
 from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from rnncli.outputs import OUTPUTS
 from rnncli.parameters import Parameters
+from rnncli.text import cache
 from rnncli.text.batches import Batches, SentenceBatches, StreamBatches
-from rnncli.text.corpus import Corpus, Reading, encode, prepare
-from rnncli.text.lines import Source
+from rnncli.text.corpus import Corpus, Reading, Texts, encode, prepare
+from rnncli.text.files import Source, Watch, files_of, size_of
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Rules, Vocabulary
 
@@ -23,32 +26,73 @@ EVALUATION_SENTENCES = 16
 EVALUATION_STEPS = 32
 EVALUATION_STREAM_STEPS = 512
 
-
-@dataclass(frozen=True)
-class Texts:
-    """The vocabulary and the texts of a training run, as ids."""
-
-    vocabulary: Vocabulary
-    train: Corpus
-    valid: Corpus | None
-    test: Corpus | None
+SMALL = 1_000_000  # bytes; smaller texts are read in less time than they are looked up
 
 
 def reading(data: DataConfig) -> Reading:
     return Reading(Tokenizer(data.tokenizer, data.lowercase), data.mode, data.line_end)
 
 
-def texts(config: Config) -> Texts:
-    """Read and encode what the config names. Raises TextError."""
-    v, data = config.vocabulary, config.data
-    rules = Rules(v.min_count, v.max_size, v.unknown, v.file)
-    vocabulary, train, valid = prepare(data.train, reading(data), rules, data.valid)
-    return Texts(vocabulary, train, valid, corpus(config, [data.test], vocabulary) if data.test else None)
+def texts(config: Config, watch: Watch | None = None) -> Texts:
+    """The texts that the config names, encoded; from the cache, if they are there.
+
+    Small texts are read anew each time, unless `data.cache` names a folder; if there is no such folder, it is made.
+    Raises TextError for what is wrong in a text, and WriteError where `data.cache` cannot be written.
+    """
+    found = files(config.data)
+    folder = Path(config.data.cache) if config.data.cache else _default_cache(size_of(found.paths) or 0)
+    if folder is None:
+        return prepare(found.train, reading(config.data), rules(config), found.valid, found.test, watch=watch)
+    return cache.prepared(folder, found.train, reading(config.data), rules(config), found.valid, found.test, watch)
 
 
-def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary) -> Corpus:
-    """Read and encode another text as the model of this config reads it. Raises TextError."""
-    return encode(files, reading(config.data), vocabulary)
+@dataclass(frozen=True)
+class Files:
+    """The files of the texts of a run; `valid` may be the share of the training lines that is held out."""
+
+    train: list[str]
+    valid: list[str] | float | None
+    test: list[str] | None
+
+    @property
+    def paths(self) -> list[str]:
+        """All of them."""
+        return [*self.train, *(self.valid if isinstance(self.valid, list) else []), *(self.test or [])]
+
+
+def files(data: DataConfig) -> Files:
+    """The files that the config's paths, patterns and folders stand for. Raises TextError where there is none."""
+    valid = files_of(data.valid) if isinstance(data.valid, str) else data.valid
+    train = [file for path in data.train for file in files_of(path)]
+    return Files(train, valid, None if data.test is None else files_of(data.test))
+
+
+def rules(config: Config) -> Rules:
+    v = config.vocabulary
+    return Rules(v.min_count, v.max_size, v.unknown, v.file)
+
+
+def _default_cache(size: int) -> Path | None:
+    """The user's cache folder, where it can be written and texts of this size are worth it."""
+    if size < SMALL:
+        return None
+    try:
+        folder = cache.default_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # it cannot be made; or nobody's home is known
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary, watch: Watch | None = None) -> Corpus:
+    """Read and encode another text as the model of this config reads it; a path may be a pattern or a folder, too.
+
+    Raises TextError.
+    """
+    found: list[Source] = []
+    for source in files:
+        found += files_of(source) if isinstance(source, str | os.PathLike) else [source]
+    return encode(found, reading(config.data), vocabulary, watch=watch)
 
 
 def architecture(config: Config, vocabulary_size: int) -> Architecture:

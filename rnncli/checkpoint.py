@@ -19,6 +19,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from rnncli import disk
 from rnncli.errors import RunError, WriteError
 from rnncli.parameters import Array
 
@@ -46,7 +47,7 @@ def write(path: Path, meta: Mapping[str, Any], members: Mapping[str, Array]) -> 
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _fsync_folder(path.parent)
+        disk.sync(path.parent)
     except OSError as error:
         need = sum(array.nbytes for array in arrays.values())
         raise WriteError(
@@ -230,13 +231,3 @@ def _sha256(array: Array) -> str:
 
 def _json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows opens no folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

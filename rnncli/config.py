@@ -23,7 +23,10 @@ from rnncli.text.tokenize import TOKENIZERS
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The texts. Paths are absolute; `valid` as a float is the share of the training lines that is held out."""
+    """The texts. Paths are absolute; `valid` as a float is the share of the training lines that is held out.
+
+    A path of a text may be a pattern or a folder. `cache` None is the user's cache folder.
+    """
 
     train: tuple[str, ...] = setting(kind="path")
     valid: str | float | None = setting(None, kind="path or fraction")
@@ -32,6 +35,7 @@ class DataConfig:
     line_end: bool = setting(True)
     tokenizer: str = setting("whitespace", choices=TOKENIZERS)
     lowercase: bool = setting(False)
+    cache: str | None = setting(None, kind="path")
 
 
 @dataclass(frozen=True)
@@ -153,16 +157,17 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def portable_dict(config: Config) -> dict[str, Any]:
-    """Return `to_dict` without what is of this machine or of one start: paths are file names alone, `run.dir` and
-    `training.max_time` are None.
+    """Return `to_dict` without what is of this machine or of one start: paths are file names alone, `run.dir`,
+    `data.cache` and `training.max_time` are None.
     """
 
     def base(path: str) -> str:
         return os.path.basename(path) or path
 
     named = map_paths(config, base)
-    run, training = dataclasses.replace(named.run, dir=None), dataclasses.replace(named.training, max_time=None)
-    return to_dict(dataclasses.replace(named, run=run, training=training))
+    data, run = dataclasses.replace(named.data, cache=None), dataclasses.replace(named.run, dir=None)
+    training = dataclasses.replace(named.training, max_time=None)
+    return to_dict(dataclasses.replace(named, data=data, run=run, training=training))
 
 
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:

@@ -1,77 +1,76 @@
-"""Perplexity, with everything said that it was counted over."""
+"""The perplexity of a text, counted as `rnncli.perplexity` says."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnncli.engines.architecture import State
 from rnncli.model import LanguageModel
+from rnncli.perplexity import Counts, Evaluation, perplexity
 from rnncli.text.batches import Batches
 from rnncli.text.corpus import Corpus
+from rnncli.text.files import MEASURING, Watch
+from rnncli.text.spelling import Spelling
+from rnncli.text.vocabulary import END, UNKNOWN, Vocabulary
+
+__all__ = ["Counts", "Evaluation", "count", "evaluate", "perplexity"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model makes of a text. Every predicted position counts, `<end>` and unknown words included."""
-
-    tokens: int
-    oov: int
-    nll: float  # nats, over all tokens
-    nll_oov: float  # nats, over the tokens that are not in the vocabulary
-    characters: int  # of the text, one for each line end
-
-    @property
-    def cross_entropy(self) -> float:
-        """Nats a token."""
-        return self.nll / self.tokens
-
-    @property
-    def perplexity(self) -> float:
-        return perplexity(self.cross_entropy)
-
-    @property
-    def perplexity_excluding_oov(self) -> float:
-        """Over the tokens that are in the vocabulary; unknown words are read, but not counted. NaN if none is."""
-        known = self.tokens - self.oov
-        return perplexity((self.nll - self.nll_oov) / known) if known else math.nan
-
-    @property
-    def bits_per_word(self) -> float:
-        """Bits a token."""
-        return self.cross_entropy / math.log(2)
-
-    @property
-    def bits_per_character(self) -> float:
-        return self.nll / self.characters / math.log(2)
+def count(corpus: Corpus, ends: bool, vocabulary: Vocabulary) -> Counts:
+    """What the figures of a text are counted over; `ends`: whether each of its lines ends in `<end>`."""
+    tokens, oov = corpus.tokens, len(corpus.oov_positions)
+    return Counts(tokens, ends, oov, len(vocabulary), corpus.characters, _nll_spelling(corpus, vocabulary))
 
 
-def perplexity(nats: float) -> float:
-    """exp(nats a token); infinity rather than an overflow."""
-    return math.exp(nats) if nats < 709 else math.inf
+def _nll_spelling(corpus: Corpus, vocabulary: Vocabulary) -> float | None:
+    """What the spelling of the unknown words of a text costs, nats; None where there is nothing to learn it from."""
+    if not corpus.outside:
+        return 0.0
+    if set(vocabulary.words) <= {END, UNKNOWN}:
+        return None
+    times = np.fromiter(corpus.outside.values(), np.float64, len(corpus.outside))
+    return float(Spelling(vocabulary.words).nats(list(corpus.outside)) @ times)
 
 
 def evaluate(
-    model: LanguageModel, batches: Batches, corpus: Corpus, stop: Callable[[], object] = lambda: None
+    model: LanguageModel,
+    batches: Batches,
+    corpus: Corpus,
+    counts: Counts,
+    stop: Callable[[], object] = lambda: None,
+    watch: Watch | None = None,
 ) -> Evaluation | None:
     """Read the whole text once and sum -ln P of each of its positions, in float64.
 
     The result does not depend on how the text is cut into windows, nor on how many sentences run side by side.
-    `stop` is asked between windows; None where it says something true.
+    counts: of this text, from `count`; they are the same for every model with this vocabulary.
+    `stop` is asked between windows; None where it says something true. `watch` is told how many words are done.
     """
-    nll, nll_oov, tokens = 0.0, 0.0, 0
-    outside = np.zeros(len(corpus.ids), bool)
-    outside[corpus.oov_positions] = True
+    nll, nll_oov, done = 0.0, 0.0, 0
     state: State = ()
     for batch in batches.epoch(0):
         if stop():
             return None
         losses, state = model.score(batch, model.entering(batch, state))
-        positions = batch.positions if batch.mask is None else batch.positions[batch.mask]
+        positions = batch.positions.reshape(-1) if batch.mask is None else batch.positions[batch.mask]
         nll += float(losses.sum(dtype=np.float64))
-        nll_oov += float(losses[outside[positions.reshape(-1)]].sum(dtype=np.float64))
-        tokens += batch.words
-    return Evaluation(tokens, len(corpus.oov_positions), nll, nll_oov, corpus.characters)
+        nll_oov += float(losses[_among(positions, corpus.oov_positions)].sum(dtype=np.float64))
+        done += batch.words
+        if watch is not None:
+            watch(MEASURING, done, corpus.tokens)
+    return Evaluation(**asdict(counts), nll=nll, nll_oov=nll_oov)
+
+
+def _among(positions: npt.NDArray[np.intp], chosen: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Which of these positions are among the chosen ones, which are sorted and may stand on a disk."""
+    # Of one type, or the chosen ones would all be copied.
+    positions = positions.astype(chosen.dtype, copy=False)
+    at = np.searchsorted(chosen, positions)
+    found = at < len(chosen)
+    found[found] = chosen[at[found]] == positions[found]
+    return found

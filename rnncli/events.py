@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rnncli.perplexity import Evaluation
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class Epoch(Row):
     """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
 
     `words_per_second` and `seconds` are those of its steps in this process, None and 0 where it took none. `best`:
-    the validation loss is the lowest so far.
+    the validation loss is the lowest so far. `train`: of the training text, each word by the model as it then was, what
+    unknown words have of it not measured; None where the training loss is that of a sample.
     """
 
     valid_perplexity: float | None
     best: bool
+    train: Evaluation | None
+    valid: Evaluation | None
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,23 @@ class Done:
     steps: int
     words_per_second: float | None
     train_perplexity: float | None  # None too where the training loss is that of a sample
+    train_tokens: int | None  # that it is counted over: the whole text, or what was read of it in a first epoch
     valid_perplexity: float | None
     best_valid_perplexity: float | None
     test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train
     random_seed: int
+    train: Evaluation | None  # of the last epoch that was completed
+    valid: Evaluation | None
+    best_valid: Evaluation | None
+    test: Evaluation | None
 
 
 Event = Step | Epoch | Done
+
+
+def row(event: Event) -> dict[str, Any]:
+    """An event as JSON has it: its kind, its fields, and every figure of its evaluations."""
+    found = {field.name: getattr(event, field.name) for field in fields(event)}
+    return {"event": type(event).__name__.lower()} | {
+        name: value.figures() if isinstance(value, Evaluation) else value for name, value in found.items()
+    }

@@ -1,15 +1,17 @@
 """How much memory training will take, said before it begins, and whether this machine has it.
 
 What the process has once the texts are read is measured; what is still to be made is counted, array by array, by those
-who make it (`held` of cells, engines and output layers).
+who make it (`held` of cells, engines and output layers, `order_bytes` of batches).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rnncli import build, machine, threads
 from rnncli.config import Config
@@ -17,11 +19,14 @@ from rnncli.engines import Architecture, Engine
 from rnncli.errors import ConfigError
 from rnncli.optim import OPTIMIZERS
 from rnncli.parameters import Shapes
+from rnncli.text.corpus import Texts
 
 # What a process has before it has read anything, where nobody tells.
 PYTHON_AND_NUMPY = 35_000_000
 # Code and threads that come in with the first step.
 LATER = 4_000_000
+# The name of the part that the system may take back.
+MAPPED = "mapped texts"
 # A BLAS copies the matrices of a product into a layout of its own: this many of the inner dimension at a time.
 PACKED = 320
 
@@ -37,45 +42,60 @@ class Prediction:
     """Its size now."""
 
 
-def predict(config: Config, texts: build.Texts) -> Prediction:
+def predict(config: Config, texts: Texts) -> Prediction:
     """What training will take, from where the texts are read. Raises TextError where they cannot be trained on."""
     resident = machine.resident_memory() or machine.peak_memory() or PYTHON_AND_NUMPY
     engine, item = build.engine(config, texts.vocabulary), np.dtype(config.training.dtype).itemsize
     shapes = engine.architecture.shapes()
     sizes = {name: item * math.prod(shape) for name, shape in shapes.items()}
     end_id, parameters = texts.vocabulary.end_id, sum(sizes.values())
-    trained = build.training_batches(config, texts.train, end_id, 0).largest_window
-    read = [build.evaluation_batches(config, text, end_id).largest_window for text in (texts.valid, texts.test) if text]
-    positions, scored = math.prod(trained), max(map(math.prod, read), default=0)
+    trained = build.training_batches(config, texts.train, end_id, 0)
+    read = [build.evaluation_batches(config, text, end_id) for text in (texts.valid, texts.test) if text]
+    windows = [each.largest_window for each in [trained, *read]]
+    positions, scored = math.prod(windows[0]), max(map(math.prod, windows[1:]), default=0)
     of_output = {name.removeprefix("output."): shape for name, shape in shapes.items() if name.startswith("output.")}
     parts = {
         "process": resident + LATER,
         "parameters": parameters,
         "gradients": parameters,
         "moments": parameters * len(OPTIMIZERS[config.optimizer.name].moment_names),
-        "activations": item * max(engine.held(*window) for window in [trained, *read]),
+        "activations": item * max(engine.held(*window) for window in windows),
         "logits": item * engine.output.held(of_output, positions, scored),
         "products": item * _packed(engine, shapes, positions),
-        "order": _order(config, texts),
+        "order": max(each.order_bytes for each in [trained, *read]),
+        MAPPED: _mapped(config, texts),
     }
     initialising = parts["process"] + parameters + _orthogonal(engine.architecture)
     peak = max(machine.peak_memory() or 0, initialising, sum(parts.values()))
     return Prediction(parts, peak, resident)
 
 
-def check(config: Config, texts: build.Texts) -> Prediction:
+def check(config: Config, texts: Texts) -> Prediction:
     """Predict, and raise what would stop training at its beginning, before anything is written.
 
     TextError for a stream with fewer words than columns; ConfigError, with the figures, for a model that cannot fit
     in this machine's memory.
     """
     found, available = predict(config, texts), machine.available_memory()
-    if available is not None and found.peak - found.resident > available:
+    # What is mapped the system takes back when memory is short, and reads again when it is needed.
+    if available is not None and found.peak - found.resident - found.parts[MAPPED] > available:
         raise ConfigError(
             f"training this model takes {found.peak / 1e9:.1f} GB, and {(available + found.resident) / 1e9:.1f} GB are "
             "free here; lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
         )
     return found
+
+
+def _mapped(config: Config, texts: Texts) -> int:
+    """Of the texts, what is mapped from files and will be read."""
+    arrays: list[npt.NDArray[Any]] = []
+    for name, text in texts.named().items():
+        arrays.append(text.ids)
+        if config.data.mode == "sentences":
+            arrays.append(text.line_starts)
+        if name != "train":
+            arrays.append(text.oov_positions)
+    return sum(array.nbytes for array in arrays if isinstance(array.base, np.memmap))
 
 
 def _packed(engine: Engine, shapes: Shapes, positions: int) -> int:
@@ -88,11 +108,6 @@ def _packed(engine: Engine, shapes: Shapes, positions: int) -> int:
     if threads.count() == 1 and size < PACKED:  # a narrow product needs no more than a strip at a time
         tallest = min(tallest, PACKED)
     return max(tallest, min(positions, PACKED)) * min(max(positions, size), PACKED)
-
-
-def _order(config: Config, texts: build.Texts) -> int:
-    """Of sentences, the order of an epoch: a permutation, sorted by length in groups."""
-    return 48 * texts.train.lines if config.data.mode == "sentences" else 0
 
 
 def _orthogonal(architecture: Architecture) -> int:

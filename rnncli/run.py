@@ -21,7 +21,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from rnncli import checkpoint, plain_json
+from rnncli import checkpoint, disk, plain_json
 from rnncli.errors import RunError, RunInUseError, UsageError, WriteError
 
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
@@ -128,20 +128,13 @@ class RunFolder:
         no such lock.
         """
         try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        try:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            if not disk.lock(descriptor):
                 holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-                raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir") from error
+                raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir")
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield

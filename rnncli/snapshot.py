@@ -12,8 +12,11 @@ import numpy as np
 from rnncli import build, checkpoint, machine
 from rnncli.config import Config, from_dict, portable_dict
 from rnncli.errors import ConfigError, RunError
+from rnncli.events import Done
 from rnncli.optim import OPTIMIZERS
 from rnncli.parameters import Array, Parameters
+from rnncli.perplexity import Evaluation, perplexity
+from rnncli.text.corpus import Texts
 from rnncli.text.vocabulary import Vocabulary
 
 
@@ -33,11 +36,19 @@ class Progress:
     epochs_without_gain: int = 0
     gradient_norm: float = 0.0  # of the last step, before clipping
     learning_rate: float = 0.0  # of the last step
+    train: Evaluation | None = None  # of the last epoch that was completed, where its loss has a perplexity
+    valid: Evaluation | None = None
+    best: Evaluation | None = None  # the validation of the best loss
+
+
+EVALUATIONS = ("train", "valid", "best")  # older checkpoints lack them
 
 
 def progress_of(meta: checkpoint.Meta) -> Progress:
     """Where the run stood when a checkpoint was written. Raises LookupError for meta data of something else."""
-    return Progress(**{field.name: meta[field.name] for field in fields(Progress)})
+    found = {field.name: meta[field.name] for field in fields(Progress) if field.name not in EVALUATIONS}
+    stored = {name: meta.get(name) for name in EVALUATIONS}
+    return Progress(**found | {name: each and Evaluation(**each) for name, each in stored.items()})
 
 
 def finished(progress: Progress, config: Config) -> str | None:
@@ -46,6 +57,41 @@ def finished(progress: Progress, config: Config) -> str | None:
     if patience is not None and progress.epochs_without_gain >= patience:
         return "patience"
     return "epochs" if progress.epoch >= config.training.epochs else None
+
+
+def done(
+    p: Progress,
+    config: Config,
+    reason: str,
+    random_seed: int,
+    words_per_second: float | None = None,
+    test: Evaluation | None = None,
+) -> Done:
+    """How a run stands that stopped, or was finished before."""
+    train_loss, train_tokens = p.train_loss, p.train.tokens if p.train else None
+    if train_loss is None and p.epoch_words:
+        train_loss, train_tokens = p.epoch_loss / p.epoch_words, p.epoch_words
+    if not build.exact(config):
+        train_loss = train_tokens = None
+    train, valid, best = (
+        None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
+    )
+    return Done(
+        reason=reason,
+        epochs=p.epoch,
+        steps=p.step,
+        words_per_second=words_per_second,
+        train_perplexity=train,
+        train_tokens=train_tokens,
+        valid_perplexity=valid,
+        best_valid_perplexity=best,
+        test_perplexity=test.perplexity if test else None,
+        random_seed=random_seed,
+        train=p.train,
+        valid=p.valid,
+        best_valid=p.best,
+        test=test,
+    )
 
 
 @dataclass(frozen=True)
@@ -63,7 +109,7 @@ class Contents:
     machine: dict[str, Any] | None = None  # None: this one
 
 
-def hashes(texts: build.Texts) -> dict[str, str | None]:
+def hashes(texts: Texts) -> dict[str, str | None]:
     """What tells that the texts are still the same."""
     return {"train": texts.train.sha256, "valid": texts.valid.sha256 if texts.valid else None}
 
@@ -149,7 +195,7 @@ def _tensors(stored: checkpoint.Stored, prefix: str, shapes: dict[str, tuple[int
 FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "data.train", "data.test")
 
 
-def changes(stored: checkpoint.Meta, config: Config, texts: build.Texts | None) -> list[str]:
+def changes(stored: checkpoint.Meta, config: Config, texts: Texts | None) -> list[str]:
     """What in this config, or in the texts, is not as it was when a checkpoint was written, one line each."""
     before, now = (dict(_flat(mapping)) for mapping in (stored["config"], portable_dict(config)))
     before["training.random_seed"] = stored["random_seed"]

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,15 @@ from rnncli import build, snapshot
 from rnncli.config import Config
 from rnncli.engines.architecture import State
 from rnncli.errors import NumericalError
-from rnncli.evaluate import evaluate, perplexity
-from rnncli.events import Done, Epoch, Event, Step
+from rnncli.evaluate import Counts, Evaluation, count, evaluate, perplexity
+from rnncli.events import Done, Epoch, Event, Step, row
 from rnncli.model import LanguageModel
 from rnncli.optim import clip_by_global_norm_
 from rnncli.profile import Profile, StepProfile
 from rnncli.run import Metrics, RunFolder
-from rnncli.snapshot import Progress, finished
+from rnncli.snapshot import Progress, done, finished
 from rnncli.text.batches import Batch
+from rnncli.text.corpus import Corpus, Texts
 
 Stop = Callable[[], str | None]
 """Says why training is to stop now, or None."""
@@ -33,10 +35,11 @@ FIRST_TIMED_STEP = 5  # the first few steps of a process warm caches and are lef
 class Trainer:
     """One run: a model, its optimizer, its texts and its folder."""
 
-    def __init__(self, config: Config, texts: build.Texts, random_seed: int, folder: RunFolder) -> None:
+    def __init__(self, config: Config, texts: Texts, random_seed: int, folder: RunFolder) -> None:
         self.config, self.texts, self.random_seed, self.folder = config, texts, random_seed, folder
         self.profile = Profile()
         V, end_id = len(texts.vocabulary), texts.vocabulary.end_id
+        self.valid_counts = _count(config, texts, texts.valid) if texts.valid else None
         self.batches = build.training_batches(config, texts.train, end_id, random_seed)
         self.valid_batches = build.evaluation_batches(config, texts.valid, end_id) if texts.valid else None
         parameters = build.architecture(config, V).initialise(random_seed, config.training.dtype)
@@ -48,6 +51,11 @@ class Trainer:
         self._saved: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
         self._rates: list[float] = []  # words/s of each step of this process
         self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
+
+    @cached_property
+    def train_counts(self) -> Counts:
+        """Of the training text; the spelling of very many unknown words takes a second or two."""
+        return _count(self.config, self.texts, self.texts.train)
 
     def profiled(self) -> Profile:
         """From now on, book where the time of a step goes; the first steps are left out, as they are of words/s."""
@@ -79,7 +87,7 @@ class Trainer:
         try:
             for event in self._events(stop):
                 if not isinstance(event, Done):
-                    metrics.append({"event": type(event).__name__.lower()} | asdict(event))
+                    metrics.append(row(event))
                 yield event
         finally:
             metrics.close()
@@ -89,7 +97,7 @@ class Trainer:
         saved_at = time.monotonic()
         reason = finished(p, self.config)
         while reason is None:
-            for step in self._steps():
+            for step in self.steps():
                 yield step
                 reason = stop()
                 due = every.unit == "step" and p.step % every.count == 0
@@ -112,7 +120,7 @@ class Trainer:
         rates = self._rates[FIRST_TIMED_STEP:] or self._rates
         yield done(p, self.config, reason, self.random_seed, statistics.median(rates) if rates else None, test)
 
-    def _steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[Step]:
         """The steps that are left of the epoch under way."""
         p, started = self.progress, time.perf_counter()
         self.profile.begin()
@@ -164,20 +172,23 @@ class Trainer:
     def _end_epoch(self, stop: Stop) -> Epoch | None:
         """Validate, and count the epoch; None, with nothing changed, where `stop` broke the validation off."""
         p, valid, best = self.progress, None, False
-        if self.valid_batches is not None and self.texts.valid is not None:
+        if self.valid_batches and self.texts.valid and self.valid_counts:
             with np.errstate(all="ignore"):
-                valid = evaluate(self.model, self.valid_batches, self.texts.valid, stop)
+                valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop)
             if valid is None:
                 return None
             if not valid.perplexity < np.inf:
                 raise self._diverged(f"the validation loss is {valid.cross_entropy:g}")
-            p.valid_loss = valid.cross_entropy
+            p.valid_loss, p.valid = valid.cross_entropy, valid
             best = p.best_loss is None or p.valid_loss < p.best_loss
             if best:
-                p.best_loss, p.best_step, p.epochs_without_gain = p.valid_loss, p.step, 0
+                p.best_loss, p.best, p.best_step, p.epochs_without_gain = p.valid_loss, valid, p.step, 0
             else:
                 p.epochs_without_gain += 1
         p.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
+        if build.exact(self.config):
+            nll_oov = None if self.train_counts.oov else 0.0  # a step tells the sum over its words, not what each has
+            p.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=nll_oov)
         p.epoch, p.index, p.epoch_loss, p.epoch_words = p.epoch + 1, 0, 0.0, 0
         seconds, rate = self._epoch_seconds, None
         if seconds:
@@ -195,17 +206,18 @@ class Trainer:
             seconds=seconds,
             valid_perplexity=valid.perplexity if valid else None,
             best=best,
+            train=p.train,
+            valid=valid,
         )
 
-    def _test(self, stop: Stop) -> float | None:
+    def _test(self, stop: Stop) -> Evaluation | None:
         if self.texts.test is None:
             return None
         self.model.forget_gradients()  # the parameters of the best checkpoint take their place
         _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
         model = LanguageModel(self.model.engine, stored.parameters)  # in the same buffers
         batches = build.evaluation_batches(self.config, self.texts.test, self.texts.vocabulary.end_id)
-        test = evaluate(model, batches, self.texts.test, stop)
-        return test.perplexity if test else None
+        return evaluate(model, batches, self.texts.test, _count(self.config, self.texts, self.texts.test), stop)
 
     def _diverged(self, what: str) -> NumericalError:
         bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]
@@ -251,19 +263,5 @@ class Trainer:
         self._saved = (stored.progress.step, stored.progress.epoch)
 
 
-def done(
-    p: Progress,
-    config: Config,
-    reason: str,
-    random_seed: int,
-    words_per_second: float | None = None,
-    test: float | None = None,
-) -> Done:
-    """How a run stands that stopped, or was finished before."""
-    train_loss = p.epoch_loss / p.epoch_words if p.train_loss is None and p.epoch_words else p.train_loss
-    if not build.exact(config):
-        train_loss = None
-    train, valid, best = (
-        None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
-    )
-    return Done(reason, p.epoch, p.step, words_per_second, train, valid, best, test, random_seed)
+def _count(config: Config, texts: Texts, text: Corpus) -> Counts:
+    return count(text, build.reading(config.data).ends, texts.vocabulary)

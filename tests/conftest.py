@@ -4,10 +4,14 @@ They search without a clock, and in continuous integration over the same example
 """
 
 import os
+import tempfile
 
 from hypothesis import settings
 
 from rnncli.threads import prepare
+
+# No test reads or writes the cache of whoever runs them.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rnncli-tests-")
 
 prepare()  # before NumPy is imported: what is computed here and by a command in another process has the same bits
 

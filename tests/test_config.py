@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
         "line_end": True,
         "tokenizer": "whitespace",
         "lowercase": False,
+        "cache": None,
     },
     "vocabulary": {"min_count": 1, "max_size": None, "unknown": None, "file": None},
     "model": {

@@ -20,9 +20,11 @@ LAYERS = {
     "threads": 0,
     "buffers": 0,
     "profile": 0,
-    "events": 0,
+    "events": 1,
     "signals": 0,
     "plain_json": 0,
+    "disk": 0,
+    "perplexity": 0,
     "reference": 1,
     "text": 1,
     "cells": 1,
@@ -35,6 +37,7 @@ LAYERS = {
     "config_file": 4,
     "build": 4,
     "checkpoint": 5,
+    "findings": 5,
     "gradcheck": 5,
     "evaluate": 5,
     "memory": 5,
@@ -42,8 +45,9 @@ LAYERS = {
     "snapshot": 6,
     "run": 6,
     "training": 7,
+    "vocabularies": 8,
     "api": 7,
-    "cli": 8,
+    "cli": 9,
 }
 
 

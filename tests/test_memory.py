@@ -1,11 +1,11 @@
 """What training will take, against what it takes."""
 
-import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small_run import settings, trainer
+from traced_memory import peak_of
 
 from rnncli import build, machine, memory, threads
 from rnncli.engines import ENGINES, Architecture
@@ -31,16 +31,6 @@ def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused
 def batches(T, B, number=3):
     ids = np.random.default_rng(0).choice(len(COUNTS), T * B * number, p=SHARES)
     return list(StreamBatches(ids, 0, B, T).epoch(0))
-
-
-def peak_of(work):
-    """Bytes that some work has at its peak beside what was there before, once it has imported what it needs."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def steps(made, T, B):
@@ -149,7 +139,8 @@ def test_the_parts_and_the_peak(tmp_path, told):
     assert found.parts["moments"] == 8 * numbers
     assert found.parts["process"] == 50 * MEGABYTE + memory.LATER
     assert found.parts.keys() == {
-        *("process", "parameters", "gradients", "moments", "activations", "logits", "products", "order")
+        *("process", "parameters", "gradients", "moments", "activations", "logits", "products", "order"),
+        "mapped texts",
     }
     assert found.peak == max(sum(found.parts.values()), 70 * MEGABYTE)
     double = predicted(settings(tmp_path, model__hidden_size=300, data__valid=0.2, training__dtype="float64"))
@@ -191,6 +182,19 @@ def test_a_model_that_does_not_fit_is_refused(tmp_path, told):
     memory.check(config, texts)
 
 
+def test_texts_in_files_are_told_but_the_system_may_take_them_back(tmp_path, told):
+    config = settings(tmp_path, data__cache=str(tmp_path / "cache"), data__valid=0.2)
+    texts, found = build.texts(config), predicted(config)
+    read = [texts.train.ids, texts.train.line_starts, texts.valid.ids, texts.valid.line_starts]
+    assert found.parts["mapped texts"] == sum(array.nbytes for array in read) > 0
+    assert predicted(settings(tmp_path, data__valid=0.2)).parts["mapped texts"] == 0
+    told.available = found.peak - found.parts["mapped texts"] - told.resident
+    memory.check(config, texts)
+    told.available -= 1
+    with pytest.raises(ConfigError):
+        memory.check(config, texts)
+
+
 def test_a_stream_with_fewer_words_than_columns_is_refused(tmp_path, told):
     config = settings(tmp_path, data__mode="stream", training__batch_size=10**6)
     with pytest.raises(TextError, match=r"fewer than the 1000000 that one batch needs"):
@@ -213,6 +217,13 @@ def test_what_a_product_copies(monkeypatch):
 
 
 def test_the_order_of_sentences(tmp_path, told):
-    lines = build.texts(settings(tmp_path)).train.lines
-    assert predicted(settings(tmp_path)).parts["order"] == 48 * lines
+    for share, largest in ((0.1, "train"), (0.9, "valid")):
+        config = settings(tmp_path, data__valid=share)
+        texts = build.texts(config)
+        end_id = texts.vocabulary.end_id
+        order = {
+            "train": build.training_batches(config, texts.train, end_id, 0).order_bytes,
+            "valid": build.evaluation_batches(config, texts.valid, end_id).order_bytes,
+        }
+        assert predicted(config).parts["order"] == order[largest] == max(order.values())
     assert predicted(settings(tmp_path, data__mode="stream")).parts["order"] == 0

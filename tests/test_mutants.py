@@ -1,11 +1,13 @@
 """The tests of the gradients, tested: mistakes put into the code one by one, each seen by exactly who must see it.
 
 The mistakes are in mutants.txt. A mutated module is imported, with a fresh copy of the whole package around it, by an
-import hook; two detectors look at it:
+import hook; four detectors look at it:
 
 gradcheck  numerical derivatives of small models disagree with backpropagation
 agreement  the engines give other losses, gradients or states, or the losses of an epoch are not those of plain loops
            over the text
+figures    what is told of the losses of a text, whatever the model, is not what plain sums give
+texts      encoded texts, from the cache too, are not what plain Python makes of their lines; looks where that may be
 """
 
 from __future__ import annotations
@@ -14,22 +16,29 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import math
+import re
 import sys
+import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from plain_spelling import PlainSpelling
 
 import rnncli
 
 PACKAGE = Path(rnncli.__file__).parent
 TABLE = Path(__file__).with_name("mutants.txt")
 DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
-# What the step-by-step engine alone is made of.
+DETECTORS |= {name: {name} for name in ("figures", "texts")}
+# What encoded texts are made by, and what the step-by-step engine alone is made of.
+TEXTS = tuple(f"text/{name}.py" for name in ("cutting", "numbering", "reading", "corpus", "cache"))
 ORACLE = ("reference/", "functional.py", "engines/stepwise.py", "engines/by_word.py")
 
 
@@ -213,10 +222,111 @@ def plain_epoch_of(case):
     return [np.array(losses + losses)]
 
 
-def detectors_that_fire(cell, output, engines):
+# The losses of a text of eight words, three of them unknown, and where the words stand in two windows, one with a pad.
+LOSSES, UNKNOWN = np.array([0.5, 2, 0.25, 3, 1, 4, 0.125, 1.5]), {"nun": 2, "seasü": 1}
+UNKNOWN_AT = np.array([1, 3, 5])
+PADDED = SimpleNamespace(
+    positions=np.array([[0, 3], [1, 4], [2, 4]]), mask=np.array([[True, True], [True, True], [True, False]]), words=5
+)
+WHOLE = SimpleNamespace(positions=np.array([[5], [6], [7]]), mask=None, words=3)
+MEMBERS = ("<unk>", "sun", "<end>", "sea", "season")
+
+
+def figures_see():
+    from rnncli.evaluate import count, evaluate
+    from rnncli.text.vocabulary import Vocabulary
+
+    def score(batch, state):
+        rows = batch.positions.reshape(-1) if batch.mask is None else batch.positions[batch.mask]
+        return LOSSES[rows], state
+
+    model = SimpleNamespace(entering=lambda batch, state: state, score=score)
+    batches = SimpleNamespace(epoch=lambda number: iter([PADDED, WHOLE]))
+    text = SimpleNamespace(tokens=8, oov_positions=UNKNOWN_AT, outside=UNKNOWN, characters=40)
+    found = evaluate(model, batches, text, count(text, True, Vocabulary(MEMBERS)))
+    spelling = PlainSpelling([word for word in MEMBERS if word[0] != "<"])
+    paid = -sum(n * math.log(spelling.probability(word)) for word, n in UNKNOWN.items())
+    known = np.delete(LOSSES, UNKNOWN_AT)
+    expected = [LOSSES.mean(), math.exp(LOSSES.mean()), math.exp(known.mean())]
+    told = [found.cross_entropy, found.perplexity, found.perplexity_excluding_oov]
+    for nats, figures in (
+        (LOSSES.sum(), (found.bits_per_word, found.bits_per_character)),
+        (LOSSES.sum() + paid, (found.bits_per_word_with_spelling, found.bits_per_character_with_spelling)),
+    ):
+        expected += [nats / math.log(2) / 8, nats / math.log(2) / 40]
+        told += figures
+    expected, told = [*expected, math.exp((LOSSES.sum() + paid) / 8)], [*told, found.perplexity_with_spelling]
+    return (found.tokens, found.oov, found.ends) != (8, 3, True) or not np.allclose(
+        np.array(told, float), expected, rtol=1e-9, atol=0
+    )
+
+
+# Words of all widths that a table has, some alike in their first bytes; apostrophes and points that are joints or not.
+PLAIN = ["the", "don't", "sun's", "dogs'", "'tis", "3.14", "1,000.", "2nd", "x", "internationally", "internationals"]
+PLAIN += ["sea", "seas", "seaside", "e", "the longest word of all is pneumonoultramicroscopicsilicovolcanoconiosis"]
+TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*|\S")
+
+
+def texts_see():
+    from rnncli.text import cache, lines, numbering, reading, spool
+    from rnncli.text.corpus import Reading
+    from rnncli.text.tokenize import Tokenizer
+    from rnncli.text.vocabulary import Rules
+
+    lines.CHUNK, numbering.FIRST_BITS, reading.PIECE, spool.PIECE = 64, 2, 50, 30  # this package is thrown away
+    numbering.MULTIPLIERS[:] = 0  # so that all words want the same place
+    rng = np.random.default_rng(5)
+    text = [" ".join(rng.choice(PLAIN, rng.integers(0, 9))) + f" w{i // 3}" for i in range(60)]
+    words = Reading(Tokenizer("words", lowercase=False), "sentences", line_end=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "text")
+        path.write_text("".join(f"{line}\n" for line in text))
+
+        def wrong(min_count):
+            rules = Rules(min_count, unknown=True)
+            found = cache.prepared(Path(folder, "cache"), [str(path)], words, rules, 0.25)
+            return encoded(found) != encoded_plainly(text, min_count)
+
+        seen = wrong(1) or wrong(20)
+        for ids in Path(folder, "cache").glob("*/train.ids"):
+            ids.write_bytes(ids.read_bytes()[::-1])
+        return seen or wrong(1)
+
+
+def encoded(texts):
+    parts = []
+    for part in (texts.train, texts.valid):
+        lines = [part.ids[a:b].tolist() for a, b in pairwise(part.line_starts.tolist())]
+        parts.append((lines, part.oov_positions.tolist(), dict(part.outside), part.characters))
+    return texts.vocabulary.words, texts.vocabulary.counts.tolist(), parts
+
+
+def encoded_plainly(text, min_count):
+    """The same, the last quarter of the lines being the validation text."""
+    cut = len(text) - len(text) // 4
+    tokens = [[*TOKEN.findall(line), "<end>"] for line in text]
+    counts = Counter(word for line in tokens[:cut] for word in line)
+    kept = Counter({word: n for word, n in counts.items() if n >= min_count})
+    kept["<unk>"] = counts.total() - kept.total()
+    words = sorted(kept, key=lambda word: (-kept[word], word))
+    parts = []
+    for lines, content in ((tokens[:cut], text[:cut]), (tokens[cut:], text[cut:])):
+        ids = [[words.index(word if word in kept else "<unk>") for word in line] for line in lines]
+        outside = [(i, word) for i, word in enumerate(word for line in lines for word in line) if word not in kept]
+        characters = sum(len(line) + 1 for line in content)
+        parts.append((ids, [i for i, _ in outside], dict(Counter(word for _, word in outside)), characters))
+    return tuple(words), [kept[word] for word in words], parts
+
+
+def detectors_that_fire(cell, output, engines, texts=True):
     cases = cases_of(cell, output)
     with np.errstate(all="ignore"):
-        fired = {"gradcheck": gradcheck_sees(cases, engines), "agreement": agreement_sees(cases)}
+        fired = {
+            "gradcheck": gradcheck_sees(cases, engines),
+            "agreement": agreement_sees(cases),
+            "figures": figures_see(),
+            "texts": texts and texts_see(),
+        }
     return {name for name, yes in fired.items() if yes}
 
 
@@ -224,7 +334,8 @@ def detectors_that_fire(cell, output, engines):
 def test_a_mistake_is_seen(mutant):
     engine = "stepwise" if mutant.file.startswith(ORACLE) else "fused"
     with fresh_package(mutant):
-        assert detectors_that_fire(mutant.cell, mutant.output, [engine]) == DETECTORS[mutant.seen_by]
+        fired = detectors_that_fire(mutant.cell, mutant.output, [engine], mutant.file in TEXTS)
+        assert fired == DETECTORS[mutant.seen_by]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +353,8 @@ def test_the_table():
     assert {m.cell for m in MUTANTS} == {"rnn", "lstm", "gru"}
     assert {m.output for m in MUTANTS} == {"full", "adaptive", "sampled"}
     files = {m.file for m in MUTANTS}
+    assert files > {"evaluate.py", "perplexity.py", "text/spelling.py"}
+    assert files > set(TEXTS)
     assert files > {"model.py", "text/batches.py", "engines/fused.py", "engines/stepwise.py", "engines/by_word.py"}
     assert files > {f"outputs/{name}.py" for name in ("softmax", "full", "adaptive", "sampled")}
     assert files > {f"reference/{name}.py" for name in ("adaptive", "sampled")}

@@ -113,6 +113,12 @@ def test_the_best_of_a_run_that_was_stopped_in_its_patience(tmp_path):
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
     assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
     assert events_after[-1].best_valid_perplexity == events[-1].best_valid_perplexity
+    told, told_after = (
+        {name: getattr(found[-1], name) for name in ("train", "valid", "best_valid")}
+        for found in (events, events_after)
+    )
+    assert told == told_after
+    assert told["best_valid"].perplexity == events[-1].best_valid_perplexity < told["valid"].perplexity
 
 
 def windows_scored(made, monkeypatch):

@@ -40,6 +40,22 @@ def test_reads_back_what_was_written(made):
     assert list(found.state) == ["layer0.a", "layer0.c", "layer1.a", "layer1.c"]
 
 
+def test_evaluations_are_read_back(tmp_path):
+    made, events = train(settings(tmp_path, data__valid=0.3, vocabulary__min_count=9), tmp_path / "run")
+    path, done = made.folder.last()[0], events[-1]
+    found = snapshot.read(path).progress
+    assert (found.train, found.valid, found.best) == (done.train, done.valid, done.best_valid)
+    assert found.valid.oov > 0 < found.valid.nll_spelling
+
+    def as_before(meta, members):
+        for name in snapshot.EVALUATIONS:
+            del meta[name]
+
+    rewrite(path, as_before)
+    older = snapshot.read(path).progress
+    assert older == replace(found, train=None, valid=None, best=None)
+
+
 def test_a_model_alone_needs_no_moments(made):
     path = made.folder.checkpoint_at(11)
 

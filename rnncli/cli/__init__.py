@@ -21,6 +21,8 @@ from rnncli.threads import prepare
 # In the order in which a new user meets them. The text is the command's line in `rnncli --help`.
 COMMANDS = {
     "init": "Write a starter config and corpus, ready to train.",
+    "data": "Check a corpus before hours are spent on it.",
+    "vocab": "Show what each vocabulary would cover and cost.",
     "train": "Train a model as a config says.",
     "predict": "Say what comes next, and go on writing.",
     "evaluate": "Measure the perplexity of a model on texts.",

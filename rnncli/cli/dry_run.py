@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 from rnncli.cli.options import print_json, print_table, tell
 
 if TYPE_CHECKING:
-    from rnncli.build import Texts
     from rnncli.config import Config
     from rnncli.memory import Prediction
     from rnncli.run import RunFolder
+    from rnncli.text.corpus import Texts
 
 
 def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     """Read the texts and print what training would take. Raises what training would raise at its beginning."""
     from rnncli import build, memory
+    from rnncli.cli.reading import reading_display
 
-    texts = build.texts(config)
+    with reading_display() as watch:
+        texts = build.texts(config, watch)
     document = _document(config, texts, folder, memory.check(config, texts))
     if as_json:
         print_json(document)

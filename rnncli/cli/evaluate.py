@@ -6,7 +6,9 @@ import sys
 
 import click
 
+from rnncli.cli.figures import ends_in_words, figure, tell_incomparable
 from rnncli.cli.options import json_option, load, print_json, run_option
+from rnncli.cli.reading import reading_display
 
 
 @click.command()
@@ -24,23 +26,32 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
     The text is read as the model's training text was: same tokenizer, same mode. Every predicted position counts:
     words, unknown words read as <unk>, and <end> where lines end in one. The figure depends on no batch size.
 
+    Between models of different vocabularies compare only the figures with spelling, over the same tokens: there, each
+    unknown word also costs what a model of the characters of the known words gives for its letters. Without, the model
+    with the smallest vocabulary would win. Where the vocabulary has no word to learn spelling from, they are null.
+
     \b
-    JSON: {"files", "tokens", "oov", "cross_entropy" (nats a token), "perplexity", "perplexity_excluding_oov",
-    "bits_per_word", "bits_per_character"}
+    JSON: {"files", "tokens", "ends" (whether <end> is counted), "oov", "vocabulary" (words), "cross_entropy" (nats a
+    token), "perplexity", "perplexity_excluding_oov", "perplexity_with_spelling", "bits_per_word",
+    "bits_per_word_with_spelling", "bits_per_character", "bits_per_character_with_spelling"}
     """
     if "-" in files and sys.stdin is None:
         raise click.UsageError("`-` is standard input, and there is none.")
     loaded = load(run_path)
-    result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files])
+    with reading_display() as watch:
+        result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files], watch)
+    tell_incomparable(result)
     if as_json:
-        figures = ("cross_entropy", "perplexity", "perplexity_excluding_oov", "bits_per_word", "bits_per_character")
-        counts = {"files": list(files), "tokens": result.tokens, "oov": result.oov}
-        print_json(counts | {name: getattr(result, name) for name in figures})
+        print_json({"files": list(files)} | result.figures())
         return
-    ends = "<end> counted" if loaded.config.data.mode == "sentences" or loaded.config.data.line_end else "no <end>"
-    click.echo(f"tokens                     {result.tokens} ({ends}), {result.oov} not in the vocabulary")
+    counted = f"{result.tokens} ({ends_in_words(result.ends)}), {result.oov} not in the vocabulary"
+    click.echo(f"tokens                     {counted} of {result.vocabulary:,} words")
     click.echo(f"cross-entropy              {result.cross_entropy:.4f} nats a token")
     click.echo(f"perplexity                 {result.perplexity:.3f}")
     click.echo(f"perplexity excluding oov   {result.perplexity_excluding_oov:.3f}")
-    click.echo(f"bits per word              {result.bits_per_word:.4f}")
-    click.echo(f"bits per character         {result.bits_per_character:.4f}")
+    click.echo(f"perplexity with spelling   {figure(result.perplexity_with_spelling, 3)}")
+    for unit, bits, spelled in (
+        ("word", result.bits_per_word, result.bits_per_word_with_spelling),
+        ("character", result.bits_per_character, result.bits_per_character_with_spelling),
+    ):
+        click.echo(f"{f'bits per {unit}':<26} {bits:.4f}, with spelling {figure(spelled, 4)}")

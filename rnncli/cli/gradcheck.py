@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from rnncli.cli.options import json_option, print_json, print_table, tell
+from rnncli.cli.options import json_option, print_json, print_table, set_option, tell
 
 
 @click.command()
 @click.argument("config", required=False)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the config.")
+@set_option
 @click.option("--method", type=click.Choice(["complex", "central"]), default="complex", show_default=True)
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @json_option

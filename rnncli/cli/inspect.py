@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnncli.cli.options import json_option, print_json, run_option, tell
+
+if TYPE_CHECKING:
+    from rnncli.perplexity import Evaluation
+    from rnncli.snapshot import Progress
 
 
 @click.command()
@@ -25,6 +29,7 @@ def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
 
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
+    "train", "valid", "best_valid" (null, or what they are counted over and more, as evaluate --json has it),
     "random_seed", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes",
     "config", "data", "machine", "checkpoints" (all of the run)}
     """
@@ -40,13 +45,17 @@ def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
         tell(f"using {checkpoint}")
     document = _describe(str(checkpoint), stored, checkpoint.stat().st_size)
     document["checkpoints"] = sorted(map(str, paths))
-    print_json(document) if as_json else _print(document)
+    print_json(document) if as_json else _print(document, _evaluations(stored.progress))
+
+
+def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
+    return {"train": progress.train, "valid": progress.valid, "best_valid": progress.best}
 
 
 def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
     from rnncli import build
     from rnncli.config import to_dict
-    from rnncli.evaluate import perplexity
+    from rnncli.perplexity import perplexity
 
     p = stored.progress
 
@@ -60,6 +69,7 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
         "train_perplexity": figure(p.train_loss) if build.exact(stored.config) else None,
         "valid_perplexity": figure(p.valid_loss),
         "best_valid_perplexity": figure(p.best_loss),
+        **{name: each.figures() if each else None for name, each in _evaluations(p).items()},
         "random_seed": stored.random_seed,
         "vocabulary": len(stored.vocabulary),
         "parameters": [
@@ -74,7 +84,8 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
     }
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) -> None:
+    from rnncli.cli.figures import print_evaluations
     from rnncli.cli.options import print_table
 
     model, data, machine = document["config"]["model"], document["config"]["data"], document["machine"]
@@ -88,6 +99,8 @@ def _print(document: dict[str, Any]) -> None:
         )
         if document[key] is not None
     ]
+    if perplexities and not any(evaluations.values()):
+        perplexities.append("over how many tokens is not stored")
     rows = [
         ["checkpoint", document["checkpoint"]],
         ["progress", f"step {document['step']}, {document['epoch']} epochs"],
@@ -108,3 +121,4 @@ def _print(document: dict[str, Any]) -> None:
     print_table(
         [["parameter", "shape"], *([p["name"], " x ".join(map(str, p["shape"]))] for p in document["parameters"])]
     )
+    print_evaluations({name.replace("_", " "): each for name, each in evaluations.items()})

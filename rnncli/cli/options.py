@@ -16,6 +16,9 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 run_option: Decorator = click.option(
     "--run", "run_path", metavar="PATH", help="A run folder or a checkpoint file. Without it: the newest run here."
 )
+set_option: Decorator = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: model.hidden_size=200."
+)
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 
 

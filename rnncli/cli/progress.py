@@ -7,14 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from rnncli import plain_json
 from rnncli.cli.options import tell
-from rnncli.events import Done, Epoch, Event, Step
+from rnncli.events import Done, Epoch, Event, Step, row
+from rnncli.perplexity import Evaluation
 
 if TYPE_CHECKING:
     from rnncli.training import Trainer
@@ -40,18 +40,22 @@ def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
 
 
 def epoch_line(epoch: Epoch) -> str:
-    """One epoch in words: `epoch 3: perplexity train 187.20, valid 171.05 (best), 10,412 words/s`.
+    """One epoch in words: `epoch 3: perplexity train 187.20 over 929,589 tokens, 41,012 unknown; valid 171.05 over
+    73,760 tokens, 3,370 unknown (best); 10,412 words/s`.
 
-    A loss that has no perplexity stands for it: `epoch 3: sampled loss 3.214, perplexity valid 171.05, ...`.
+    A loss that has no perplexity stands for it: `epoch 3: sampled loss 3.214; perplexity valid 171.05 over ...`.
     """
-    sampled = math.isnan(epoch.perplexity)
-    told = [f"sampled loss {epoch.loss:.3f}" if sampled else f"perplexity train {epoch.perplexity:.2f}"]
-    if epoch.valid_perplexity is not None:
+    told = [f"perplexity train {_counted(epoch.train)}" if epoch.train else f"sampled loss {epoch.loss:.3f}"]
+    if epoch.valid is not None:
         best = " (best)" if epoch.best else ""
-        told.append(f"{'perplexity ' if sampled else ''}valid {epoch.valid_perplexity:.2f}{best}")
+        told.append(f"{'' if epoch.train else 'perplexity '}valid {_counted(epoch.valid)}{best}")
     if epoch.words_per_second is not None:
         told.append(f"{epoch.words_per_second:,.0f} words/s")
-    return f"epoch {epoch.epoch}: {', '.join(told)}"
+    return f"epoch {epoch.epoch}: {'; '.join(told)}"
+
+
+def _counted(evaluation: Evaluation) -> str:
+    return f"{evaluation.perplexity:.2f} over {evaluation.tokens:,} tokens, {evaluation.oov:,} unknown"
 
 
 def step_loss(step: Step) -> str:
@@ -141,8 +145,9 @@ class Lines:
 
     def _line(self, step: Step) -> str:
         done = self._trainer.words_done / self._trainer.words_planned
+        over = "" if math.isnan(step.perplexity) else f" over {step.words:,} tokens"
         return (
-            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}, "
+            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}{over}, "
             f"{self._rate.words_per_second:,.0f} words/s"
         )
 
@@ -155,7 +160,7 @@ class Rows:
 
     def show(self, event: Event) -> None:
         if not isinstance(event, Done):
-            click.echo(plain_json.dumps({"event": type(event).__name__.lower()} | asdict(event)))
+            click.echo(plain_json.dumps(row(event)))
 
     def close(self) -> None:
         pass

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnncli import plain_json
-from rnncli.cli.options import tell
-from rnncli.events import Done
+from rnncli.cli.options import set_option, tell
+from rnncli.events import Done, row
 from rnncli.signals import Signals, Stopped
 from rnncli.threads import prepare
 
 if TYPE_CHECKING:
-    from rnncli.build import Texts
     from rnncli.config import Config
     from rnncli.run import RunFolder
+    from rnncli.text.corpus import Texts
     from rnncli.training import Trainer
 
 # Options that are short for a --set.
@@ -27,7 +27,7 @@ SHORT = {"epochs": "training.epochs", "max_time": "training.max_time", "random_s
 
 @click.command()
 @click.argument("config")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: model.hidden_size=200.")
+@set_option
 @click.option("--epochs", metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--max-time", metavar="TIME", help="Stop after 90s, 30m, 2h; short for --set training.max_time=TIME.")
 @click.option("--random-seed", metavar="N", help="Short for --set training.random_seed=N.")
@@ -55,7 +55,10 @@ def train(
     \b
     JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
     "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
-    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes)};
+    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes), "train_tokens" (what
+    train_perplexity is over), "train", "valid", "best_valid", "test"};
+    the last four, and "train" and "valid" in the row of an epoch, are null or have what evaluate --json has: over how
+    many tokens, with <end> or not, how many unknown, perplexity with and without them and with their spelling, bits;
     perplexities of training are null where the output layer is sampled: its loss has none;
     and with --profile "profile": {"steps", "milliseconds", "gflops", "sections": [{"name", "milliseconds", "percent",
     "gflops"}]}, means of the steps behind the first five; or null, where no step was taken
@@ -120,10 +123,12 @@ class _Command:
 
     def run(self) -> None:
         from rnncli import build, memory
+        from rnncli.cli.reading import reading_display
 
         if self._nothing_to_do():
             return
-        texts = build.texts(self.config)
+        with reading_display(self.quiet) as watch:
+            texts = build.texts(self.config, watch)
         memory.check(self.config, texts)
         if self.fresh and self.folder.holds_run():
             with self.folder.lock():
@@ -229,6 +234,7 @@ class _Command:
             raise SystemExit(self.signals.exit_code)
 
     def _tell_done(self, done: Done, profile: dict[str, Any] | None) -> None:
+        from rnncli.cli.figures import print_done
         from rnncli.cli.profile import print_profile
         from rnncli.machine import peak_memory
 
@@ -236,21 +242,7 @@ class _Command:
         if self.as_json:
             self._print_done(done, path, peak, profile)
             return
-        figures = {
-            "train": done.train_perplexity,
-            "valid": done.valid_perplexity,
-            "best valid": done.best_valid_perplexity,
-            "test": done.test_perplexity,
-        }
-        told = [f"{name} {value:.2f}" for name, value in figures.items() if value is not None]
-        if told:
-            told[0] = f"perplexity {told[0]}"
-        if done.words_per_second:
-            told.append(f"{done.words_per_second:,.0f} words/s")
-        if peak:
-            told.append(f"{peak / 1e6:,.0f} MB at most")
-        epochs = f"{done.epochs} epoch{'' if done.epochs == 1 else 's'}"
-        click.echo(f"{epochs}, {done.steps} steps: {', '.join(told)}")
+        print_done(done, peak)
         if profile:
             print_profile(profile)
         tell(f"saved {path}")
@@ -262,10 +254,9 @@ class _Command:
     def _tell_finished(self, path: Path, progress: Any, reason: str, meta: dict[str, Any]) -> None:
         from rnncli import build, snapshot
         from rnncli.errors import RnncliError
-        from rnncli.training import done
 
         if self.as_json:
-            self._print_done(done(progress, self.config, reason, meta["random_seed"]), path)
+            self._print_done(snapshot.done(progress, self.config, reason, meta["random_seed"]), path)
         tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
         try:
             texts = build.texts(self.config)
@@ -277,15 +268,18 @@ class _Command:
     def _print_done(
         self, done: Done, path: Path, peak: int | None = None, profile: dict[str, Any] | None = None
     ) -> None:
-        row = {"event": "done"} | asdict(done) | {"run": str(self.folder.path), "checkpoint": str(path)}
-        row |= {"peak_memory": peak} | ({"profile": profile} if self.profile else {})
-        click.echo(plain_json.dumps(row))
+        told = row(done) | {"run": str(self.folder.path), "checkpoint": str(path), "peak_memory": peak}
+        click.echo(plain_json.dumps(told | ({"profile": profile} if self.profile else {})))
 
 
 def _sizes(trainer: Trainer) -> str:
+    from rnncli import build
+    from rnncli.cli.figures import ends_in_words
+
     texts, parameters = trainer.texts, trainer.model.parameters
     valid = f", {texts.valid.tokens:,} to validate" if texts.valid else ""
+    ends = ends_in_words(build.reading(trainer.config.data).ends)
     return (
-        f"{texts.train.tokens:,} words to train on{valid}; vocabulary {len(texts.vocabulary):,}; "
+        f"{texts.train.tokens:,} words to train on{valid}, {ends}; vocabulary {len(texts.vocabulary):,}; "
         f"{parameters.vector.size:,} parameters"
     )

@@ -1,4 +1,4 @@
-r"""Text files to lines: decompressed, decoded as UTF-8, and every misfortune told with its file and line.
+r"""Text files as blocks of whole lines, and every misfortune told with its file, line and byte.
 
 Only `\n` ends a line: `str.splitlines` would also cut at U+2028, NEL and form feed, and line numbers would differ from
 those of every editor.
@@ -6,27 +6,15 @@ those of every editor.
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import difflib
-import gzip
-import lzma
-import os
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 from rnncli.errors import TextError
+from rnncli.text.files import READING, Reader, Source, Watch, name_of, passing
 
-Source = str | os.PathLike[str] | BinaryIO
-"""A path, or an open binary file such as `sys.stdin.buffer`, which is left open."""
-
-BLOCK = 1 << 15  # bytes; the tokens of a larger block fall out of the caches, and reading takes twice as long
-
-OPENERS: dict[str, Callable[[str], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
+CHUNK = 1 << 18  # bytes read at a time; the arrays that a block of them becomes stay in a cache
+LONGEST_HELD = 1 << 20  # bytes; a longer line comes in pieces
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 WIDE_MARKS = {
@@ -35,20 +23,82 @@ WIDE_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-LONGEST_MARK = max(map(len, WIDE_MARKS))
 
 
-class Digest(Protocol):
-    """What `hashlib` gives: something that takes bytes."""
+@dataclass(frozen=True)
+class Block:
+    r"""Bytes of a file as they stand there, line ends included.
 
-    def update(self, data: bytes, /) -> None: ...
+    line: the number of the first line in its file, from 1. offset: of the first byte in its file.
+    begins, ends: False where `data` is a piece of one line, without its beginning or its end.
+    """
+
+    line: int
+    offset: int
+    data: bytes
+    begins: bool
+    ends: bool
+
+    @property
+    def content(self) -> bytes:
+        """The data, without the byte-order mark that a file may begin with."""
+        return self.data.removeprefix(codecs.BOM_UTF8) if self.offset == 0 else self.data
+
+    @property
+    def lines(self) -> int:
+        """How many lines begin here; a byte-order mark with nothing behind it is none."""
+        if not self.begins:
+            return 0
+        return self.content.count(b"\n") + (self.content[-1:] not in (b"\n", b""))
 
 
-def name_of(source: Source) -> str:
-    """How messages call this text."""
-    if isinstance(source, str | os.PathLike):
-        return str(source)
-    return str(getattr(source, "name", "<stream>"))
+def read_blocks(source: Source, watch: Watch | None = None) -> Iterator[Block]:
+    """A text, decompressed, in blocks of whole lines; a line over about a megabyte comes in pieces.
+
+    A piece ends behind a space where there is one, so that no word is cut, and never within a character of UTF-8. The
+    content is not looked at: see `check`.
+
+    Raises TextError for a file that is missing, and, after the blocks of what can be read, for one that is damaged or
+    has changed meanwhile.
+    """
+    line, offset, begins = 1, 0, True
+    pending = bytearray()
+    failure: TextError | None = None
+    with Reader(source) as reader:
+        while True:
+            try:
+                chunk = reader.read(CHUNK, line, offset + len(pending))
+            except TextError as error:
+                chunk, failure = b"", error
+            if not chunk:
+                break
+            pending += chunk
+            while cut := _cut(pending, begins):
+                data = bytes(pending[:cut])
+                del pending[:cut]
+                ends = data.endswith(b"\n")
+                yield Block(line, offset, data, begins, ends)
+                line, offset, begins = line + data.count(b"\n"), offset + cut, ends
+            if watch is not None:
+                watch(READING, reader.position, None)
+    if pending or not begins:
+        yield Block(line, offset, bytes(pending), begins, True)
+    if failure is not None:
+        raise failure
+
+
+def _cut(pending: bytearray, begins: bool) -> int:
+    """How many bytes make the next block; 0 where more must be read first."""
+    if end := (pending.rfind(b"\n") if begins else pending.find(b"\n")) + 1:
+        return end
+    if len(pending) <= LONGEST_HELD:
+        return 0
+    if space := pending.rfind(b" ", 0, LONGEST_HELD) + 1:
+        return space
+    at = LONGEST_HELD
+    while at > LONGEST_HELD - 4 and pending[at] & 0xC0 == 0x80:  # a byte that continues a character
+        at -= 1
+    return at
 
 
 def read_lines(source: Source) -> Iterator[tuple[int, str]]:
@@ -57,112 +107,89 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
     The text is UTF-8, with or without a byte-order mark; `.gz`, `.bz2` and `.xz` are read as they are. A line ends at
     `\n`, one `\r` before it belongs to the end, and the last line needs no end.
 
-    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8. An empty one has no lines.
+    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8, or has a word of more than a
+    megabyte. An empty one has no lines.
     """
-    for first, lines in read_blocks(source):
-        yield from enumerate(lines, first)
+    begun = ""  # the beginning of a line that comes in pieces
+    for block in read_blocks(source):
+        check(block, name_of(source))
+        text = block.content.decode()
+        if not block.ends:
+            begun += text
+            continue
+        *lines, rest = (begun + text).split("\n")
+        if rest:
+            lines.append(rest)
+        begun = ""
+        for number, line in enumerate(lines, block.line):
+            yield number, line.removesuffix("\r")
 
 
-def read_blocks(source: Source, digest: Digest | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The same as `read_lines`, many lines at a time: the number of the first, and the lines.
+def count_lines(sources: Sequence[Source]) -> int:
+    """How many lines these files have, as training counts them; of a damaged one, those that can be read."""
+    lines = 0
+    for source in sources:
+        try:
+            for block in read_blocks(source):
+                lines += block.lines
+        except TextError:  # told by who looks at the lines themselves
+            pass
+    return lines
 
-    `digest` takes in the content as it is read, decompressed and otherwise as it stands in the file.
+
+def lines_at(source: Source, numbers: Collection[int], longest: int) -> dict[int, str]:
+    """The lines with these numbers, from 1: at most `longest` characters of each, what is not UTF-8 as U+FFFD.
+
+    None of what can be read only once, such as a pipe.
     """
-    name = name_of(source)
-    line, offset = 1, 0
-    pending = bytearray()  # the beginning of a line whose end was not yet read
-    with _open(source) as file:
-        while chunk := _read(file, name, line, offset + len(pending)):
-            if digest is not None:
-                digest.update(chunk)
-            # Not only when the line ends: one of a huge binary file may never end, and memory would hold all of it.
-            if b"\0" in chunk and offset + len(pending) + len(chunk) >= LONGEST_MARK:
-                _refuse_binary(bytes(pending) + chunk, name, line, offset)
-            end = chunk.rfind(b"\n") + 1
-            if not end:
-                pending += chunk
-                continue
-            block = bytes(pending) + chunk[:end]
-            lines = _decode(block, name, line, offset)
-            yield line, lines
-            line, offset = line + len(lines), offset + len(block)
-            pending = bytearray(chunk[end:])
-    if pending:
-        yield line, _decode(bytes(pending), name, line, offset)
-
-
-def _open(source: Source) -> AbstractContextManager[BinaryIO]:
-    if not isinstance(source, str | os.PathLike):
-        return nullcontext(source)
-    path = Path(source)
+    if passing(source):
+        return {}
+    found: dict[int, str] = {}
+    last = max(numbers, default=0)
     try:
-        opener = OPENERS.get(path.suffix.lower())
-        return cast(BinaryIO, opener(str(path))) if opener else path.open("rb")
-    except FileNotFoundError:
-        raise TextError(f"{path}: no such file; {_nearby(path)}") from None
-    except IsADirectoryError:
-        raise TextError(f"{path}: a folder, not a file; give one text file, or a list of them") from None
-    except PermissionError:
-        raise TextError(f"{path}: permission to read it is denied; try chmod u+r {path}") from None
-    except (OSError, ValueError) as error:
-        raise TextError(f"{path}: cannot be opened ({_reason(error)}); give the path of a text file") from None
+        for block in read_blocks(source):
+            if block.line > last:
+                break
+            wanted = [n for n in numbers if block.begins and block.line <= n < block.line + block.lines]
+            if wanted:
+                lines = block.content.split(b"\n")
+                for number in wanted:
+                    line = lines[number - block.line][: 4 * longest].removesuffix(b"\r")
+                    found[number] = line.decode("utf-8", "replace")[:longest]
+    except TextError:  # told by who looked at the file first
+        pass
+    return found
 
 
-def _read(file: BinaryIO, name: str, line: int, offset: int) -> bytes:
-    try:
-        return file.read(BLOCK)
-    except (OSError, *DAMAGED) as error:
-        if isinstance(error, DAMAGED) or isinstance(file, bz2.BZ2File):
-            what = f"damaged or cut off after {offset} bytes of text ({_reason(error)})"
-            advice = "copy or compress the file again; if it is plain text, take the suffix from its name"
-        else:
-            what, advice = f"cannot be read ({_reason(error)})", "copy the file to a place where it can"
-        raise TextError(f"{name}:{line}: {what}; {advice}") from None
-
-
-def _decode(block: bytes, name: str, line: int, offset: int) -> list[str]:
-    """The lines of a block; `line` and `offset` say where in the file the block begins."""
-    _refuse_binary(block, name, line, offset)
-    try:
-        text = block.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = line + block.count(b"\n", 0, error.start)
+def check(block: Block, name: str) -> None:
+    """Raise TextError for a block of a text that is binary or not UTF-8, or holds the beginning of an endless word."""
+    _refuse_binary(block, name)
+    if not block.data.isascii():
+        try:
+            block.data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            number = block.line + block.data.count(b"\n", 0, error.start)
+            raise TextError(
+                f"{name}:{number}: not UTF-8: byte 0x{block.data[error.start]:02x} at byte "
+                f"{block.offset + error.start}; if it is Latin-1, this makes it UTF-8: "
+                f"iconv -f latin1 -t utf-8 {name} > utf8.txt"
+            ) from None
+    if not (block.ends or block.data.endswith(b" ")):
         raise TextError(
-            f"{name}:{number}: not UTF-8: byte 0x{block[error.start]:02x} at byte {offset + error.start}; "
-            f"if it is Latin-1, this makes it UTF-8: iconv -f latin1 -t utf-8 {name} > utf8.txt"
-        ) from None
-    if offset == 0:
-        text = text.removeprefix("\ufeff")
-    lines = text.split("\n")
-    if not lines[-1]:
-        del lines[-1]
-    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+            f"{name}:{block.line}: no space or line end in {len(block.data)} bytes from byte {block.offset} on; "
+            "break the text into lines"
+        )
 
 
-def _refuse_binary(block: bytes, name: str, line: int, offset: int) -> None:
+def _refuse_binary(block: Block, name: str) -> None:
     """Raise TextError for a block with a NUL byte, and for a file that begins with the mark of UTF-16 or UTF-32."""
+    data, offset = block.data, block.offset
     for mark, encoding in WIDE_MARKS.items():
-        if offset == 0 and block.startswith(mark):
+        if offset == 0 and data.startswith(mark):
             raise TextError(
                 f"{name}:1: not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}; "
                 f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
             )
-    if (nul := block.find(b"\0")) >= 0:
-        number = line + block.count(b"\n", 0, nul)
+    if (nul := data.find(b"\0")) >= 0:
+        number = block.line + data.count(b"\n", 0, nul)
         raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
-
-
-def _nearby(path: Path) -> str:
-    """What may have been meant by a path that does not exist."""
-    try:
-        names = os.listdir(path.parent)
-    except OSError:
-        return f"there is no folder {path.parent} either"
-    close = difflib.get_close_matches(path.name, names, n=3)
-    if close:
-        return "did you mean " + " or ".join(str(path.parent / name) for name in close) + "?"
-    return f"the folder {path.parent} holds nothing of a similar name"
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

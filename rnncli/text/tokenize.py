@@ -12,6 +12,7 @@ from itertools import chain
 END = "<end>"
 UNKNOWN = "<unk>"
 
+MARKS = ("Mn", "Mc", "Me")  # categories of Unicode
 NUMBER = r"\d+(?:[.,]\d+)*"
 CHARACTERS = re.compile(rf"{UNKNOWN}|{END}|.", re.DOTALL)
 
@@ -70,21 +71,36 @@ class Tokenizer:
 
 @cache
 def _words_pattern() -> re.Pattern[str]:
-    # `re` knows no classes of Unicode: combining marks are listed, and so are the numerals (², ½, Ⅷ) that `\w` takes
-    # in but that are neither letters nor decimal digits.
-    letter = rf"[^\W\d_{_character_class('No', 'Nl')}]"
-    mark = f"[{_character_class('Mn', 'Mc', 'Me')}]"
+    letter, mark = letter_class(), mark_class()
     # Most words are ASCII with ASCII behind them: finding these without the large classes is twice as fast.
     ascii_word = r"[A-Za-z]++(?:'[A-Za-z]++)*+(?!['\x80-\U0010ffff])"
     word = rf"{letter}+(?:{mark}+{letter}*|['’]{letter}+)*"
     return re.compile(rf"{ascii_word}|{word}|{NUMBER}|{UNKNOWN}|{END}|\S")
 
 
-def _character_class(*categories: str) -> str:
-    """The inside of a `[...]`, as ranges, for the characters of these Unicode categories that are not ASCII."""
+# `re` knows no classes of Unicode: combining marks are listed, and so are the numerals (², ½, Ⅷ) that `\w` takes in but
+# that are neither letters nor decimal digits.
+def letter_class() -> str:
+    """Letters, as `re` writes a class."""
+    return rf"[^\W\d_{_character_class('No', 'Nl')}]"
+
+
+def mark_class() -> str:
+    """Combining marks, as `re` writes a class."""
+    return f"[{_character_class(*MARKS)}]"
+
+
+@cache
+def ranges(*categories: str) -> list[tuple[int, int]]:
+    """The first and the last of each run of characters of these Unicode categories, those of ASCII left out."""
     # Planes 2 and 3 are letters throughout, 4 to 13 empty, 15 and 16 private; 14 holds the variation selectors.
     planes = chain(range(0x80, 0x20000), range(0xE0000, 0xE1000))
     points = [point for point in planes if unicodedata.category(chr(point)) in categories]
     starts = [p for before, p in zip([-1, *points], points, strict=False) if p != before + 1]
     ends = [p for p, after in zip(points, [*points[1:], -1], strict=True) if after != p + 1]
-    return "".join(f"\\U{start:08x}-\\U{end:08x}" for start, end in zip(starts, ends, strict=True))
+    return list(zip(starts, ends, strict=True))
+
+
+def _character_class(*categories: str) -> str:
+    """The inside of a `[...]` for the characters of these categories."""
+    return "".join(f"\\U{start:08x}-\\U{end:08x}" for start, end in ranges(*categories))

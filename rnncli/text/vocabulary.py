@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,10 @@ from rnncli.errors import ConfigError, TextError, WriteError
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
-__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end", "write_words"]
+__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end", "write_counts", "write_words"]
 
 COMPARED_WORDS = 50_000
+COUNT = re.compile(r"\t\d+$")  # behind a word of a list
 
 
 @dataclass(frozen=True)
@@ -139,25 +140,23 @@ class Rules:
             )
 
 
-def build(
-    words: Sequence[str], counts: npt.NDArray[np.integer[Any]], end_count: int, rules: Rules, tokenizer: Tokenizer
-) -> Vocabulary:
+def build(counts: Mapping[str, int], end_count: int, rules: Rules, tokenizer: Tokenizer, where: str = "") -> Vocabulary:
     """The vocabulary of a training text: by falling frequency as encoded, words of equal frequency in `str` order.
 
-    words: those of the training text, no two equal, without `<end>`; counts: (len(words),), how often each stands
-    there; end_count: how often `<end>` does. `<unk>` is a member where words are left out or might be (min_count
-    over 1, max_size), where the rules ask for it, or where the text has it; its frequency takes in the words left out.
-    The tokenizer reads the lines of `rules.file`.
+    counts: how often each word stands in the training text, `<end>` left out; end_count: how often that does. `<unk>`
+    is a member where words are left out or might be (min_count over 1, max_size), where the rules ask for it, or where
+    the text has it; its frequency takes in the words left out. The tokenizer reads the lines of `rules.file`; messages
+    begin with `where`.
 
     Raises TextError where no word is left, where the file is no word list, and where it lacks a word of the text though
     the rules say that there is no `<unk>` for it.
     """
-    frequency = {word: n for word, n in zip(words, counts.tolist(), strict=True) if n > 0}
+    frequency = dict(counts)
     total = sum(frequency.values())
     literal = frequency.pop(UNKNOWN, None)
     needed = bool(rules.unknown) or literal is not None
     if rules.file is None:
-        kept = _most_frequent(frequency, rules)
+        kept = _most_frequent(frequency, rules, where)
         needed = needed or rules.min_count > 1 or rules.max_size is not None
     else:
         listed = _read_list(rules.file, tokenizer)
@@ -180,18 +179,31 @@ def build(
 
 def write_words(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
     """Write `vocabulary.txt`: one word a line, in the order of the ids. Raises WriteError."""
+    _write_lines(vocabulary.words, path)
+
+
+def write_counts(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
+    """Write a list that `Rules.file` takes: a word a line, in the order of the ids, a tab, and its count. Raises
+    WriteError.
+    """
+    assert vocabulary.counts is not None
+    counts = vocabulary.counts.tolist()
+    _write_lines([f"{word}\t{n}" for word, n in zip(vocabulary.words, counts, strict=True)], path)
+
+
+def _write_lines(lines: Iterable[str], path: str | os.PathLike[str]) -> None:
     try:
-        Path(path).write_bytes("".join(f"{word}\n" for word in vocabulary.words).encode())
+        Path(path).write_bytes("".join(f"{line}\n" for line in lines).encode())
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror}); is there room, and permission?") from None
 
 
-def _most_frequent(frequency: dict[str, int], rules: Rules) -> dict[str, int]:
+def _most_frequent(frequency: dict[str, int], rules: Rules, where: str) -> dict[str, int]:
     kept = {word: n for word, n in frequency.items() if n >= rules.min_count}
     if not kept:
         raise TextError(
-            f"no word of the training text, {UNKNOWN} aside, stands there {rules.min_count} times or more; "
-            "lower vocabulary.min_count, or give more text"
+            f"{_prefix(where)}no word of the training text, {UNKNOWN} aside, stands there {rules.min_count} times or "
+            "more; lower vocabulary.min_count, or give more text"
         )
     if rules.max_size is not None:
         kept = {word: kept[word] for word in _by_frequency(kept)[: rules.max_size - 2]}
@@ -199,14 +211,14 @@ def _most_frequent(frequency: dict[str, int], rules: Rules) -> dict[str, int]:
 
 
 def _by_frequency(counts: dict[str, int]) -> list[str]:
-    return sorted(counts, key=lambda word: (-counts[word], word))
+    return sorted(sorted(counts), key=counts.__getitem__, reverse=True)  # which leaves equal ones in their order
 
 
 def _read_list(path: str | os.PathLike[str], tokenizer: Tokenizer) -> set[str]:
-    """The words of a list, cut and lowercased as the texts are, so that each can be met in one."""
+    """The words of a list, counts left out, cut and lowercased as the texts are, so that each can be met in one."""
     words: set[str] = set()
     for number, line in read_lines(path):
-        tokens = tokenizer.tokens(line)
+        tokens = tokenizer.tokens(COUNT.sub("", line))
         if len(tokens) > 1:
             raise TextError(
                 f"{path}:{number}: {line!r} is {len(tokens)} tokens to the tokenizer {tokenizer.name!r}; "

@@ -42,7 +42,7 @@ def test_a_text_that_is_not_there_or_no_file(refused, config):
     )
     refused(4, ["nowhere/x.txt: no such file", "no folder"], "train", config, "--set", "data.train=nowhere/x.txt")
     Path("folder").mkdir()
-    refused(4, ["folder: a folder, not a file", "give one"], "train", config, "--set", "data.train=folder")
+    refused(4, ["folder: a folder without a text", "put one into it"], "train", config, "--set", "data.train=folder")
     refused(4, "valid.txt: no such file", "train", config, "--set", "data.valid=valid.txt")
     refused(4, "test.txt: no such file", "train", config, "--set", "data.test=test.txt")
     refused(4, "words.txt: no such file", "train", config, "--set", "vocabulary.file=words.txt")

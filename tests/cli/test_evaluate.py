@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 from plain_model import Plain
+from plain_spelling import PlainSpelling
+from small_run import settings
+
+from rnncli import build, snapshot
+from rnncli.text.vocabulary import Vocabulary
 
 FIGURES = {"cross_entropy", "perplexity", "perplexity_excluding_oov", "bits_per_word", "bits_per_character"}
+PAID = {f"{name}_with_spelling" for name in ("perplexity", "bits_per_word", "bits_per_character")}
 TEXT = "mango is pink color\nhair is black\n"
 
 
@@ -21,8 +27,10 @@ def test_json(rnncli, fruit, text):
     result = rnncli("evaluate", "--run", fruit, "--json", text)
     assert result.exit_code == 0
     found = json.loads(result.stdout)
-    assert found.keys() == {"files", "tokens", "oov"} | FIGURES
+    assert found.keys() == {"files", "tokens", "ends", "oov", "vocabulary"} | FIGURES | PAID
     assert (found["files"], found["tokens"], found["oov"]) == (["text.txt"], 9, 0)
+    assert (found["ends"], found["vocabulary"]) == (True, 10)
+    assert all(found[name] == found[name.removesuffix("_with_spelling")] for name in PAID)  # nothing is unknown
     plain = Plain(sorted((fruit / "checkpoints").iterdir())[-1])
     nats = sum(sum(plain.losses([*line.split(), "<end>"])) for line in TEXT.splitlines())
     assert found["cross_entropy"] == pytest.approx(nats / 9, rel=1e-5)
@@ -52,9 +60,13 @@ def test_every_output_layer(rnncli, fruit_config, text, output):
 def test_text(rnncli, fruit, text):
     result = rnncli("evaluate", "--run", fruit, text)
     assert result.exit_code == 0
-    assert "tokens                     9 (<end> counted), 0 not in the vocabulary" in result.stdout
-    assert result.stdout.count("\n") == 6
+    assert "tokens                     9 (<end> counted), 0 not in the vocabulary of 10 words" in result.stdout
+    assert result.stdout.count("\n") == 7
     assert result.stderr == ""
+    figures = json.loads(rnncli("evaluate", "--run", fruit, "--json", text).stdout)
+    told = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    assert float(told["perplexity with spelling"]) == pytest.approx(figures["perplexity_with_spelling"], abs=1e-3)
+    assert float(told["bits per word"].split()[-1]) == pytest.approx(figures["bits_per_word_with_spelling"], abs=1e-4)
 
 
 def test_stdin_and_several_files(rnncli, fruit, text):
@@ -70,6 +82,13 @@ def test_unknown_words(rnncli, refused, fruit, with_unknown, work):
     Path("text.txt").write_text("mango is blue color\n\nblue\n")
     found = json.loads(rnncli("evaluate", "--run", with_unknown, "--json", "text.txt").stdout)
     assert (found["tokens"], found["oov"]) == (8, 2)
+    words = (with_unknown / "vocabulary.txt").read_text().split()
+    letters = PlainSpelling([word for word in words if word not in ("<end>", "<unk>")])
+    nats = found["cross_entropy"] * 8 - 2 * math.log(letters.probability("blue"))
+    assert found["perplexity_with_spelling"] == pytest.approx(math.exp(nats / 8), rel=1e-9)
+    assert found["bits_per_word_with_spelling"] == pytest.approx(nats / 8 / math.log(2), rel=1e-9)
+    characters = len(Path("text.txt").read_text())
+    assert found["bits_per_character_with_spelling"] == pytest.approx(nats / characters / math.log(2), rel=1e-9)
     refused(4, ["text.txt:1: the word 'blue' is not in the vocabulary"], "evaluate", "--run", fruit, "text.txt")
     Path("text.txt").write_text("")
     refused(4, "text.txt: no word in the text", "evaluate", "--run", fruit, "text.txt")
@@ -85,11 +104,33 @@ def test_nothing_but_unknown_words_is_null(rnncli, refused, fruit_config):
     assert "no <end>" in rnncli("evaluate", "text.txt").stdout
 
 
+def test_what_must_not_be_compared(rnncli, work):
+    """A vocabulary of `<unk>` alone: no rule makes one, but a checkpoint might have it."""
+    config = settings(work)
+    vocabulary = Vocabulary(("<unk>", "<end>"))
+    parameters = build.architecture(config, 2).initialise(1, "float32")
+    contents = snapshot.Contents(config, vocabulary, 1, snapshot.Progress(), {}, parameters, {}, {})
+    snapshot.write(work / "alone.npz", contents)
+    Path("text.txt").write_text(TEXT)
+    told = rnncli("evaluate", "--run", "alone.npz", "text.txt")
+    assert told.exit_code == 0
+    assert "perplexity with spelling   -" in told.stdout
+    assert "7 unknown words cannot be paid for, as the vocabulary has no word to learn it from" in told.stderr
+    assert "do not compare this perplexity" in told.stderr
+    result = rnncli("evaluate", "--run", "alone.npz", "text.txt", "--json")
+    found = json.loads(result.stdout)
+    assert {found[name] for name in PAID} == {None}
+    assert found["perplexity"] < 3
+    assert result.stderr == told.stderr
+
+
 def test_bad_texts(refused, fruit, work):
     evaluate = ("evaluate", "--run", fruit)
     refused(2, "Missing argument 'FILE...'", *evaluate)
     refused(4, "nope.txt: no such file", *evaluate, "nope.txt")
-    refused(4, "a folder, not a file", *evaluate, ".")
+    Path("empty").mkdir()
+    refused(4, "empty: a folder without a text", *evaluate, "empty")
+    refused(4, "*.text: no file matches this pattern", *evaluate, "*.text")
     Path("bad.txt").write_bytes(b"mango\nis \xe9\n")
     refused(4, "bad.txt:2: not UTF-8: byte 0xe9 at byte 9", *evaluate, "bad.txt")
     refused(4, ":1: a NUL byte at byte 1", *evaluate, "-", stdin=b"a\0b")

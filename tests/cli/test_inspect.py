@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from rnncli import checkpoint
+
 
 def test_json(rnncli, fruit):
     result = rnncli("inspect", "--run", fruit, "--json")
@@ -13,6 +15,9 @@ def test_json(rnncli, fruit):
     assert (found["step"], found["epoch"], found["random_seed"], found["vocabulary"]) == (150, 150, 1, 10)
     assert found["train_perplexity"] == pytest.approx(3 ** (1 / 5), rel=0.01)  # only the first word is uncertain
     assert found["valid_perplexity"] is None
+    assert (found["valid"], found["best_valid"]) == (None, None)
+    assert found["train"]["perplexity"] == found["train_perplexity"] == found["train"]["perplexity_with_spelling"]
+    assert (found["train"]["tokens"], found["train"]["oov"], found["train"]["ends"]) == (15, 0, True)
     with np.load(found["checkpoint"]) as archive:
         stored = {name[10:]: archive[name].shape for name in archive.files if name.startswith("parameter.")}
     assert {each["name"]: tuple(each["shape"]) for each in found["parameters"]} == stored
@@ -34,9 +39,22 @@ def test_text(rnncli, fruit):
         "10 words",
         "layer0.Wxa",
         "10 x 128",
+        "measured on",
+        "unknown words",
     ):
         assert piece in by_path.stdout
     assert by_path.stderr == ""
+
+
+def test_a_checkpoint_that_tells_no_counts(rnncli, fruit, tmp_path):
+    meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
+    for name in ("train", "valid", "best"):
+        del meta[name]
+    checkpoint.write(tmp_path / "old.npz", meta, members)
+    told = rnncli("inspect", tmp_path / "old.npz").stdout
+    assert "perplexity   train 1.25, over how many tokens is not stored" in told
+    assert "measured on" not in told
+    assert json.loads(rnncli("inspect", tmp_path / "old.npz", "--json").stdout)["train"] is None
 
 
 def test_the_run_twice(refused, fruit):

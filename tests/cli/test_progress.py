@@ -9,6 +9,7 @@ import pytest
 
 from rnncli.cli import progress
 from rnncli.events import Epoch, Step
+from rnncli.perplexity import Evaluation
 
 
 class Clock:
@@ -39,8 +40,13 @@ def step(number, epoch=1):
     return Step(number, epoch, 2.0, 7.39, 1.0, 0.01, 10, 1000.0, 0.01)
 
 
+def measured(loss, tokens, oov):
+    return Evaluation(tokens, True, oov, 50, 5 * tokens, 0.0, loss * tokens, None)
+
+
 def epoch(number):
-    return Epoch(10 * number, number, 2.0, 7.39, 1.0, 0.01, 100, 1000.0, 0.1, None, False)
+    train = measured(2.0, 100, 0)
+    return Epoch(10 * number, number, 2.0, 7.39, 1.0, 0.01, 100, 1000.0, 0.1, None, False, train, None)
 
 
 def events(epochs, steps):
@@ -52,16 +58,20 @@ def events(epochs, steps):
 
 def sampled(event):
     """The same event of a model whose training loss has no perplexity."""
-    return replace(event, perplexity=math.nan)
+    return replace(event, perplexity=math.nan, **({"train": None} if isinstance(event, Epoch) else {}))
 
 
 def test_lines_of_an_epoch():
-    both = replace(epoch(3), valid_perplexity=171.052, best=True, words_per_second=10412.4)
-    assert progress.epoch_line(both) == "epoch 3: perplexity train 7.39, valid 171.05 (best), 10,412 words/s"
-    told = "epoch 3: sampled loss 2.000, perplexity valid 171.05 (best), 10,412 words/s"
+    valid = measured(math.log(171.052), 73760, 3370)
+    both = replace(epoch(3), valid_perplexity=171.052, best=True, words_per_second=10412.4, valid=valid)
+    of_valid = "valid 171.05 over 73,760 tokens, 3,370 unknown"
+    train = "epoch 3: perplexity train 7.39 over 100 tokens, 0 unknown"
+    assert progress.epoch_line(both) == f"{train}; {of_valid} (best); 10,412 words/s"
+    assert progress.epoch_line(replace(both, best=False)) == f"{train}; {of_valid}; 10,412 words/s"
+    told = f"epoch 3: sampled loss 2.000; perplexity {of_valid} (best); 10,412 words/s"
     assert progress.epoch_line(sampled(both)) == told
     alone = replace(epoch(3), words_per_second=None)
-    assert progress.epoch_line(alone) == "epoch 3: perplexity train 7.39"
+    assert progress.epoch_line(alone) == train
     assert progress.epoch_line(sampled(alone)) == "epoch 3: sampled loss 2.000"
 
 
@@ -76,7 +86,7 @@ def test_lines_tell_the_loss_as_what_it_is(clock, told, made):
     clock.now += 6
     lines.show(made(step(1)))
     [(_, line)] = told
-    assert ("perplexity" in line, "sampled loss 2.000, " in line) == (
+    assert ("perplexity 7.4 over 10 tokens, " in line, "sampled loss 2.000, " in line) == (
         (False, True) if made is sampled else (True, False)
     )
 
@@ -121,7 +131,7 @@ def test_the_line_of_the_last_epoch_waits_for_its_turn(clock, told):
     assert told == []
     clock.now += 2
     lines.show(step(22, 3))
-    assert [line.split(",")[0] for _, line in told] == ["epoch 2: perplexity train 7.39"]
+    assert [line.split(" over ")[0] for _, line in told] == ["epoch 2: perplexity train 7.39"]
     clock.now += 4
     lines.show(step(23, 3))
     clock.now += 2

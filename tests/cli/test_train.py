@@ -13,6 +13,7 @@ from rnncli.run import RunFolder
 
 DONE = {"event", "reason", "run", "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity"}
 DONE |= {"valid_perplexity", "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory"}
+DONE |= {"train_tokens", "train", "valid", "best_valid", "test"}
 EVERY_ROW = {"step", "epoch", "loss", "perplexity", "gradient_norm", "learning_rate", "words_per_second", "seconds"}
 
 
@@ -161,6 +162,61 @@ def test_quiet(rnncli, fruit_config):
     result = rnncli("train", fruit_config, "--epochs", 3, "--quiet")
     assert result.stdout.count("\n") == 1
     assert "words to train on" not in result.stderr
+
+
+MEASURED = ("--set", "data.valid=data/fruit.txt", "--set", "data.test=data/fruit.txt")
+
+
+def test_what_perplexities_were_counted_over(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 3, *MEASURED, "--set", "vocabulary.min_count=2")
+    *steps, done = rows(rnncli(*words, "--json"))
+    evaluated = json.loads(rnncli("evaluate", "--json", "data/fruit.txt").stdout)
+    del evaluated["files"]
+    assert (evaluated["tokens"], evaluated["ends"], evaluated["oov"], evaluated["vocabulary"]) == (15, True, 7, 4)
+    assert done["test"] == evaluated  # the best checkpoint, as `evaluate` measures it
+    assert done["test_perplexity"] == evaluated["perplexity"]
+    epochs = [row for row in steps if row["event"] == "epoch"]
+    assert (done["train"], done["valid"]) == (epochs[-1]["train"], epochs[-1]["valid"])
+    assert done["best_valid"] == next(row["valid"] for row in epochs[::-1] if row["best"])
+    for row in epochs:
+        assert row["valid"].keys() == row["train"].keys() == evaluated.keys()
+        assert row["valid"]["perplexity"] == row["valid_perplexity"]
+        assert row["train"]["perplexity"] == row["perplexity"]
+        assert row["train"]["perplexity_excluding_oov"] is None  # not measured while training
+        paid = math.log(row["train"]["perplexity_with_spelling"] / row["perplexity"])
+        assert paid == pytest.approx(math.log(evaluated["perplexity_with_spelling"] / evaluated["perplexity"]))
+    assert done["train_tokens"] == 15
+    [again] = rows(rnncli(*words, "--json"))  # finished already: told from the checkpoint
+    assert {name: again[name] for name in ("train", "valid", "best_valid")} == {
+        name: done[name] for name in ("train", "valid", "best_valid")
+    }
+
+
+def test_the_table_of_perplexities(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 3, *MEASURED)
+    summary, blank, *table = rnncli(*words, "--set", "vocabulary.min_count=2").stdout.splitlines()
+    assert summary.startswith("3 epochs, 3 steps: perplexity train ")
+    assert (blank, table[0].split("  ")[0]) == ("", "measured on")
+    assert [cell.strip() for cell in table[0].split("  ") if cell][1:] == ["train", "valid", "best valid", "test"]
+    found = {line.strip().split("  ")[0]: line.split()[-4:] for line in table[1:]}
+    assert (found["tokens"], found["<end>"], found["unknown words"]) == (["15"] * 4, ["counted"] * 4, ["7"] * 4)
+    done = json.loads(rnncli(*words, "--set", "vocabulary.min_count=2", "--json").stdout)
+    assert found["perplexity"][:3] == [f"{done[name]['perplexity']:.2f}" for name in ("train", "valid", "best_valid")]
+    assert found["without unknown words"][0] == "-"
+    assert len(table) == 11
+
+
+def test_what_a_training_perplexity_alone_was_counted_over(rnncli, fruit_config):
+    told = rnncli("train", fruit_config, "--epochs", 3).stdout
+    assert "; train over 15 tokens (<end> counted, 0 unknown): " in told
+    assert "spelling" not in told
+    told = rnncli("train", fruit_config, "--epochs", 3, "--fresh", "--set", "vocabulary.min_count=2").stdout
+    assert "; train over 15 tokens (<end> counted, 7 unknown): " in told
+    assert " with their spelling paid, " in told
+    assert "15 words to train on, <end> counted; " in rnncli("train", fruit_config, "--fresh", "--epochs", 3).stderr
+    one = ("--set", "training.batch_size=1")
+    told = rnncli("train", fruit_config, "--fresh", "--max-time", "0.001s", *one).stdout
+    assert "; train over the 5 tokens read so far" in told
 
 
 SAMPLED = ("--set", "model.output=sampled")

@@ -99,7 +99,7 @@ def test_twenty_sentences_are_learnt_to_their_entropy(cell, output, tmp_path):
     losses_in(trainer)
     text = trainer.texts.train
     batches = build.evaluation_batches(trainer.config, text, trainer.texts.vocabulary.end_id)
-    learnt, best = evaluate(trainer.model, batches, text).cross_entropy, prefix_entropy(SENTENCES)
+    learnt, best = evaluate(trainer.model, batches, text, trainer.train_counts).cross_entropy, prefix_entropy(SENTENCES)
     # What the sampled softmax makes least is not quite -ln P, even with three samples for each word.
     near = 1.02 if trainer.model.engine.output.exact else 1.05
     assert best * (1 - 1e-5) < learnt < best * near, (learnt, best)

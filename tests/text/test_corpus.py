@@ -37,6 +37,11 @@ def file(text, name="text"):
     return stream
 
 
+def texts_of(*arguments):
+    texts = prepare(*arguments)
+    return texts.vocabulary, texts.train, texts.valid
+
+
 def tokens_by_hand(text, reading):
     """The tokens of each line, `<end>` included: a list of lists."""
     *ended, rest = text.split("\n")
@@ -51,7 +56,7 @@ def lines_of(corpus, vocabulary):
 
 
 def test_fruit():
-    vocabulary, corpus, valid = prepare([FRUIT], SENTENCES, Rules())
+    vocabulary, corpus, valid = texts_of([FRUIT], SENTENCES, Rules())
     assert valid is None
     assert vocabulary.words[:3] == (END, "color", "is")
     assert (len(vocabulary), corpus.tokens, corpus.lines) == (10, 15, 3)
@@ -72,7 +77,7 @@ def test_ids_are_the_tokens(text, reading):
     words = [word for line in expected for word in line]
     if set(words) <= {END, UNKNOWN}:
         return
-    vocabulary, corpus, _ = prepare([file(text)], reading, Rules())
+    vocabulary, corpus, _ = texts_of([file(text)], reading, Rules())
     assert lines_of(corpus, vocabulary) == expected
     count = Counter(words)
     count[END] += 0
@@ -88,7 +93,7 @@ def test_ids_are_the_tokens(text, reading):
 @given(st.binary(max_size=80) | TEXTS.map(str.encode), READINGS, st.none() | st.sampled_from([0.1, 0.3, 0.5]))
 def test_any_bytes_are_a_corpus_or_a_text_error(content, reading, valid):
     try:
-        vocabulary, train, apart = prepare([file(content)], reading, Rules(unknown=True), valid)
+        vocabulary, train, apart = texts_of([file(content)], reading, Rules(unknown=True), valid)
     except TextError:
         return
     total = train.characters + (apart.characters if apart else 0)
@@ -100,19 +105,19 @@ def test_any_bytes_are_a_corpus_or_a_text_error(content, reading, valid):
 def test_modes():
     text = "a b\n\nc\n"
     for reading, tokens in ((SENTENCES, "a b E E c E"), (LINES, "a b E E c E"), (WRAPPED, "a b c")):
-        vocabulary, corpus, _ = prepare([file(text)], reading, Rules())
+        vocabulary, corpus, _ = texts_of([file(text)], reading, Rules())
         assert vocabulary.decode(corpus.ids) == tokens.replace("E", END).split()
         assert (corpus.lines, corpus.characters) == (3, 7)
         assert vocabulary.counts[vocabulary.end_id] == tokens.count("E")
     letters = Reading(Tokenizer("characters", lowercase=False), "stream", line_end=False)
-    vocabulary, corpus, _ = prepare([file(text)], letters, Rules())
+    vocabulary, corpus, _ = texts_of([file(text)], letters, Rules())
     assert "".join(vocabulary.decode(corpus.ids)) == "a b  c "
     with pytest.raises(ValueError, match="choose sentences or stream"):
         Reading(WHITESPACE, "lines", line_end=True)
 
 
 def test_unknown_words_are_told_from_literal_ones():
-    vocabulary, train, valid = prepare([file("a a <unk> b\n")], SENTENCES, Rules(min_count=2), file("<unk> b c a\n"))
+    vocabulary, train, valid = texts_of([file("a a <unk> b\n")], SENTENCES, Rules(min_count=2), [file("<unk> b c a\n")])
     assert lines_of(train, vocabulary) == [["a", "a", UNKNOWN, UNKNOWN, END]]
     assert train.oov_positions.tolist() == [3]
     assert valid.oov_positions.tolist() == [1, 2]
@@ -123,8 +128,8 @@ def test_several_files_are_one_text(tmp_path):
     text = "a b\nc\nb b\n"
     (tmp_path / "1.txt").write_text("a b\nc\n")
     (tmp_path / "2.txt.gz").write_bytes(gzip.compress(b"b b\n"))
-    vocabulary, corpus, _ = prepare([tmp_path / "1.txt", str(tmp_path / "2.txt.gz")], SENTENCES, Rules())
-    one_vocabulary, one, _ = prepare([file(text)], SENTENCES, Rules())
+    vocabulary, corpus, _ = texts_of([tmp_path / "1.txt", str(tmp_path / "2.txt.gz")], SENTENCES, Rules())
+    one_vocabulary, one, _ = texts_of([file(text)], SENTENCES, Rules())
     assert vocabulary == one_vocabulary
     assert corpus.ids.tolist() == one.ids.tolist()
     assert corpus.sha256 == one.sha256 == hashlib.sha256(text.encode()).hexdigest()
@@ -132,7 +137,7 @@ def test_several_files_are_one_text(tmp_path):
 
 def test_vocabulary_file(tmp_path):
     (tmp_path / "words.txt").write_text("a\nb\nz\n")
-    vocabulary, corpus, _ = prepare([file("b b a c\n")], SENTENCES, Rules(file=tmp_path / "words.txt"))
+    vocabulary, corpus, _ = texts_of([file("b b a c\n")], SENTENCES, Rules(file=tmp_path / "words.txt"))
     assert vocabulary.words == ("b", END, UNKNOWN, "a", "z")
     assert corpus.oov_positions.tolist() == [3]
 
@@ -140,7 +145,7 @@ def test_vocabulary_file(tmp_path):
 def test_ids_take_the_smallest_type():
     for words, dtype in ((255, np.uint8), (256, np.uint16), (70_000, np.uint32)):
         text = " ".join(map(str, range(words)))
-        vocabulary, corpus, _ = prepare([file(text)], SENTENCES, Rules())
+        vocabulary, corpus, _ = texts_of([file(text)], SENTENCES, Rules())
         assert corpus.ids.dtype == dtype
         assert vocabulary.decode(corpus.ids) == [*text.split(), END]
 
@@ -148,7 +153,7 @@ def test_ids_take_the_smallest_type():
 @pytest.mark.parametrize(("fraction", "lines", "apart"), [(0.1, 30, 3), (0.29, 100, 29), (0.1, 19, 1), (0.5, 3, 1)])
 def test_fraction_takes_the_last_lines(fraction, lines, apart):
     text = "".join(f"w{i // 2}\n" for i in range(lines))
-    vocabulary, train, valid = prepare([file(text, "t")], SENTENCES, Rules(unknown=True), fraction)
+    vocabulary, train, valid = texts_of([file(text, "t")], SENTENCES, Rules(unknown=True), fraction)
     assert (train.lines, valid.lines) == (lines - apart, apart)
     assert set(vocabulary.words) == {f"w{i // 2}" for i in range(lines - apart)} | {END, UNKNOWN}
     assert vocabulary.counts[vocabulary.end_id] == lines - apart
@@ -181,8 +186,8 @@ def test_fraction_that_leaves_nothing(text, fraction, message):
 def test_word_outside_without_unknown_names_its_place():
     message = r"^valid.txt:3: the word 'bannana' .* no <unk>; the nearest known: banana; .*vocabulary.min_count: 2"
     with pytest.raises(TextError, match=message):
-        prepare([FRUIT], SENTENCES, Rules(), file("mango is\n\nbannana is\n", "valid.txt"))
-    vocabulary, _, _ = prepare([FRUIT], SENTENCES, Rules())
+        prepare([FRUIT], SENTENCES, Rules(), [file("mango is\n\nbannana is\n", "valid.txt")])
+    vocabulary, _, _ = texts_of([FRUIT], SENTENCES, Rules())
     with pytest.raises(TextError, match=r"^b:2: the word 'kiwi'"):
         encode([file("mango\n", "a"), file("is\npink kiwi\n", "b")], SENTENCES, vocabulary)
 
@@ -203,7 +208,7 @@ def test_no_word_in_one_of_the_texts(text):
 
 def test_longer_than_a_block():
     text = "".join(f"{'x' * (i % 7)} y{i % 91}\n" for i in range(20_000))
-    vocabulary, corpus, _ = prepare([file(text)], SENTENCES, Rules())
+    vocabulary, corpus, _ = texts_of([file(text)], SENTENCES, Rules())
     assert isinstance(corpus, Corpus)
     assert [word for line in lines_of(corpus, vocabulary) for word in line] == text.replace("\n", " <end> ").split()
     assert corpus.characters == len(text)

@@ -11,13 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import TextError
-from rnncli.text.lines import read_blocks, read_lines
+from rnncli.text.lines import Block, check, read_blocks, read_lines
 
+SIZES = ((3, 4), (16, 40), (1 << 18, 1 << 20))  # of what is read at a time, and of what is held of a line
 COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
 
 def lines_of(content):
     return list(read_lines(io.BytesIO(content)))
+
+
+def sizes(chunk, longest):
+    return mock.patch.multiple("rnncli.text.lines", CHUNK=chunk, LONGEST_HELD=longest)
 
 
 @pytest.mark.parametrize(
@@ -38,21 +43,62 @@ def test_lines(content, lines):
     assert lines_of(content) == list(enumerate(lines, 1))
 
 
-@given(st.lists(st.text(st.sampled_from("aé漢\U0001f600\r\n ")), max_size=8), st.integers(1, 12))
-def test_block_size_changes_nothing(pieces, block):
-    content = "".join(pieces).encode()
+TEXTS = st.lists(st.text(st.sampled_from("aé漢\U0001f600\r\n  ")), max_size=8).map("".join)
+BYTES = st.binary(max_size=60) | TEXTS.map(str.encode)
+
+
+def longest_word(content):
+    """In bytes, a word being what stands between spaces and line ends."""
+    return max(map(len, content.replace(b"\n", b" ").split(b" ")))
+
+
+@given(TEXTS, st.booleans(), st.integers(1, 12), st.integers(4, 20))
+def test_what_is_read_at_a_time_changes_nothing(text, mark, chunk, longest):
+    content = b"\xef\xbb\xbf" * mark + text.encode()
     whole = lines_of(content)
-    with mock.patch("rnncli.text.lines.BLOCK", block):
-        assert lines_of(content) == whole
+    with sizes(chunk, longest):
+        try:
+            found = lines_of(content)
+        except TextError:
+            assert longest_word(content) >= longest
+        else:
+            assert found == whole
 
 
-@given(st.binary(max_size=60) | st.text(max_size=20).map(str.encode), st.integers(1, 12))
-def test_any_bytes_are_lines_or_a_text_error(content, block):
+@given(BYTES, st.integers(1, 12), st.integers(4, 20))
+def test_blocks_are_the_bytes_and_know_where_they_stand(content, chunk, longest):
+    with sizes(chunk, longest):
+        blocks = list(read_blocks(io.BytesIO(content)))
+    assert b"".join(block.data for block in blocks) == content
+    begins = True
+    for block in blocks:
+        before = content[: block.offset]
+        assert content[block.offset :].startswith(block.data)
+        assert block.line == before.count(b"\n") + 1
+        assert block.begins == begins == (before.endswith(b"\n") or not before)
+        assert block.ends == (block.data.endswith(b"\n") or block is blocks[-1])
+        assert block.ends or b"\n" not in block.data  # a piece is of one line
+        assert block.begins or b"\n" not in block.data[:-1]  # so is the last piece
+        assert block.ends or len(block.data) <= longest
+        begins = block.ends
+    assert not blocks or blocks[-1].ends
+    *ended, rest = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    assert sum(block.lines for block in blocks) == len(ended) + bool(rest)
+
+
+@given(TEXTS, st.integers(1, 12), st.integers(4, 20))
+def test_no_character_is_cut(text, chunk, longest):
+    with sizes(chunk, longest):
+        assert "".join(block.data.decode() for block in read_blocks(io.BytesIO(text.encode()))) == text
+
+
+@given(BYTES, st.integers(1, 12))
+def test_any_bytes_are_lines_or_a_text_error(content, chunk):
     try:
         text = content.decode()
     except UnicodeDecodeError:
         text = "\0"
-    with mock.patch("rnncli.text.lines.BLOCK", block):
+    with mock.patch("rnncli.text.lines.CHUNK", chunk):
         if "\0" in text:
             with pytest.raises(TextError, match=r"^<stream>:\d+: .*; "):
                 lines_of(content)
@@ -60,6 +106,61 @@ def test_any_bytes_are_lines_or_a_text_error(content, block):
         *ended, rest = text.removeprefix("\ufeff").split("\n")
         lines = [*ended, rest] if rest else ended
         assert lines_of(content) == [(n, line.removesuffix("\r")) for n, line in enumerate(lines, 1)]
+
+
+def test_a_line_longer_than_memory_comes_in_pieces():
+    """What is held of it is bounded; nothing of it is lost, the spaces between its pieces included."""
+    content = b"first\n" + b"a bc   def " * 5000 + b"\r\nlast"
+    with sizes(100, 400):
+        blocks = list(read_blocks(io.BytesIO(content)))
+        assert len(blocks) > 50000 // 400
+        assert max(len(block.data) for block in blocks) <= 400
+        assert {block.line for block in blocks} == {1, 2, 3}
+        assert [block.lines for block in blocks].count(1) == 3
+        assert all(block.data.endswith(b" ") for block in blocks if not block.ends)
+        assert lines_of(content) == [(1, "first"), (2, "a bc   def " * 5000), (3, "last")]
+
+
+@pytest.mark.parametrize(
+    ("before", "word", "line", "at"),
+    [
+        (b"", b"x", 1, 0),
+        (b"one\ntwo ", "漢".encode(), 2, 8),
+        (b"one two three four five six seven ", b"x", 1, 34),
+        (b"\xef\xbb\xbf\n\n", b"\r", 3, 5),
+    ],
+)
+def test_an_endless_word_is_refused(before, word, line, at):
+    """Where it begins, and before all of it is read."""
+    left = 10
+
+    def read(size):
+        nonlocal left
+        left -= 1
+        assert left > 0, "it reads on"
+        return before + word * 20 if left == 9 else word * 20
+
+    file = mock.Mock(read=read)
+    file.name = "genome.txt"
+    message = rf"^genome\.txt:{line}: no space or line end in \d+ bytes from byte (\d+) on; break the text into lines"
+    with sizes(64, 30), pytest.raises(TextError, match=message) as told:
+        list(read_lines(file))
+    place = int(told.value.args[0].split(" on; ")[0].split()[-1])
+    assert at <= place + 30
+    assert place <= at
+
+
+def test_an_endless_word_of_a_real_size():
+    with pytest.raises(TextError, match=r"^<stream>:2: no space or line end in 1048576 bytes from byte 2 on; "):
+        lines_of(b"a\n" + b"x" * (3 << 20))
+    word = "x" * ((1 << 20) - 1)
+    assert lines_of(f"a {word} {word} b\n".encode()) == [(1, f"a {word} {word} b")]
+
+
+def test_check_leaves_a_good_block_alone():
+    for data, ends in ((b"", True), ("é\n".encode(), True), (b"a ", False), (b"\xef\xbb\xbfa\n", True)):
+        check(Block(1, 0, data, True, ends), "text")
+    check(Block(1, 7, b"\xff\xfe".decode("utf-16").encode() + b"\n", True, True), "text")
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
@@ -102,10 +203,21 @@ def test_no_damage_escapes_as_another_exception(tmp_path_factory, suffix, at, da
         (b"a\n\xf0\x9f\x98", r"^<stream>:2: not UTF-8: byte 0xf0 at byte 2"),
     ],
 )
-@pytest.mark.parametrize("block", [3, 1 << 15])
-def test_misfortunes_with_their_place(content, message, block):
-    with mock.patch("rnncli.text.lines.BLOCK", block), pytest.raises(TextError, match=message):
+@pytest.mark.parametrize(("chunk", "longest"), SIZES)
+def test_misfortunes_with_their_place(content, message, chunk, longest):
+    with sizes(chunk, longest), pytest.raises(TextError, match=message):
         lines_of(content)
+
+
+@pytest.mark.parametrize(("chunk", "longest"), [(7, 20), (1000, 20), (50, 20)])
+def test_misfortunes_in_a_line_that_comes_in_pieces(chunk, longest):
+    good = "one\n" + "été à la " * 30
+    for bad, message in (
+        (b"\xe9 ", r"^<stream>:2: not UTF-8: byte 0xe9 at byte 364; "),
+        (b"a\0", r"^<stream>:2: a NUL byte at byte 365, "),
+    ):
+        with sizes(chunk, longest), pytest.raises(TextError, match=message):
+            lines_of(good.encode() + bad + b" more\n" * 10)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +225,14 @@ def test_misfortunes_with_their_place(content, message, block):
     [(b"", 1, 0), (b"x" * 40, 1, 40), (b"one\ntwo\nthr", 3, 11), (b"one\n\n" + b"x" * 33, 3, 38)],
 )
 def test_a_binary_file_without_a_newline_is_refused_before_it_is_all_read(before, line, at):
-    content = before + b"\0" * 16
-    chunks = [content[i : i + 16] for i in range(0, len(content), 16)][: at // 16 + 1]  # up to that with the first NUL
+    content = before + b"\0" * 160
+    chunks = [content[i : i + 16] for i in range(0, len(content), 16)][:6]  # a line is held up to 64 bytes
     file = mock.Mock(read=mock.Mock(side_effect=[*chunks, AssertionError("it reads on")]))
     file.name = "disk.img"
-    with pytest.raises(TextError, match=rf"^disk\.img:{line}: a NUL byte at byte {at}, so it is binary; "):
+    with (
+        sizes(16, 64),
+        pytest.raises(TextError, match=rf"^disk\.img:{line}: a NUL byte at byte {at}, so it is binary; "),
+    ):
         list(read_lines(file))
 
 
@@ -166,5 +281,29 @@ def test_damage_is_placed_within_a_line():
 
 def test_streams_are_left_open():
     file = io.BytesIO(b"a\n")
-    assert list(read_blocks(file)) == [(1, ["a"])]
+    assert list(read_blocks(file)) == [Block(1, 0, b"a\n", begins=True, ends=True)]
     assert not file.closed
+
+
+def test_who_watches_is_told_how_far_the_file_is_read(tmp_path):
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(random.Random(1).randbytes(200_000).hex().encode() + b"\n", 1))
+    told = []
+    assert len(list(read_blocks(path, lambda *each: told.append(each)))) == 1
+    assert {(what, total) for what, _, total in told} == {("reading", None)}
+    done = [position for _, position, _ in told]
+    assert done == sorted(done)
+    assert len(set(done)) > 1
+    assert done[-1] == path.stat().st_size
+
+
+def test_what_can_be_read_comes_before_what_went_wrong():
+    file = mock.Mock(read=mock.Mock(side_effect=[b"ab\ncd\ne", OSError(5, "Input/output error")]))
+    file.name = "text"
+    lines = read_lines(file)
+    assert [next(lines) for _ in range(3)] == [(1, "ab"), (2, "cd"), (3, "e")]
+    with pytest.raises(TextError, match=r"^text:3: cannot be read"):
+        next(lines)
+    file.read.side_effect = [b"ab\n\xffcd\ne", OSError(5, "Input/output error")]
+    with pytest.raises(TextError, match=r"^text:2: not UTF-8"):
+        list(read_lines(file))

@@ -15,7 +15,7 @@ TEXT = [*"bbbbaaaccd", UNKNOWN, UNKNOWN]
 
 def build_from(tokens, end_count=1, tokenizer=WHITESPACE, **rules):
     counter = Counter(tokens)
-    return build(list(counter), np.array(list(counter.values()), dtype=int), end_count, Rules(**rules), tokenizer)
+    return build(counter, end_count, Rules(**rules), tokenizer)
 
 
 def as_pairs(vocabulary):

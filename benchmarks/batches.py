@@ -1,0 +1,231 @@
+"""What batches pad, what they cost, and whether a text in a mapped file costs more than one in memory.
+
+The Penn Treebank's train.txt, looked for in ../shared/data/ptb beside the repository or in the folder that RNNCLI_PTB
+names; for what only shows in a large text, COPIES of it one after the other, in files that are deleted afterwards.
+`python benchmarks/batches.py [padding] [large] [steps]` prints some parts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import Model
+from speed import PTB
+
+from rnncli import build, config
+from rnncli.run import RunFolder
+from rnncli.text.batches import Batch, Batches, SentenceBatches, StreamBatches
+from rnncli.text.corpus import Corpus, Texts
+from rnncli.text.vocabulary import END, Vocabulary
+from rnncli.training import Trainer
+
+BPTT = 35
+COPIES = 100
+GOAL_PADDING, GOAL_STEP = 5, 1.03
+TURNS, PAUSE = 10, 0.05  # of each, and seconds between them: threads that wait for work stop spinning
+# What trains, and how many steps make a turn: one of a usual size, and one that computes almost nothing.
+MODELS = {
+    "LSTM, V 10,000, H 200, T 35, B 20": (Model(layers=1), 6),
+    "RNN, V 50, H 8, T 35, B 20": (Model(cell="rnn", V=50, D=8, H=8, layers=1), 250),
+}
+
+
+def treebank() -> Texts:
+    return build.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "sentences"}}))
+
+
+def seconds(work: Callable[[], Any], times: int = 5) -> float:
+    """The median."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def padding(texts: Texts) -> str:
+    """Shares of positions that are pads, and what an epoch of batches takes."""
+    text, end_id = texts.train, texts.vocabulary.end_id
+    lines = [
+        f"Sentences of the Penn Treebank, {text.lines:,} of them, T {BPTT}: how many positions are pads (goal:",
+        f"below {GOAL_PADDING} %), the time of all batches of an epoch, and of their order alone. Medians of five.",
+        "",
+        "| B | batches | padded | epoch, ms | a batch, us | order, ms |",
+        "|---|---|---|---|---|---|",
+    ]
+    for B in (20, 64, 128):
+        batches = SentenceBatches(text.ids, text.line_starts, end_id, B, BPTT, seed=1)
+        sizes = [(batch.words, batch.targets.size) for batch in batches.epoch(0)]
+        words, positions = np.sum(sizes, axis=0)
+        epoch = seconds(lambda batches=batches: [None for _ in batches.epoch(0)])
+        order = seconds(lambda batches=batches: batches.steps(0))
+        lines.append(
+            f"| {B} | {len(sizes):,} | {100 * (1 - words / positions):.2f} % | {1e3 * epoch:.0f} | "
+            f"{1e6 * epoch / len(sizes):.0f} | {1e3 * order:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def large(texts: Texts) -> Iterator[dict[str, tuple[Any, Any]]]:
+    """The ids and line starts of a large text, as arrays in memory and as mapped files."""
+    ids = np.tile(texts.train.ids, COPIES)
+    starts = (texts.train.line_starts[:-1] + texts.train.tokens * np.arange(COPIES)[:, None]).reshape(-1)
+    starts = np.append(starts, len(ids))
+    with tempfile.TemporaryDirectory() as folder:
+        maps = []
+        for name, array in (("ids", ids), ("starts", starts)):
+            array.tofile(Path(folder, name))
+            maps.append(np.memmap(Path(folder, name), array.dtype, "r"))
+        yield {"memory": (ids, starts), "mapped": (maps[0], maps[1])}
+
+
+def by_turns(works: dict[str, Callable[[], Any]], turns: int = TURNS) -> dict[str, float]:
+    """Median seconds of each."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(turns):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            taken[name].append(time.perf_counter() - started)
+    return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def of_large(places: dict[str, tuple[Any, Any]], end_id: int) -> str:
+    """Batches of a large text: what one costs, and what it takes to go on in the middle of an epoch."""
+    ids, starts = places["memory"]
+    lines = [
+        f"A text of {len(ids):,} words and {len(starts) - 1:,} sentences, in memory and in mapped files (that the",
+        f"system has in its cache), by turns, medians of {TURNS}: a batch; the first that is made in the middle of an",
+        "epoch; what Python and NumPy hold at most meanwhile.",
+        "",
+        "| B 20, T 35 | memory | mapped | ratio | held at most, MB |",
+        "|---|---|---|---|---|",
+    ]
+
+    def row(what: str, works: dict[str, Callable[[], Any]], unit: str, factor: float, held: str) -> None:
+        taken = by_turns(works)
+        a, b = factor * taken["memory"], factor * taken["mapped"]
+        lines.append(f"| {what}, {unit} | {a:.3g} | {b:.3g} | {b / a:.2f} | {held} |")
+
+    streams: dict[str, Batches] = {name: StreamBatches(ids, end_id, 20, BPTT) for name, (ids, _) in places.items()}
+    sentences: dict[str, Batches] = {
+        name: SentenceBatches(ids, starts, end_id, 20, BPTT, seed=1) for name, (ids, starts) in places.items()
+    }
+    for title, kinds, middle in (("stream", streams, 70_000), ("sentences", sentences, len(starts) // 40)):
+        reading = {name: kind.epoch(0, 1) for name, kind in kinds.items()}
+        works = {name: lambda read=read: [None for _ in islice(read, 1000)] for name, read in reading.items()}
+        row(f"{title}: a batch", works, "us", 1e3, "")
+        first = {name: lambda kind=kind, at=middle: next(kind.epoch(1, at)) for name, kind in kinds.items()}
+        tracemalloc.start()
+        first["mapped"]()
+        held = f"{tracemalloc.get_traced_memory()[1] / 1e6:.1f}"
+        tracemalloc.stop()
+        row(f"{title}: the first, from the middle on", first, "ms", 1e3, held)
+    return "\n".join(lines)
+
+
+class ByTurns:
+    """Stands for the batches of a trainer: so many from each place, over and over; all hold the same text.
+
+    One trainer reads from all places: two would differ by where their buffers happen to lie.
+    """
+
+    def __init__(self, places: dict[str, Batches], turn: int) -> None:
+        self._places, self._turn = places, turn
+        self.words = next(iter(places.values())).words
+        self.read_from: list[str] = []  # of each batch
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Those of the first epoch, from the step `start` on."""
+        for name in cycle(self._places):
+            for batch in islice(self._places[name].epoch(number, start), self._turn):
+                self.read_from.append(name)
+                yield batch
+            start += self._turn
+            time.sleep(PAUSE)
+
+
+def trainer(model: Model, ids: Any, folder: Path) -> Trainer:
+    """One on these ids as a stream, END being id 0."""
+    sizes = {"cell": model.cell, "layers": model.layers, "hidden_size": model.H, "embedding_size": model.D}
+    settings = config.from_dict(
+        {
+            "data": {"train": ["unread"], "mode": "stream"},
+            "model": sizes,
+            "training": {"epochs": 1, "batch_size": model.B, "bptt": model.T},
+            "run": {"checkpoint_every": "1000000 steps"},
+        }
+    )
+    text = Corpus(ids, np.array([0, len(ids)]), np.zeros(0, np.int64), {}, len(ids), "", (("ids", 0),))
+    vocabulary = Vocabulary((END, *(f"w{id}" for id in range(1, model.V))), np.arange(model.V, 0, -1))
+    run = RunFolder(folder)
+    run.create()
+    return Trainer(settings, Texts(vocabulary, text, None, None), 1, run)
+
+
+def step_seconds(model: Model, turn: int, ids: Any, folder: Path) -> dict[str, float]:
+    """The median of a step that reads from memory, and of one that reads from a mapped file."""
+    ids.tofile(folder / "ids")
+    texts = {"memory": ids, "mapped": np.memmap(folder / "ids", ids.dtype, "r")}
+    training = trainer(model, ids, folder / "run")
+    by_turns = ByTurns({name: StreamBatches(each, 0, model.B, model.T) for name, each in texts.items()}, turn)
+    training.batches = by_turns  # type: ignore[assignment]
+    taken: dict[str, list[float]] = {name: [] for name in texts}
+    # The first two turns warm up. The first step of each turn has the pause in it.
+    for index, event in enumerate(islice(training.train(), 2 * (TURNS + 1) * turn)):
+        if index >= 2 * turn and index % turn:
+            taken[by_turns.read_from[index]].append(event.seconds)
+    return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def steps(ids: Any) -> str:
+    """Whole steps of training, data and metrics included, over a mapped file and over memory."""
+    lines = [
+        "Steps of training on that text as a stream, everything of a step included: one model reads by turns from",
+        f"memory and from a mapped file. Medians. Goal: {GOAL_STEP:g}.",
+        "",
+        "| model | memory, ms | mapped, ms | ratio |",
+        "|---|---|---|---|",
+    ]
+    for title, (model, turn) in MODELS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            taken = step_seconds(model, turn, ids % model.V if model.V < 10_000 else ids, Path(folder))
+        a, b = 1e3 * taken["memory"], 1e3 * taken["mapped"]
+        lines.append(f"| {title} | {a:.4g} | {b:.4g} | {b / a:.3f} |")
+    return "\n".join(lines)
+
+
+PARTS = ("padding", "large", "steps")
+
+
+def measure(parts: tuple[str, ...] = PARTS) -> str:
+    """Some parts, all by default."""
+    sections = ["## Batches"]
+    if not (PTB / "train.txt").exists():
+        return "\n\n".join([*sections, f"Not measured: there is no train.txt in {PTB}."])
+    texts = treebank()
+    if "padding" in parts:
+        sections.append(padding(texts))
+    if {"large", "steps"} & set(parts):
+        with large(texts) as places:
+            if "large" in parts:
+                sections.append(of_large(places, texts.vocabulary.end_id))
+            if "steps" in parts:
+                sections.append(steps(places["memory"][0]))
+    return "\n\n".join(sections)
+
+
+if __name__ == "__main__":
+    print(measure(tuple(sys.argv[1:]) or PARTS))

@@ -1,0 +1,276 @@
+"""`rnncli data`: a check of the corpus before hours are spent on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnncli.cli.options import json_option, print_json, print_table, set_option
+from rnncli.cli.reading import reading_display
+
+if TYPE_CHECKING:
+    from rnncli.config import Config
+    from rnncli.findings import Finding, Report
+    from rnncli.text.facts import Place, Survey
+
+BARS = 10  # rows of the histogram
+BAR = 40  # characters of the longest
+VIEWED = 2  # first lines in the tokenizer's view, and as many again where something was found in them
+SHOWN = 100  # characters of a line
+# Findings whose line shows more when it is cut into tokens.
+TELLING = ("bom_inside", "glued", "control", "spaces", "mojibake", "replacement", "unassigned", "scripts")
+
+
+@click.command()
+@click.argument("config")
+@set_option
+@json_option
+@click.pass_context
+def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check the corpus of CONFIG before hours are spent on it.
+
+    \b
+    Examples:
+      rnncli data configs/fruit.yaml
+      rnncli data configs/book.yaml --set data.train=war-and-peace.txt
+
+    Sizes, sentence lengths, and findings, the gravest first, each with the line to look at: an error is what
+    `rnncli train` refuses, a warning what makes a worse model, a note what is good to know. Exit code 4 where there
+    is an error, else 0.
+
+    \b
+    JSON: {"trainable", "vocabulary" (size; null where train makes none), "splits": {"train", "valid", "test":
+    {"files", "bytes", "lines", "blank_lines", "repeated_lines", "words", "tokens" (predicted positions,
+    <end> included), "distinct_words", "unknown", "lengths" (words a line, blank lines left out): {"median",
+    "percentile_95", "longest", "histogram": [{"from", "to", "lines"}]}}},
+    "findings": [{"severity" (error, warning, note), "kind", "split", "where", "file", "line" (null where it is no
+    line), "text" (of the line), "what", "advice", "count", "share" (0 to 1)}],
+    "view": [{"file", "line", "tokens"}]}
+    """
+    from rnncli import config_file
+    from rnncli.errors import TextError
+    from rnncli.findings import examine
+    from rnncli.text.files import READING
+
+    settings = config_file.read(config, overrides)
+    done, total = 0, _total(settings)
+
+    def progress(size: int) -> None:
+        nonlocal done
+        done += size
+        watch(READING, done, total)
+
+    with reading_display() as watch:
+        report = examine(settings, progress)
+    print_json(_document(report)) if as_json else _print(report)
+    if not report.trainable:
+        ctx.exit(TextError.exit_code)
+
+
+def _total(config: Config) -> int | None:
+    """Bytes to look at; None where files are compressed or cannot be looked at."""
+    from rnncli.errors import TextError
+    from rnncli.text.files import OPENERS, files_of, size_of
+
+    d = config.data
+    paths = [*d.train, *(path for path in (d.valid, d.test) if isinstance(path, str))]
+    try:
+        files = [file for path in paths for file in files_of(path)]
+    except TextError:
+        return None
+    return None if any(file.lower().endswith(tuple(OPENERS)) for file in files) else size_of(files)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "trainable": report.trainable,
+        "vocabulary": None if report.vocabulary is None else len(report.vocabulary),
+        "splits": {name: _split(found, report) for name, found in report.splits.items()},
+        "findings": [_finding(each, report) for each in report.findings],
+        "view": [
+            {"file": place.file, "line": place.line, "tokens": report.reading.tokenizer.tokens(line)}
+            for place, line in _view(report)
+        ],
+    }
+
+
+def _split(found: Survey, report: Report) -> dict[str, Any]:
+    return {
+        "files": [file.name for file in found.files if file.lines or not found.lines],
+        "bytes": found.bytes,
+        "lines": found.lines,
+        "blank_lines": found.blank,
+        "repeated_lines": found.repeated,
+        "words": found.tokens,
+        "tokens": found.predicted,
+        "distinct_words": len(found.words),
+        "unknown": _unknown(found, report),
+        "lengths": {
+            "median": found.lengths.percentile(50),
+            "percentile_95": found.lengths.percentile(95),
+            "longest": found.longest[0],
+            "histogram": [{"from": low, "to": high, "lines": lines} for low, high, lines in found.rows(BARS)],
+        },
+    }
+
+
+def _unknown(found: Survey, report: Report) -> int | None:
+    from rnncli.findings.words import outside
+
+    return None if report.vocabulary is None else outside(found, report.vocabulary).total()
+
+
+def _finding(each: Finding, report: Report) -> dict[str, Any]:
+    from rnncli.text.facts import Place
+
+    at = each.where if isinstance(each.where, Place) else None
+    return {
+        "severity": each.severity,
+        "kind": each.kind,
+        "split": each.split,
+        "where": str(each.where),
+        "file": at.file if at else None,
+        "line": at.line if at else None,
+        "text": report.texts.get(each),
+        "what": each.what,
+        "advice": each.advice,
+        "count": each.count,
+        "share": each.share,
+    }
+
+
+def _view(report: Report) -> list[tuple[Place, str]]:
+    """The first lines of the training text, and those in which something was found."""
+    from rnncli.text.facts import Place
+
+    lines = dict(report.splits["train"].samples[:VIEWED])
+    telling = [
+        (each.where, report.texts[each].removeprefix("… "))
+        for each in report.findings
+        if each.kind in TELLING and isinstance(each.where, Place) and each in report.texts
+    ]
+    return list((lines | dict(telling[:VIEWED])).items())
+
+
+def _print(report: Report) -> None:
+    _print_sizes(report)
+    _print_lengths(report.splits["train"], "characters" if report.reading.tokenizer.name == "characters" else "words")
+    _print_findings(report)
+    view = _view(report)
+    if view:
+        click.echo("\nas the tokenizer sees it")
+        for place, line in view:
+            tokens = "|".join(map(_visible, report.reading.tokenizer.tokens(line)))
+            click.echo(f"  {_short(str(place))}  {_cut(tokens)}{'|<end>' if report.reading.ends else ''}")
+    click.echo(f"\n{_verdict(report)}")
+
+
+def _print_sizes(report: Report) -> None:
+    rows = [["text", "file", "size", "lines", "blank", "repeated", "words", "distinct", "unknown"]]
+    for name, found in report.splits.items():
+        unknown = _unknown(found, report)
+        rows.append(
+            [
+                name,
+                _where(found),
+                _bytes(found.bytes),
+                f"{found.lines:,}",
+                f"{found.blank:,}",
+                f"{found.repeated:,}",
+                f"{found.tokens:,}",
+                f"{len(found.words):,}",
+                "?" if unknown is None else f"{unknown:,}",
+            ]
+        )
+    print_table(rows, right="2345678")
+
+
+def _print_lengths(found: Survey, unit: str) -> None:
+    rows = found.rows(BARS)
+    if not rows:
+        return
+    length, place = found.longest
+    click.echo(
+        f"\n{unit} a line in train: half of the lines have {_at_most(found.lengths.percentile(50))}, 95 % "
+        f"{_at_most(found.lengths.percentile(95))}; the longest has {length:,} ({_short(str(place))})"
+    )
+    most = max(lines for _, _, lines in rows)
+    table = [
+        [f"{low:,}" if low == high else f"{low:,}-{high:,}", f"{lines:,}", "#" * -(-BAR * lines // most)]
+        for low, high, lines in rows
+    ]
+    print_table([[unit, "lines", ""], *table], right="01")
+
+
+def _at_most(length: int) -> str:
+    from rnncli.text.facts import LONGEST_COUNTED
+
+    return f"{length:,} or {'fewer' if length < LONGEST_COUNTED else 'more'}"
+
+
+def _print_findings(report: Report) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1_000_000
+    for each in report.findings:
+        lines = [f"{_short(str(each.where))}: {_short(each.what)}", _short(each.advice)]
+        if text := report.texts.get(each, "").strip():
+            lines.insert(1, f"> {_cut(_visible(text))}")
+        click.echo()
+        for i, line in enumerate(lines):
+            label = f"{each.severity:<9}" if i == 0 else " " * 9
+            for piece in textwrap.wrap(
+                line,
+                width,
+                initial_indent=label,
+                subsequent_indent=" " * 9,
+                break_long_words=False,
+                break_on_hyphens=False,
+            ):
+                click.echo(piece)
+
+
+def _verdict(report: Report) -> str:
+    from rnncli.findings import SEVERITIES
+
+    counts = {name: sum(each.severity == name for each in report.findings) for name in SEVERITIES}
+    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
+    if not report.trainable:
+        return f"cannot be trained on: {', '.join(told)}"
+    return f"ready to train: {', '.join(told) or 'nothing found'}"
+
+
+def _visible(text: str) -> str:
+    r"""The text, with what shows nothing as \u200b."""
+    from rnncli.text.survey import INVISIBLE
+
+    return "".join(c if c.isprintable() and c not in INVISIBLE else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+
+
+def _short(text: str) -> str:
+    """With paths below the current folder as seen from there."""
+    return text.replace(os.getcwd() + os.sep, "")
+
+
+def _where(found: Survey) -> str:
+    """The file of a text, or how many there are."""
+    files = [file for file in found.files if file.lines] or found.files
+    if len(files) != 1:
+        return f"{len(files)} files"
+    return _short(files[0].name) + (f" from line {files[0].start + 1}" if files[0].start else "")
+
+
+def _bytes(size: int) -> str:
+    return f"{size:,} B" if size < 10_000 else f"{size / 1e3:,.0f} kB" if size < 10_000_000 else f"{size / 1e6:,.0f} MB"

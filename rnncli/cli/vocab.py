@@ -1,0 +1,124 @@
+"""`rnncli vocab`: what each vocabulary would cover and cost."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from rnncli.cli.figures import ends_in_words
+from rnncli.cli.options import json_option, print_json, print_table, set_option, tell
+
+if TYPE_CHECKING:
+    from rnncli.vocabularies import Candidates, Row
+
+
+def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """The numbers of `1,2,5`; None where the option is not given."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in value.split(",") if part.strip())
+    except ValueError:
+        numbers = (0,)
+    lowest = 3 if parameter.name == "max_sizes" else 1
+    if any(not lowest <= number < 2**31 for number in numbers):
+        raise click.BadParameter(f"{value!r}: give whole numbers from {lowest} on, such as 1000,5000", ctx, parameter)
+    return numbers
+
+
+@click.command()
+@click.argument("config")
+@set_option
+@click.option("--min-count", "min_counts", callback=_numbers, metavar="N,N…", help="Compare these, and no others.")
+@click.option("--max-size", "max_sizes", callback=_numbers, metavar="N,N…", help="Compare these, and no others.")
+@click.option("--no-trial", is_flag=True, help="Take no steps: no words/s, no time for an epoch.")
+@click.option("--write", "path", metavar="FILE", help="Save the words of CONFIG's vocabulary, with their counts.")
+@json_option
+def vocab(
+    config: str,
+    overrides: tuple[str, ...],
+    min_counts: tuple[int, ...] | None,
+    max_sizes: tuple[int, ...] | None,
+    no_trial: bool,
+    path: str | None,
+    as_json: bool,
+) -> None:
+    """Show what each vocabulary would cover, and what a model with it would cost.
+
+    \b
+    Examples:
+      rnncli vocab configs/book.yaml
+      rnncli vocab configs/book.yaml --max-size 5000,10000,20000 --json
+      rnncli vocab configs/book.yaml --set vocabulary.min_count=3 --write words.txt
+
+    The first row is what CONFIG asks for. Coverage is of words, <end> left out. Memory is predicted; the time of an
+    epoch is from a trial of about a second a row. A list that --write made can be edited, and is what
+    vocabulary.file takes: a word a line, a tab, its count.
+
+    \b
+    JSON: {"tokens" (of the training text, <end> counted), "vocabularies": [{"min_count", "max_size", "file", "chosen",
+    "words", "train_covered", "valid_covered" (0 to 1), "valid_unknown" (words), "refused" (unknown words, but no
+    <unk>), "parameters", "peak_memory" (bytes), "words_per_second", "epoch_seconds"}]}; null is what was not measured
+    """
+    from rnncli import build, config_file
+    from rnncli.cli.reading import reading_display
+    from rnncli.text.vocabulary import write_counts
+    from rnncli.vocabularies import MAX_SIZES, MIN_COUNTS, Candidates
+
+    settings = config_file.read(config, overrides)
+    if path is not None and os.path.lexists(path):
+        raise click.UsageError(f"--write {path}: there already; give the name of a new file.")
+    with reading_display() as watch:
+        candidates = Candidates.read(settings, watch)
+    if path is not None:
+        write_counts(candidates.vocabulary(build.rules(settings)), path)
+        tell(f"wrote {path}")
+    if min_counts is None and max_sizes is None:
+        min_counts, max_sizes = MIN_COUNTS, MAX_SIZES
+    rows = list(candidates.rows(min_counts or (), max_sizes or (), trial=not no_trial))
+    if as_json:
+        print_json({"tokens": candidates.tokens, "vocabularies": [asdict(row) for row in rows]})
+    else:
+        _print(candidates, rows)
+
+
+def _print(candidates: Candidates, rows: list[Row]) -> None:
+    valid = candidates.valid is not None
+    head = ["rule", "words", "train covered", *(["valid covered", "unknown"] if valid else [])]
+    table = [[*head, "parameters", "memory", "words/s", "an epoch"]]
+    for row in rows:
+        cells = [_rule(row), f"{row.words:,}", f"{row.train_covered:.2%}"]
+        if valid:
+            cells += [f"{row.valid_covered:.2%}", f"{row.valid_unknown:,}{' !' if row.refused else ''}"]
+        cells += [
+            "-" if row.parameters is None else f"{row.parameters:,}",
+            "-" if row.peak_memory is None else f"{row.peak_memory / 1e6:,.0f} MB",
+            "-" if row.words_per_second is None else f"{row.words_per_second:,.0f}",
+            "-" if row.epoch_seconds is None else _time(row.epoch_seconds),
+        ]
+        table.append(cells)
+    ends = ends_in_words(candidates.train.end_count > 0)
+    click.echo(f"{candidates.tokens:,} tokens to train on, {ends}; coverage is of words alone")
+    print_table(table, "12345678" if valid else "123456")
+    if any(row.refused for row in rows):
+        tell("! unknown words, and no <unk>: training would stop there; set vocabulary.unknown: true, or a min_count")
+
+
+def _rule(row: Row) -> str:
+    """The rules of a row in words."""
+    if row.file is not None:
+        rule = f"file {row.file}"
+    elif row.max_size is not None:
+        rule = f"max_size {row.max_size:,}" + (f", min_count {row.min_count}" if row.min_count > 1 else "")
+    else:
+        rule = f"min_count {row.min_count}"
+    return f"{rule} (config)" if row.chosen else rule
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

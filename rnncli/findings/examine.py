@@ -1,0 +1,206 @@
+"""Look at all texts of a config, and say what is to be known before training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rnncli.build import reading, rules
+from rnncli.config import Config
+from rnncli.errors import TextError
+from rnncli.findings.characters import in_characters
+from rnncli.findings.finding import Finding, counted, of_message, ranked
+from rnncli.findings.lines import in_lines, repeated, shared
+from rnncli.findings.words import in_words
+from rnncli.text.facts import FileSize, Place, Survey
+from rnncli.text.files import files_of, passing
+from rnncli.text.lines import count_lines, lines_at
+from rnncli.text.reading import LINE_END, Reading
+from rnncli.text.survey import SAMPLE, survey
+from rnncli.text.tokenize import END
+from rnncli.text.vocabulary import Vocabulary, build
+
+LONGEST_LINE = 100_000  # characters of a line in which is looked for what a finding is about
+BEFORE = 60  # at most so many characters of a long line are shown before that
+CUT = "… "  # stands for what comes before an excerpt
+
+Progress = Callable[[int], object]
+"""Is told how many bytes more were looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """splits: what was found in train, valid and test, as far as the config has them. vocabulary: None where train
+    makes none. findings: ranked. texts: of each finding with a place, the line that stands there; of a long one, what
+    is around that which the finding is about.
+    """
+
+    splits: dict[str, Survey]
+    vocabulary: Vocabulary | None
+    findings: list[Finding]
+    texts: dict[Finding, str]
+    reading: Reading
+
+    @property
+    def trainable(self) -> bool:
+        return not any(each.severity == "error" for each in self.findings)
+
+
+def examine(config: Config, progress: Progress = lambda _: None) -> Report:
+    """Look at the texts of a config. Raises nothing for what is in them, or for those that are not there."""
+    found = list[Finding]()
+    splits, whole, vocabulary = _surveys(config, found, progress)
+    for number, file in enumerate(whole):
+        found += _file("train", file.name, [file, *_part(splits["train"], number)])
+    for name, text in splits.items():
+        if name != "train" and text.files is not whole:
+            found += [each for file in text.files for each in _file(name, file.name, [file])]
+        found += _refused(name, text)
+        found += in_characters(name, text, config)
+        found += in_lines(name, text, config)
+        found += repeated(name, text, config)
+        if vocabulary is not None:
+            found += in_words(name, text, vocabulary, splits["train"])
+    found += shared(splits, config)
+    found += _columns(splits["train"], config)
+    order = ranked(found)
+    return Report(splits, vocabulary, order, _texts(order), reading(config.data))
+
+
+def _surveys(
+    config: Config, found: list[Finding], progress: Progress
+) -> tuple[dict[str, Survey], list[FileSize], Vocabulary | None]:
+    """The surveys; the files of data.train, those that are held out included; and the vocabulary."""
+    data, how = config.data, reading(config.data)
+    files = _files(data.train, "train", found)
+    cut = _cut(files, data.valid, found) if isinstance(data.valid, float | int) else None
+    train = survey(files, how, stop=cut, progress=progress)
+    splits, whole = {"train": train}, train.files
+    vocabulary = None
+    if not any(file.problem for file in train.files) and train.words:
+        vocabulary = _vocabulary(train, config, found)
+    known = None if vocabulary is None else frozenset(vocabulary.words)
+    if cut is not None:
+        splits["valid"] = survey(files, how, known, start=cut, progress=progress)
+        whole = splits["valid"].files
+        found += _empty_part(splits, config)
+    elif isinstance(data.valid, str):
+        splits["valid"] = survey(_files([data.valid], "valid", found), how, known, progress=progress)
+    if data.test is not None:
+        splits["test"] = survey(_files([data.test], "test", found), how, known, progress=progress)
+    return splits, whole, vocabulary
+
+
+def _files(paths: Sequence[str], split: str, found: list[Finding]) -> list[str]:
+    """The files that the paths of a text stand for."""
+    files = list[str]()
+    for path in paths:
+        try:
+            files += files_of(path)
+        except TextError as error:
+            found.append(of_message("unreadable", split, error))
+    return files
+
+
+def _cut(files: Sequence[str], fraction: float, found: list[Finding]) -> int | None:
+    """How many lines are left to train on; None, and a finding, where nothing is left on one side."""
+    if pipes := list(filter(passing, files)):
+        what = "no file but a pipe or a device, which is read but once: what data.valid sets apart is not known here"
+        found.append(Finding("warning", "pipe", "train", pipes[0], what, "write it to a file first"))
+        return None
+    lines = count_lines(files)
+    apart = math.floor(Fraction(str(fraction)) * lines)  # the fraction as it was written
+    if 0 < apart < lines:
+        return lines - apart
+    if lines:
+        side = "no line to validate on" if apart <= 0 else "no line to train on"
+        what = f"data.valid: {fraction} of {counted(lines, 'line')} leaves {side}"
+        found.append(Finding("error", "split", "valid", files[0], what, "give another fraction, a file, or more text"))
+    return None
+
+
+def _vocabulary(train: Survey, config: Config, found: list[Finding]) -> Vocabulary | None:
+    words = {word: n for word, n in train.words.items() if word != END}
+    ends = train.lines if reading(config.data).after_line == LINE_END else 0
+    try:
+        return build(words, ends, rules(config), reading(config.data).tokenizer, train.files[0].name)
+    except TextError as error:
+        found.append(of_message("vocabulary", "train", error))
+        return None
+
+
+def _part(head: Survey, number: int) -> list[FileSize]:
+    """The file with this number, where a survey of the first lines came so far."""
+    return head.files[number : number + 1]
+
+
+def _file(split: str, name: str, parts: Sequence[FileSize]) -> Iterator[Finding]:
+    """A file that cannot be read, or has no word."""
+    problem = next((part.problem for part in parts if part.problem), "")
+    if problem:
+        yield of_message("unreadable", split, problem)
+    elif not any(part.words for part in parts):
+        yield Finding("error", "no_word", split, name, "no word in the text", "give a text with at least one")
+
+
+def _empty_part(splits: dict[str, Survey], config: Config) -> Iterator[Finding]:
+    """A side of a text that is cut in two which has no word, though the other has."""
+    if reading(config.data).after_line not in (None, LINE_END):
+        return  # each line end is read as a space, and so a token
+    if not any(part.tokens for part in splits.values()):
+        return  # the whole text has none, which is told of its files
+    for name, purpose in (("train", "train"), ("valid", "validate")):
+        if not splits[name].tokens:
+            what = f"no word to {purpose} on from here, with data.valid: {config.data.valid}"
+            where = splits[name].place(0) if splits[name].lines else splits[name].files[0].name
+            yield Finding("error", "no_word", name, where, what, "give another fraction, or a file")
+
+
+def _refused(split: str, found: Survey) -> Iterator[Finding]:
+    """What no tokenizer can be given."""
+    if (endless := found.signs.get("endless")) is not None:
+        what = f"no space or line end {endless.detail}"
+        yield Finding("error", "endless", split, endless.first, what, "break the text into lines", endless.count)
+    if (end := found.signs.get("end")) is not None:
+        yield Finding(
+            "error",
+            "literal_end",
+            split,
+            end.first,
+            f"a literal {END} in the text ({end.count:,} in all)",
+            "the end of a line stands for it, so take it out, or write it in another way",
+            end.count,
+            about=END,
+        )
+
+
+def _columns(train: Survey, config: Config) -> Iterator[Finding]:
+    size = config.training.batch_size
+    if config.data.mode == "stream" and 0 < train.predicted < size:
+        what = f"{counted(train.predicted, 'word')} (ends of lines counted), fewer than the {size} that one batch needs"
+        advice = f"set training.batch_size to {train.predicted} or less, or give more text"
+        yield Finding("error", "columns", "train", train.files[0].name, what, advice, train.predicted)
+
+
+def _texts(findings: Sequence[Finding]) -> dict[Finding, str]:
+    """The lines to look at."""
+    wanted: dict[str, set[int]] = {}
+    for finding in findings:
+        if isinstance(finding.where, Place):
+            wanted.setdefault(finding.where.file, set()).add(finding.where.line)
+    there = {file: lines_at(file, lines, LONGEST_LINE) for file, lines in wanted.items()}
+    return {
+        finding: _excerpt(text, finding.about)
+        for finding in findings
+        if isinstance(finding.where, Place) and (text := there[finding.where.file].get(finding.where.line)) is not None
+    }
+
+
+def _excerpt(line: str, about: str) -> str:
+    at = line.find(about) if about else 0
+    if at <= BEFORE:
+        return line[:SAMPLE]
+    start = line.find(" ", at - BEFORE, at) + 1 or at - BEFORE // 2
+    return CUT + line[start : start + SAMPLE]

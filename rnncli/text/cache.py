@@ -1,0 +1,260 @@
+"""Encoded texts on disk: found again by what they were made from, and believed only when every byte is as it was.
+
+A folder holds one folder for each corpus, named by a hash of the texts, the tokenizer and the rules of the vocabulary.
+It is made under another name, by one process that holds its lock, and gets its own when all of it is on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnncli import disk, threads
+from rnncli.errors import TextError, WriteError
+from rnncli.text.corpus import Corpus, Reading, Texts, prepare
+from rnncli.text.files import Content, Watch, content_of, size_of
+from rnncli.text.spool import mapped
+from rnncli.text.vocabulary import Rules, Vocabulary
+
+FORMAT = 1  # goes up with every change of what a text means, or of what is written here
+META = "meta.json"
+# What else is in the folder is not ours.
+ENTRY = re.compile(r"[0-9a-f]{32}")
+UNFINISHED = re.compile(r"building-[0-9]+-[0-9a-f]{8}")
+NEEDED, NEEDED_BY_CHARACTERS, UNPACKED = 2, 8, 4  # bytes on the disk for one of a text, roughly, while it is written
+LOCKED_WITHIN = 60.0  # seconds: a folder is made before its lock is held
+KEPT_SECONDS = 30 * 86400.0  # a corpus that was not used for so long is removed when another is written
+
+
+def default_folder() -> Path:
+    """The user's cache folder, as the XDG Base Directory Specification has it."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "rnncli"
+
+
+def prepared(
+    folder: Path,
+    train: Sequence[str],
+    reading: Reading,
+    rules: Rules,
+    valid: Sequence[str] | float | None = None,
+    test: Sequence[str] | None = None,
+    watch: Watch | None = None,
+) -> Texts:
+    """What `prepare` makes of these files, taken from the folder if it is there, else written into it first.
+
+    A text from a pipe is read as `prepare` reads it. Raises TextError as that, and where a file changes meanwhile;
+    WriteError where the folder cannot be written.
+    """
+    named = {"train": train, "valid": None if isinstance(valid, float | int) else valid, "test": test}
+    files = {name: list(paths) for name, paths in named.items() if paths is not None}
+    listed = [] if rules.file is None else [rules.file]
+    if size_of([*chain(*files.values()), *listed]) is None:  # a pipe, which can be read but once
+        return prepare(train, reading, rules, valid, test, watch=watch)
+    contents = {name: content_of(paths, watch) for name, paths in files.items()}
+    fraction = valid if isinstance(valid, float | int) else None
+    material = _material(contents, reading, rules, fraction)
+    entry = folder / hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:32]
+    if (texts := _stored(entry, material, files)) is not None:
+        return texts
+    size = sum(size for content in contents.values() for _, size in content.files)
+    size *= NEEDED_BY_CHARACTERS if reading.tokenizer.name == "characters" else NEEDED
+    if any(content.compressed for content in contents.values()):
+        size *= UNPACKED
+    with _building(folder, entry, size) as place:
+        texts = prepare(train, reading, rules, valid, test, place, watch)
+        for name, content in contents.items():
+            read = content_of(files[name]).sha256 if content.compressed else texts.named()[name].sha256
+            if read != content.sha256:
+                raise TextError(f"{files[name][0]}: a text changed while it was read; start again")
+        if _material(contents, reading, rules, fraction) != material:  # which looks at the word list again
+            raise TextError(f"{rules.file}: the word list changed while it was read; start again")
+        _write(place, material, texts)
+    return texts
+
+
+def _material(
+    contents: Mapping[str, Content], reading: Reading, rules: Rules, fraction: float | None
+) -> dict[str, Any]:
+    """All that decides what is written, as JSON has it."""
+    listed = None if rules.file is None else asdict(content_of([os.fspath(rules.file)]))
+    material = {
+        "format": FORMAT,
+        "unicode": unicodedata.unidata_version,  # which says what white space and letters are
+        "byte order": sys.byteorder,
+        "texts": {name: asdict(content) for name, content in contents.items()},
+        "fraction": fraction,
+        "tokenizer": asdict(reading.tokenizer),
+        "after line": reading.after_line,
+        "rules": asdict(rules) | {"file": listed},
+    }
+    plain = json.loads(json.dumps(material))
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _stored(entry: Path, material: Mapping[str, Any], files: Mapping[str, Sequence[str]]) -> Texts | None:
+    """The texts of an entry, if it is there and whole; a damaged one is removed."""
+    if not os.path.exists(entry):  # Path.exists raises what it does not expect
+        return None
+    try:
+        digest, _, content = (entry / META).read_bytes().partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() == digest:
+            meta = json.loads(content)
+            if meta["material"] == material and _whole(entry, meta["members"]):
+                with contextlib.suppress(OSError):
+                    os.utime(entry)  # used just now
+                return _read(entry, meta, files)
+    except (OSError, LookupError, TypeError, ValueError):
+        pass
+    shutil.rmtree(entry, ignore_errors=True)
+    return None
+
+
+def _whole(entry: Path, members: Mapping[str, tuple[int, str]]) -> bool:
+    """Whether each file has its size and its hash."""
+    good: dict[str, bool] = {}
+
+    def look(name: str) -> None:
+        size, digest = members[name]
+        good[name] = (entry / name).stat().st_size == size and _sha256(entry / name) == digest
+
+    threads.each(look, sorted(members))
+    return all(good.values())
+
+
+def _read(entry: Path, meta: Mapping[str, Any], files: Mapping[str, Sequence[str]]) -> Texts:
+    words = (entry / "words").read_bytes().decode().split("\n")[:-1]
+    vocabulary = Vocabulary(tuple(words), np.fromfile(entry / "counts", np.int64))
+    corpora = {}
+    for name, text in meta["texts"].items():
+        ids, starts, oov = (mapped(entry / f"{name}.{array}", dtype) for array, dtype in text["arrays"].items())
+        paths = files.get(name, files["train"])  # a part of the training text is in its files
+        places = tuple((paths[i], first) for i, first in enumerate(text["first_lines"]))
+        outside = _Counts(entry / f"{name}.outside")
+        corpora[name] = Corpus(ids, starts, oov, outside, text["characters"], text["sha256"], places)
+    return Texts(vocabulary, **corpora)
+
+
+def _write(place: Path, material: Mapping[str, Any], texts: Texts) -> None:
+    """Write what is not there yet, and have all of it on the disk."""
+    assert texts.vocabulary.counts is not None
+    (place / "words").write_bytes("".join(f"{word}\n" for word in texts.vocabulary.words).encode())
+    # Not with `tofile`, which says nothing of a full disk.
+    (place / "counts").write_bytes(texts.vocabulary.counts.tobytes())
+    described = {}
+    for name, text in texts.named().items():
+        with (place / f"{name}.outside").open("wb") as file:
+            file.writelines(f"{n} {word}\n".encode() for word, n in text.outside.items())
+        arrays = {array: getattr(text, array) for array in ("ids", "line_starts", "oov_positions")}
+        described[name] = {
+            "arrays": {array: values.dtype.str for array, values in arrays.items()},
+            "characters": text.characters,
+            "sha256": text.sha256,
+            "first_lines": [first for _, first in text.files],
+        }
+    names = sorted(path.name for path in place.iterdir())
+    members = {name: ((place / name).stat().st_size, _sha256(place / name)) for name in names}
+    content = json.dumps({"material": material, "texts": described, "members": members}).encode()
+    (place / META).write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    for name in [*names, META]:
+        disk.sync(place / name)
+    disk.sync(place)
+
+
+@contextlib.contextmanager
+def _building(folder: Path, entry: Path, size: int) -> Iterator[Path]:
+    """A new folder to write an entry into, which gets its name at the end; nothing of it stays where that fails."""
+    place = folder / f"building-{os.getpid()}-{secrets.token_hex(4)}"
+    descriptor = -1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place.mkdir()
+        descriptor = os.open(place, os.O_RDONLY) if os.name != "nt" else -1
+        if descriptor >= 0:
+            disk.lock(descriptor)
+        _clear(folder)
+        yield place
+        with contextlib.suppress(FileExistsError):  # another process was faster, and has written the same
+            _rename(place, entry)
+        disk.sync(folder)
+    except OSError as error:
+        raise WriteError(
+            f"{folder}: cannot write the encoded texts there ({error.strerror or error}): they take about "
+            f"{size / 1e6:,.0f} MB; make room, or set data.cache to another folder"
+        ) from None
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _rename(place: Path, entry: Path) -> None:
+    try:
+        place.rename(entry)
+    except OSError as error:
+        if entry.exists():
+            raise FileExistsError from error
+        raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove what processes that are no more left unfinished, and corpora that were not used for a month."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            age = time.time() - path.stat().st_mtime
+            if UNFINISHED.fullmatch(path.name):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    old = age > LOCKED_WITHIN and disk.lock(descriptor)
+                finally:
+                    os.close(descriptor)
+            else:
+                old = age > KEPT_SECONDS and ENTRY.fullmatch(path.name) is not None
+            if old:
+                shutil.rmtree(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Counts(Mapping[str, int]):
+    """How often each word stands in a text, read when it is first asked for: there may be very many."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = mapped(path, np.uint8)  # which stays, even where the entry does not
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        counts = {}
+        for line in self._lines.tobytes().decode().split("\n")[:-1]:
+            n, _, word = line.partition(" ")
+            counts[word] = int(n)
+        return counts
+
+    def __getitem__(self, word: str) -> int:
+        return self._counts[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)

@@ -1,0 +1,112 @@
+"""Arrays that grow at their end and may be larger than memory: in memory while small, then in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from rnncli.errors import WriteError
+
+LARGEST_IN_MEMORY = 1 << 25  # bytes
+PIECE = 1 << 20  # numbers that are worked on at a time
+
+
+class Spool:
+    """A one-dimensional array of `dtype`, written from its beginning to its end.
+
+    path: its file; without one it is held in memory while it is small, and then in a file that has no name, in the
+    folder for temporary files. Raises OSError where its file cannot be written, WriteError where that without a name
+    cannot.
+    """
+
+    def __init__(self, dtype: npt.DTypeLike, path: Path | None = None) -> None:
+        self.dtype, self._path, self._bytes = np.dtype(dtype), path, 0
+        self._file: BinaryIO = io.BytesIO() if path is None else path.open("w+b", buffering=0)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it could not be opened
+            self._file.close()
+
+    def __len__(self) -> int:
+        return self._bytes // self.dtype.itemsize
+
+    def append(self, values: npt.NDArray[Any]) -> None:
+        data = np.ascontiguousarray(values, self.dtype).view(np.uint8).data
+        if isinstance(self._file, io.BytesIO) and self._bytes + len(data) > LARGEST_IN_MEMORY:
+            held, self._file = self._file, _temporary()
+            self._write(held.getbuffer())
+        self._write(data)
+        self._bytes += len(data)
+
+    def pieces(self, start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
+        """The numbers from `start` to `stop`, some at a time."""
+        for at in range(start, stop, PIECE):
+            yield self.read(at, min(at + PIECE, stop))
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """The numbers from `start` to `stop`, as an array in memory."""
+        values = np.empty(stop - start, self.dtype)
+        self._file.seek(start * self.dtype.itemsize)
+        left = values.view(np.uint8).data
+        while left:
+            if not (size := self._file.readinto(left)):  # type: ignore[attr-defined]
+                raise OSError("the file is shorter than what was written to it")
+            left = left[size:]
+        self._file.seek(0, os.SEEK_END)
+        return values
+
+    def array(self) -> npt.NDArray[Any]:
+        """All of it, read-only; a file is mapped, and stays while the array is in use, closed or not."""
+        if isinstance(self._file, io.BytesIO):
+            return np.frombuffer(self._file.getvalue(), self.dtype)
+        return mapped(self._file, self.dtype)
+
+    def close(self) -> None:
+        """Let go of its file, which is then gone if it has no name."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Take its file away."""
+        self.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, data: memoryview) -> None:
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            if self._path is not None:
+                raise
+            raise _no_room(error) from None
+
+
+def _temporary() -> BinaryIO:
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> WriteError:
+    folder = tempfile.tempdir or "the folder for temporary files"
+    return WriteError(
+        f"{folder}: cannot write the encoded text there ({error.strerror or error}); make room, or set TMPDIR to "
+        "another folder"
+    )
+
+
+def mapped(file: Path | BinaryIO, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The numbers of a file, read-only, as a memory map. Raises OSError."""
+    size = file.stat().st_size if isinstance(file, Path) else os.fstat(file.fileno()).st_size
+    if not size:  # nothing can be mapped
+        return np.empty(0, dtype)
+    return np.memmap(file, dtype, mode="r").view(np.ndarray)

@@ -1,0 +1,179 @@
+"""`rnncli data`: a check of the corpus."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnncli.cli import main
+
+CONFIG = "data: {train: text.txt}\ntraining: {batch_size: 2}\n"
+
+
+@pytest.fixture
+def config(work):
+    Path("config.yaml").write_text(CONFIG)
+    Path("text.txt").write_text("a b c\nb c a\n")
+    return "config.yaml"
+
+
+def test_the_fruit(rnncli, fruit_config):
+    result = rnncli("data", fruit_config, "--set", "training.batch_size=3")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "text   file            size  lines  blank  repeated  words  distinct  unknown",
+        "train  data/fruit.txt  64 B      3      0         0     12         9        0",
+        "",
+        "words a line in train: half of the lines have 4 or fewer, 95 % 4 or fewer; "
+        "the longest has 4 (data/fruit.txt:1)",
+        "words  lines",
+        "    4      3  ########################################",
+        "",
+        "as the tokenizer sees it",
+        "  data/fruit.txt:1  mango|is|yellow|color|<end>",
+        "  data/fruit.txt:2  banana|is|pink|color|<end>",
+        "",
+        "ready to train: nothing found",
+    ]
+
+
+def test_a_bad_text_is_shown_whole_and_refused(rnncli, config):
+    Path("text.txt").write_bytes("a b\nb o\u200bne\n\n".encode() + b"caf\xe9\n")
+    Path("test.txt").write_text("a\nb d\n")
+    result = rnncli("data", config, "--set", "data.test=test.txt")
+    assert result.exit_code == 4
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[:3] == [
+        "text   file      size  lines  blank  repeated  words  distinct  unknown",
+        "train  text.txt  19 B      4      1         0      5         4        0",
+        "test   test.txt   6 B      2      0         0      3         3        1",
+    ]
+    heads = [line.split(":")[0] for line in lines if line.startswith(("error", "warning", "note"))]
+    assert heads == ["error    text.txt", "error    test.txt", "warning  text.txt", "warning  text.txt"]
+    assert "error    text.txt:4: not UTF-8: byte 0xe9 at byte 17 (1 such byte in all)" in lines
+    assert r"         > b o\u200bne" in lines
+    assert r"  text.txt:2  b|o\u200bne|<end>" in lines
+    assert lines[-1] == "cannot be trained on: 2 errors, 2 warnings"
+
+
+def test_json(rnncli, config):
+    Path("text.txt").write_text("a b\r\n" * 3 + "\n" + "c <unk>\n")
+    Path("valid.txt").write_text("a d\n")
+    result = rnncli("data", config, "--json", "--set", "data.valid=valid.txt")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert found.keys() == {"trainable", "vocabulary", "splits", "findings", "view"}
+    assert (found["trainable"], found["vocabulary"]) == (True, 5)
+    assert found["splits"]["train"] == {
+        "files": [os.path.abspath("text.txt")],
+        "bytes": 24,
+        "lines": 5,
+        "blank_lines": 1,
+        "repeated_lines": 2,
+        "words": 8,
+        "tokens": 13,
+        "distinct_words": 4,
+        "unknown": 0,
+        "lengths": {
+            "median": 2,
+            "percentile_95": 2,
+            "longest": 2,
+            "histogram": [{"from": 2, "to": 2, "lines": 4}],
+        },
+    }
+    assert found["splits"]["valid"]["unknown"] == 1
+    keys = {"severity", "kind", "split", "where", "file", "line", "text", "what", "advice", "count", "share"}
+    assert all(each.keys() == keys for each in found["findings"])
+    unknown = next(each for each in found["findings"] if each["kind"] == "unknown")
+    assert (unknown["file"], unknown["line"], unknown["text"]) == (os.path.abspath("valid.txt"), 1, "a d")
+    assert (unknown["severity"], unknown["count"], unknown["share"]) == ("warning", 1, 0.5)
+    assert [each["tokens"] for each in found["view"]] == [["a", "b"], ["a", "b"]]
+
+
+def test_keys_are_documented(rnncli, config):
+    told = rnncli("data", "--help").stdout
+    found = json.loads(rnncli("data", config, "--json").stdout)
+    split = found["splits"]["train"]
+    named = [*found, *split, *split["lengths"], *split["lengths"]["histogram"][0], *found["view"][0]]
+    assert [key for key in named if f'"{key}"' not in told] == []
+
+
+def test_where_nothing_can_be_read(rnncli, config):
+    result = rnncli("data", config, "--set", "data.train=txet.txt", "--set", "data.valid=0.5")
+    assert result.exit_code == 4
+    assert "error    txet.txt: no such file" in result.stdout
+    assert "did you mean text.txt?" in result.stdout
+    assert result.stdout.endswith("cannot be trained on: 1 error\n")
+    found = json.loads(rnncli("data", config, "--json", "--set", "data.train=txet.txt").stdout)
+    assert (found["trainable"], found["vocabulary"], found["view"]) == (False, None, [])
+    assert found["splits"]["train"]["unknown"] is None
+
+
+def test_bad_configs_are_as_with_train(refused, config):
+    for words in (["--set", "data.mode=strem"], ["--set", "x"]):
+        message = refused(3, "--set ", "data", config, *words)
+        assert message == refused(3, "--set ", "train", config, *words)
+    refused(3, "confg.yaml: no such file", "data", "confg.yaml")
+    refused(2, "Missing argument 'CONFIG'", "data")
+
+
+def test_files_and_folders(rnncli, config):
+    Path("more").mkdir()
+    Path("more/one.txt").write_text("d e\n")
+    Path("more/two.gz").write_bytes(gzip.compress(b"f\n\ng\n"))
+    found = json.loads(rnncli("data", config, "--json", "--set", "data.train=[text.txt, more]").stdout)
+    split = found["splits"]["train"]
+    names = [os.path.relpath(name) for name in split["files"]]
+    assert names == ["text.txt", "more/one.txt", "more/two.gz"]
+    assert (split["lines"], split["words"]) == (6, 10)
+    assert [each["where"] for each in found["findings"] if each["kind"] == "blank"] == [
+        os.path.abspath("more/two.gz:2")
+    ]
+    told = rnncli("data", config, "--set", "data.train=[text.txt, more]").stdout
+    assert "\ntrain  3 files  21 B" in told
+
+
+def test_a_held_out_part_is_named_by_its_first_line(rnncli, config):
+    told = rnncli("data", config, "--set", "data.valid=0.5", "--set", "vocabulary.unknown=true").stdout
+    assert "\nvalid  text.txt from line 2   6 B      1" in told
+
+
+def test_no_line_end_is_shown_where_none_is_read(rnncli, config):
+    words = ("--set", "data.mode=stream", "--set", "data.line_end=false", "--set", "data.tokenizer=characters")
+    told = rnncli("data", config, *words).stdout
+    assert "  text.txt:1  a| |b| |c\n" in told
+    assert "characters a line in train: half of the lines have 5 or fewer" in told
+
+
+def test_enormous_lines_are_cut(rnncli, config):
+    Path("text.txt").write_text("a b\n" * 9 + "word " * 30_000 + "\n")
+    told = rnncli("data", config).stdout
+    assert max(map(len, told.splitlines())) < 200
+    assert "the longest has 30,000 (text.txt:10)" in told
+
+
+@given(
+    st.binary(max_size=80) | st.text(max_size=40).map(str.encode),
+    st.sampled_from(["whitespace", "words", "characters"]),
+    st.booleans(),
+)
+def test_no_bytes_make_a_traceback(tmp_path_factory, content, tokenizer, as_json):
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_bytes(content)
+    path.with_suffix(".yaml").write_text("data: {train: any.txt, test: any.txt, valid: 0.2}\n")
+    words = ["--set", f"data.tokenizer={tokenizer}", *(["--json"] if as_json else [])]
+    result = CliRunner().invoke(main, ["data", str(path.with_suffix(".yaml")), *words])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    assert result.exit_code in (0, 4)
+    if as_json:
+        lines = content.count(b"\n") + 1
+        assert all(each["line"] is None or 1 <= each["line"] <= lines for each in json.loads(result.stdout)["findings"])
+    else:
+        assert result.stdout.splitlines()[-1].startswith(("ready to train", "cannot be trained on"))
+        assert all(c.isprintable() or c == "\n" for c in result.stdout)

@@ -1,0 +1,153 @@
+import errno
+import gc
+import io
+import os
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnncli.errors import WriteError
+from rnncli.text import spool
+from rnncli.text.spool import Spool, mapped
+
+VALUES = st.lists(st.lists(st.integers(-100, 100), max_size=6), max_size=8)
+DTYPES = st.sampled_from([np.int32, np.int64, np.int8])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "numbers"
+
+
+@given(VALUES, DTYPES, st.integers(0, 40), st.integers(1, 5), st.booleans(), st.data())
+def test_a_concatenation(tmp_path_factory, appended, dtype, in_memory, piece, named, data):
+    """Whether in memory, in a file without a name, or in one with a name: what was appended, one after the other."""
+    path = tmp_path_factory.getbasetemp() / "spool" if named else None
+    with mock.patch.multiple(spool, LARGEST_IN_MEMORY=in_memory, PIECE=piece):
+        numbers = Spool(dtype, path)
+        whole = np.empty(0, dtype)
+        for values in appended:
+            numbers.append(np.array(values, np.float64))  # of another type
+            whole = np.concatenate([whole, np.array(values, dtype)])
+            assert len(numbers) == len(whole)
+            start = data.draw(st.integers(0, len(whole)))
+            stop = data.draw(st.integers(start, len(whole)))
+            assert numbers.read(start, stop).tolist() == whole[start:stop].tolist()  # and goes on at the end
+        found = list(numbers.pieces(start, stop) if appended else numbers.pieces(0, 0))
+        assert np.concatenate([np.empty(0, dtype), *found]).tolist() == (whole[start:stop].tolist() if appended else [])
+        assert all(0 < len(values) <= piece for values in found)
+        array = numbers.array()
+        numbers.remove()
+    assert (array.dtype, array.tolist()) == (dtype, whole.tolist())
+    assert not array.flags.writeable or not len(array)
+    assert path is None or not path.exists()
+
+
+def test_memory_is_left_when_it_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 80)
+    numbers = Spool(np.int64)
+    numbers.append(np.arange(10))
+    assert isinstance(numbers._file, io.BytesIO)
+    assert not isinstance(numbers.array().base, np.memmap)
+    numbers.append(np.arange(10, 11))
+    assert not isinstance(numbers._file, io.BytesIO)
+    assert numbers.array().tolist() == list(range(11))
+    assert isinstance(numbers.array().base, np.memmap)
+    numbers.remove()
+
+
+def test_strided_and_long_arrays(path):
+    numbers = Spool(np.int64, path)
+    numbers.append(np.arange(300_000)[::-3])
+    assert (numbers.array() == np.arange(300_000)[::-3]).all()
+    assert (mapped(path, np.int64) == np.arange(300_000)[::-3]).all()
+    numbers.remove()
+
+
+def test_an_array_outlives_its_file(path):
+    numbers = Spool(np.int32, path)
+    numbers.append(np.arange(5))
+    array = numbers.array()
+    numbers.remove()
+    numbers.remove()  # twice is as good as once
+    del numbers
+    gc.collect()
+    assert array.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_empty(path, named):
+    numbers = Spool(np.int32, path if named else None)
+    numbers.append(np.empty(0))
+    assert (len(numbers), numbers.array().tolist(), numbers.array().dtype) == (0, [], np.int32)
+    assert list(numbers.pieces(0, 0)) == []
+    assert numbers.read(0, 0).tolist() == []
+    numbers.remove()
+
+
+class FullDisk(io.FileIO):
+    """Takes so many bytes, some at a time."""
+
+    left = 50
+
+    def write(self, data):
+        if not self.left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = super().write(data[: min(30, self.left)])
+        self.left -= written
+        return written
+
+
+def test_a_write_may_take_a_part(path):
+    numbers = Spool(np.int64, path)
+    numbers._file.close()
+    numbers._file = FullDisk(path, "w+b")
+    numbers.append(np.arange(6))
+    assert numbers.array().tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(OSError, match="No space left"):
+        numbers.append(np.arange(6))
+    numbers.remove()
+    assert not path.exists()
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A spool without a name that may hold 8 bytes in memory."""
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 8)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    numbers = Spool(np.int64)
+    numbers.append(np.arange(1))
+    yield numbers
+    numbers.remove()
+
+
+def test_a_full_folder_for_temporary_files(tmp_path, monkeypatch, small):
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk(tmp_path / "unnamed", "w+b"))
+    with pytest.raises(WriteError, match=rf"^{tmp_path}: cannot .* \(No space left on device\); .* set TMPDIR") as told:
+        small.append(np.arange(9))
+    assert told.value.exit_code == 7
+
+
+def test_no_folder_for_temporary_files(tmp_path, small):
+    tmp_path.rmdir()
+    with pytest.raises(WriteError, match=r"\(No such file or directory\); make room, or set TMPDIR"):
+        small.append(np.arange(9))
+    tmp_path.mkdir()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Spool(np.int32, tmp_path / "no" / "numbers")
+
+
+def test_reading_beyond_the_end_does_not_wait_for_ever(path):
+    """As when a file was made shorter by someone else."""
+    numbers = Spool(np.int32, path)
+    numbers.append(np.arange(5))
+    os.truncate(path, 8)
+    with pytest.raises(OSError, match="shorter"):
+        numbers.read(0, 5)
+    numbers.remove()
