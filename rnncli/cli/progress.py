@@ -59,10 +59,10 @@ def _counted(evaluation: Evaluation) -> str:
 
 
 def step_loss(step: Step) -> str:
-    """The loss of a step in words, and its perplexity if it has one."""
+    """The loss of a step in words: its perplexity, if it has one."""
     if math.isnan(step.perplexity):
         return f"sampled loss {step.loss:.3f}"
-    return f"loss {step.loss:.3f}, perplexity {step.perplexity:.1f}"
+    return f"perplexity {step.perplexity:.1f} over {step.words:,} tokens"
 
 
 class Rate:
@@ -145,9 +145,8 @@ class Lines:
 
     def _line(self, step: Step) -> str:
         done = self._trainer.words_done / self._trainer.words_planned
-        over = "" if math.isnan(step.perplexity) else f" over {step.words:,} tokens"
         return (
-            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}{over}, "
+            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}, "
             f"{self._rate.words_per_second:,.0f} words/s"
         )
 

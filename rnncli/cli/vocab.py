@@ -92,7 +92,8 @@ def _print(candidates: Candidates, rows: list[Row]) -> None:
     for row in rows:
         cells = [_rule(row), f"{row.words:,}", f"{row.train_covered:.2%}"]
         if valid:
-            cells += [f"{row.valid_covered:.2%}", f"{row.valid_unknown:,}{' !' if row.refused else ''}"]
+            unknown = f"{row.valid_unknown:,} ({1 - (row.valid_covered or 0):.2%})"
+            cells += [f"{row.valid_covered:.2%}", unknown + (" !" if row.refused else "")]
         cells += [
             "-" if row.parameters is None else f"{row.parameters:,}",
             "-" if row.peak_memory is None else f"{row.peak_memory / 1e6:,.0f} MB",

@@ -130,7 +130,7 @@ def on_a_terminal(start, *words, **environment):
 def test_a_bar_on_a_terminal_alone(start, fruit_config):
     train = ("train", fruit_config, "--fresh", "--epochs", 30)
     shown, stdout = on_a_terminal(start, *train, "--epochs", 500, TERM="xterm")
-    assert re.search(r"\r[^\n]*epoch \d+/500, loss [\d.]+, perplexity [\d.]+, [\d,]+ words/s", shown)
+    assert re.search(r"\r[^\n]*epoch \d+/500, perplexity [\d.]+ over 15 tokens, [\d,]+ words/s", shown)
     assert "\r" not in stdout
     assert "\x1b" not in stdout
     plain, _ = on_a_terminal(start, *train, TERM="xterm", NO_COLOR="1")

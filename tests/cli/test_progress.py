@@ -76,7 +76,7 @@ def test_lines_of_an_epoch():
 
 
 def test_the_loss_of_a_step():
-    assert progress.step_loss(step(1)) == "loss 2.000, perplexity 7.4"
+    assert progress.step_loss(step(1)) == "perplexity 7.4 over 10 tokens"
     assert progress.step_loss(sampled(step(1))) == "sampled loss 2.000"
 
 
@@ -95,7 +95,7 @@ def test_the_bar_tells_the_loss_as_what_it_is(capsys):
     trainer = SimpleNamespace(
         words_done=0, words_planned=100, config=SimpleNamespace(training=SimpleNamespace(epochs=2))
     )
-    for event, expected in ((step(1), "loss 2.000, perplexity 7.4,"), (sampled(step(1)), "sampled loss 2.000,")):
+    for event, expected in ((step(1), "perplexity 7.4 over 10 tokens,"), (sampled(step(1)), "sampled loss 2.000,")):
         bar = progress.Bar(trainer)
         bar.show(event)
         bar._bar.refresh()

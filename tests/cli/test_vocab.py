@@ -20,7 +20,7 @@ def test_the_table(rnncli, words):
     head, columns, *rows = result.stdout.splitlines()
     assert head == "164 tokens to train on, <end> counted; coverage is of words alone"
     assert columns.split() == [*["rule", "words", "train", "covered", "valid", "covered", "unknown"], *LAST]
-    assert rows[0].split()[:7] == ["min_count", "1", "(config)", "8", "100.00%", "66.67%", "1"]
+    assert rows[0].split()[:8] == ["min_count", "1", "(config)", "8", "100.00%", "66.67%", "1", "(33.33%)"]
     assert rows[1].split()[:5] == ["min_count", "2", "5", "97.90%", "66.67%"]
     assert rows[0].split()[-2:] == ["-", "-"]
 
@@ -37,7 +37,7 @@ def test_json_has_every_row(rnncli, words):
 def test_refused_words_are_told(rnncli, words):
     Path("text.txt").write_text("a a b\n" * 20)
     result = rnncli("vocab", words, "--no-trial")
-    assert " 1 !" in result.stdout.splitlines()[2]
+    assert " 1 (33.33%) !" in result.stdout.splitlines()[2]
     assert "vocabulary.unknown: true" in result.stderr
 
 
