@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from rnncli.engines.architecture import State
 from rnncli.model import LanguageModel
+from rnncli.parameters import Array
 from rnncli.perplexity import Counts, Evaluation, perplexity
-from rnncli.text.batches import Batches
+from rnncli.text.batches import Batch, Batches
 from rnncli.text.corpus import Corpus
 from rnncli.text.files import MEASURING, Watch
 from rnncli.text.spelling import Spelling
 from rnncli.text.vocabulary import END, UNKNOWN, Vocabulary
 
-__all__ = ["Counts", "Evaluation", "count", "evaluate", "perplexity"]
+__all__ = ["Counts", "Evaluation", "count", "evaluate", "nll_of_unknown", "perplexity"]
 
 
 def count(corpus: Corpus, ends: bool, vocabulary: Vocabulary) -> Counts:
@@ -57,13 +58,18 @@ def evaluate(
         if stop():
             return None
         losses, state = model.score(batch, model.entering(batch, state))
-        positions = batch.positions.reshape(-1) if batch.mask is None else batch.positions[batch.mask]
         nll += float(losses.sum(dtype=np.float64))
-        nll_oov += float(losses[_among(positions, corpus.oov_positions)].sum(dtype=np.float64))
+        nll_oov += nll_of_unknown(losses, batch, corpus)
         done += batch.words
         if watch is not None:
             watch(MEASURING, done, corpus.tokens)
     return Evaluation(**asdict(counts), nll=nll, nll_oov=nll_oov)
+
+
+def nll_of_unknown(losses: Array, batch: Batch, corpus: Corpus) -> float:
+    """What the unknown words of a batch have of the losses of its real positions, nats."""
+    positions = batch.positions.reshape(-1) if batch.mask is None else batch.positions[batch.mask]
+    return float(losses[_among(positions, corpus.oov_positions)].sum(dtype=np.float64))
 
 
 def _among(positions: npt.NDArray[np.intp], chosen: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:

@@ -38,8 +38,8 @@ class Epoch(Row):
     """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
 
     `words_per_second` and `seconds` are those of its steps in this process, None and 0 where it took none. `best`:
-    the validation loss is the lowest so far. `train`: of the training text, each word by the model as it then was, what
-    unknown words have of it not measured; None where the training loss is that of a sample.
+    the validation loss is the lowest so far. `train`: of the training text, each word by the model as it then was; None
+    where the training loss is that of a sample.
     """
 
     valid_perplexity: float | None

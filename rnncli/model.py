@@ -24,6 +24,8 @@ class Pass:
 
     It is -ln P where the output layer is `exact`.
     """
+    losses: Array
+    """Of each real position, in the order of `batch.positions`: (words,)."""
     state: State
     """The state after the last step, to carry into the next window."""
     cache: Any
@@ -65,7 +67,7 @@ class LanguageModel:
         rng = None if output.exact else stream(self.random_seed, "sampled words", batch.epoch, batch.index)
         nll, output_cache = output.forward(p, hidden[real], targets, rng)
         loss = nll.sum(dtype=np.result_type(nll, np.float64)) / batch.words
-        return Pass(loss, last, (batch, hidden.shape, real, stack_cache, output_cache))
+        return Pass(loss, nll, last, (batch, hidden.shape, real, stack_cache, output_cache))
 
     def backward(self, cache: Any, dstate: State | None = None) -> tuple[Gradients, State]:
         """Gradients of the loss plus whatever has `dstate` as its gradient in the last state.

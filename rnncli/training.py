@@ -16,7 +16,7 @@ from rnncli import build, snapshot
 from rnncli.config import Config
 from rnncli.engines.architecture import State
 from rnncli.errors import NumericalError
-from rnncli.evaluate import Counts, Evaluation, count, evaluate, perplexity
+from rnncli.evaluate import Counts, Evaluation, count, evaluate, nll_of_unknown, perplexity
 from rnncli.events import Done, Epoch, Event, Step, row
 from rnncli.model import LanguageModel
 from rnncli.optim import clip_by_global_norm_
@@ -162,6 +162,8 @@ class Trainer:
         vector = model.parameters.vector
         self.optimizer.step_(vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
         self.state = passed.state
+        if p.epoch_nll_oov is not None and len(self.texts.train.oov_positions):
+            p.epoch_nll_oov += nll_of_unknown(passed.losses, batch, self.texts.train)
         self.profile.count(lambda: model.flops(passed.cache))
         return loss, norm, learning_rate
 
@@ -187,9 +189,8 @@ class Trainer:
                 p.epochs_without_gain += 1
         p.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
         if build.exact(self.config):
-            nll_oov = None if self.train_counts.oov else 0.0  # a step tells the sum over its words, not what each has
-            p.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=nll_oov)
-        p.epoch, p.index, p.epoch_loss, p.epoch_words = p.epoch + 1, 0, 0.0, 0
+            p.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
+        p.epoch, p.index, p.epoch_loss, p.epoch_words, p.epoch_nll_oov = p.epoch + 1, 0, 0.0, 0, 0.0
         seconds, rate = self._epoch_seconds, None
         if seconds:
             rate = self._epoch_words / seconds

@@ -81,6 +81,7 @@ def in_a_line(evaluation: Evaluation) -> str:
     """What a perplexity, told before, was counted over, and the figures beside it."""
     e, told = evaluation, []
     if e.oov:
+        told.append(f"{figure(e.perplexity_excluding_oov, 2)} without them")
         told.append(f"{figure(e.perplexity_with_spelling, 2)} with their spelling paid")
     for unit, bits, spelled in (
         ("word", e.bits_per_word, e.bits_per_word_with_spelling),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import TextError
-from rnncli.text.files import Source, Watch
+from rnncli.text.files import WRITING, Source, Watch
 from rnncli.text.reading import LINE_END, Counts, Reading, Text, read_text, where
 from rnncli.text.spool import Spool
 from rnncli.text.vocabulary import Rules, Vocabulary, build
@@ -93,9 +93,9 @@ def prepare(
     """
     part, apart = read_parts(train, reading, valid, folder, watch)
     vocabulary = part.vocabulary(rules, reading)
-    corpora = {"train": part.corpus(vocabulary, folder, "train")}
+    corpora = {"train": part.corpus(vocabulary, folder, "train", watch)}
     if apart is not None:
-        corpora["valid"] = apart.corpus(vocabulary, folder, "valid")
+        corpora["valid"] = apart.corpus(vocabulary, folder, "valid", watch)
         apart.text.close()
     part.text.close()
     if test is not None:
@@ -117,7 +117,7 @@ def encode(
     """
     text = read_text(files, reading, folder and folder / name, watch)
     try:
-        return Part(text, 0, text.lines, text.counts).corpus(vocabulary, folder, name)
+        return Part(text, 0, text.lines, text.counts).corpus(vocabulary, folder, name, watch)
     finally:
         text.close()
 
@@ -164,7 +164,9 @@ class Part:
         """The vocabulary that these rules make of a training text. Raises TextError."""
         return build(self.frequency, self.end_count, rules, reading.tokenizer, self.text.files[0][0])
 
-    def corpus(self, vocabulary: Vocabulary, folder: Path | None = None, name: str = "") -> Corpus:
+    def corpus(
+        self, vocabulary: Vocabulary, folder: Path | None = None, name: str = "", watch: Watch | None = None
+    ) -> Corpus:
         """These lines with the ids of a vocabulary. Raises TextError for a word outside one without `<unk>`."""
         text, outside = self.text, len(vocabulary)
         final = np.fromiter((vocabulary.ids.get(word, outside) for word in text.words), np.int64, len(text.words))
@@ -190,6 +192,8 @@ class Part:
                     raise vocabulary.outside(text.words[piece[found[0]]], text.place(start + at + int(found[0])))
                 oov.append(found + at)
                 at += len(piece)
+                if watch is not None:
+                    watch(WRITING, at * final.itemsize, (stop - start) * final.itemsize)
             for piece in text.line_starts.pieces(self.first, self.last + 1):
                 starts.append(piece - start)
             arrays = ids.array(), starts.array(), oov.array()

@@ -23,9 +23,9 @@ Source = str | os.PathLike[str] | BinaryIO
 """A path, or an open binary file such as `sys.stdin.buffer`, which is left open."""
 
 Watch = Callable[[str, int, int | None], object]
-"""Told while files are read: what is done, how many of their bytes are, and how many there are if that is known; while
-a text is measured, its words in place of bytes."""
-CHECKING, READING, MEASURING = "checking", "reading", "measuring"
+"""Told while files are read and written: what is done, how many of their bytes are, and how many there are if that is
+known; while a text is measured, its words in place of bytes."""
+CHECKING, READING, WRITING, MEASURING = "checking", "reading", "writing", "measuring"
 
 OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)

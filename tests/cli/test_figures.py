@@ -52,9 +52,10 @@ def test_why_it_must_not_be_compared_is_told_once(capsys):
 
 def test_a_line():
     assert in_a_line(FOUND) == (
-        "8,000 tokens (no <end>, 2 unknown): 8.00 with their spelling paid, 2.000 bits per word (3.000), "
-        "0.500 bits per character (0.750)"
+        "8,000 tokens (no <end>, 2 unknown): - without them, 8.00 with their spelling paid, "
+        "2.000 bits per word (3.000), 0.500 bits per character (0.750)"
     )
+    assert "4.00 without them" in in_a_line(replace(FOUND, nll_oov=2 * math.log(4)))
     known = replace(FOUND, oov=0, ends=True, nll_spelling=0.0)
     assert in_a_line(known) == (
         "8,000 tokens (<end> counted, 0 unknown): 2.000 bits per word, 0.500 bits per character"

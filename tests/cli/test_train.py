@@ -182,7 +182,6 @@ def test_what_perplexities_were_counted_over(rnncli, fruit_config):
         assert row["valid"].keys() == row["train"].keys() == evaluated.keys()
         assert row["valid"]["perplexity"] == row["valid_perplexity"]
         assert row["train"]["perplexity"] == row["perplexity"]
-        assert row["train"]["perplexity_excluding_oov"] is None  # not measured while training
         paid = math.log(row["train"]["perplexity_with_spelling"] / row["perplexity"])
         assert paid == pytest.approx(math.log(evaluated["perplexity_with_spelling"] / evaluated["perplexity"]))
     assert done["train_tokens"] == 15
@@ -190,6 +189,15 @@ def test_what_perplexities_were_counted_over(rnncli, fruit_config):
     assert {name: again[name] for name in ("train", "valid", "best_valid")} == {
         name: done[name] for name in ("train", "valid", "best_valid")
     }
+
+
+@pytest.mark.parametrize("mode", ["sentences", "stream"])
+def test_a_model_that_learns_nothing_has_the_same_figures_in_training(rnncli, fruit_config, mode):
+    still = ("--set", "optimizer.learning_rate=1e-30", "--set", "optimizer.name=sgd", "--set", "training.bptt=2")
+    one = ("--set", f"data.mode={mode}", "--set", "training.batch_size=1", "--set", "vocabulary.min_count=2")
+    *_, done = rows(rnncli("train", fruit_config, "--epochs", 2, *MEASURED, *still, *one, "--json"))
+    assert done["train"]["oov"] == 7
+    assert done["train"] == pytest.approx(done["valid"], rel=1e-6)
 
 
 def test_the_table_of_perplexities(rnncli, fruit_config):
@@ -202,7 +210,8 @@ def test_the_table_of_perplexities(rnncli, fruit_config):
     assert (found["tokens"], found["<end>"], found["unknown words"]) == (["15"] * 4, ["counted"] * 4, ["7"] * 4)
     done = json.loads(rnncli(*words, "--set", "vocabulary.min_count=2", "--json").stdout)
     assert found["perplexity"][:3] == [f"{done[name]['perplexity']:.2f}" for name in ("train", "valid", "best_valid")]
-    assert found["without unknown words"][0] == "-"
+    without = [f"{done[name]['perplexity_excluding_oov']:.2f}" for name in ("train", "valid", "best_valid")]
+    assert found["without unknown words"][:3] == without
     assert len(table) == 11
 
 
