@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def texts(config: Config, watch: Watch | None = None) -> Texts:
     Small texts are read anew each time, unless `data.cache` names a folder; if there is no such folder, it is made.
     Raises TextError for what is wrong in a text, and WriteError where `data.cache` cannot be written.
     """
-    found = files(config.data)
+    found = files(config)
     folder = Path(config.data.cache) if config.data.cache else _default_cache(size_of(found.paths) or 0)
     if folder is None:
         return prepare(found.train, reading(config.data), rules(config), found.valid, found.test, watch=watch)
@@ -60,11 +62,35 @@ class Files:
         return [*self.train, *(self.valid if isinstance(self.valid, list) else []), *(self.test or [])]
 
 
-def files(data: DataConfig) -> Files:
-    """The files that the config's paths, patterns and folders stand for. Raises TextError where there is none."""
-    valid = files_of(data.valid) if isinstance(data.valid, str) else data.valid
-    train = [file for path in data.train for file in files_of(path)]
-    return Files(train, valid, None if data.test is None else files_of(data.test))
+def files(config: Config) -> Files:
+    """The files that the config's paths, patterns and folders stand for.
+
+    Raises TextError where there is none, and where one stands twice in the training text.
+    """
+    data = config.data
+    valid = text_files(config, data.valid) if isinstance(data.valid, str) else data.valid
+    train = [file for path in data.train for file in text_files(config, path)]
+    if (error := standing_twice(train)) is not None:
+        raise error
+    return Files(train, valid, None if data.test is None else text_files(config, data.test))
+
+
+def standing_twice(train: Sequence[str]) -> TextError | None:
+    """The error to raise for a training text of these files, where one stands twice in it."""
+    seen = set[str]()
+    for file in train:
+        if (real := os.path.realpath(file)) in seen and os.path.isfile(real):
+            told = "stands twice in data.train, by itself, in a folder or by a pattern; name it once"
+            return TextError(f"{file}: {told}")
+        seen.add(real)
+    return None
+
+
+def text_files(config: Config, path: str) -> list[str]:
+    """The files of one path of a config; what the run itself writes is no text. Raises TextError."""
+    run = config.run.dir or "runs"
+    moved_aside = glob.glob(f"{glob.escape(run)}.[0-9]*")
+    return files_of(path, [os.fspath(config.data.cache or cache.default_folder() or ""), run, *moved_aside])
 
 
 def rules(config: Config) -> Rules:
@@ -76,12 +102,12 @@ def _default_cache(size: int) -> Path | None:
     """The user's cache folder, where it can be written and texts of this size are worth it."""
     if size < SMALL:
         return None
-    try:
-        folder = cache.default_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # it cannot be made; or nobody's home is known
-        return None
-    return folder if os.access(folder, os.W_OK) else None
+    folder = cache.default_folder()
+    if folder is not None:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder if os.access(folder, os.W_OK) else None
+    return None
 
 
 def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary, watch: Watch | None = None) -> Corpus:

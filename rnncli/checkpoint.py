@@ -23,7 +23,7 @@ from rnncli import disk
 from rnncli.errors import RunError, WriteError
 from rnncli.parameters import Array
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 drew the order of sentences otherwise: a run of it could not go on
 PIECE = 1 << 18  # bytes that are read at a time
 Meta = dict[str, Any]
 

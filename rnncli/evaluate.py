@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from rnncli.text.corpus import Corpus
 from rnncli.text.files import MEASURING, Watch
 from rnncli.text.spelling import Spelling
 from rnncli.text.vocabulary import END, UNKNOWN, Vocabulary
+
+SPELLED = 10_000  # unknown words, at a time
 
 __all__ = ["Counts", "Evaluation", "count", "evaluate", "nll_of_unknown", "perplexity"]
 
@@ -34,8 +37,12 @@ def _nll_spelling(corpus: Corpus, vocabulary: Vocabulary) -> float | None:
         return 0.0
     if set(vocabulary.words) <= {END, UNKNOWN}:
         return None
-    times = np.fromiter(corpus.outside.values(), np.float64, len(corpus.outside))
-    return float(Spelling(vocabulary.words).nats(list(corpus.outside)) @ times)
+    spelling, nats = Spelling(vocabulary.words), 0.0
+    pairs = iter(corpus.outside.items())
+    while some := list(islice(pairs, SPELLED)):  # there may be more words than memory is for
+        words, times = zip(*some, strict=True)
+        nats += float(spelling.nats(words) @ np.array(times, np.float64))
+    return nats
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from rnncli.engines import Architecture, Engine
 from rnncli.errors import ConfigError
 from rnncli.optim import OPTIMIZERS
 from rnncli.parameters import Shapes
+from rnncli.text import spelling
 from rnncli.text.corpus import Texts
 
 # What a process has before it has read anything, where nobody tells.
@@ -63,6 +64,8 @@ def predict(config: Config, texts: Texts) -> Prediction:
         "logits": item * engine.output.held(of_output, positions, scored),
         "products": item * _packed(engine, shapes, positions),
         "order": max(each.order_bytes for each in [trained, *read]),
+        # At the end of an epoch, what the unknown words of the training text cost.
+        "spelling": spelling.held(texts.vocabulary.words) if texts.train.outside else 0,
         MAPPED: _mapped(config, texts),
     }
     initialising = parts["process"] + parameters + _orthogonal(engine.architecture)
@@ -89,12 +92,10 @@ def check(config: Config, texts: Texts) -> Prediction:
 def _mapped(config: Config, texts: Texts) -> int:
     """Of the texts, what is mapped from files and will be read."""
     arrays: list[npt.NDArray[Any]] = []
-    for name, text in texts.named().items():
-        arrays.append(text.ids)
+    for text in texts.named().values():
+        arrays += [text.ids, text.oov_positions]
         if config.data.mode == "sentences":
             arrays.append(text.line_starts)
-        if name != "train":
-            arrays.append(text.oov_positions)
     return sum(array.nbytes for array in arrays if isinstance(array.base, np.memmap))
 
 

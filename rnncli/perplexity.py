@@ -42,11 +42,11 @@ class Evaluation(Counts):
     same tokens of the same text: where unknown words cost nothing but their `<unk>`, the smaller a vocabulary, the
     lower the perplexity.
 
-    nll: nats, over all tokens. nll_oov: nats, of the `<unk>` of the unknown words; None where not measured.
+    nll: nats, over all tokens. nll_oov: nats, of the `<unk>` of the unknown words.
     """
 
     nll: float
-    nll_oov: float | None
+    nll_oov: float
 
     @property
     def cross_entropy(self) -> float:
@@ -59,12 +59,9 @@ class Evaluation(Counts):
 
     @property
     def perplexity_excluding_oov(self) -> float:
-        """Over the tokens that are in the vocabulary; unknown words are read, but not counted.
-
-        NaN if none is, and where it was not measured.
-        """
+        """Over the tokens that are in the vocabulary; unknown words are read, but not counted. NaN if none is."""
         known = self.tokens - self.oov
-        return perplexity((self.nll - self.nll_oov) / known) if known and self.nll_oov is not None else math.nan
+        return perplexity((self.nll - self.nll_oov) / known) if known else math.nan
 
     @property
     def perplexity_with_spelling(self) -> float | None:

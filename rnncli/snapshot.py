@@ -29,7 +29,7 @@ class Progress:
     index: int = 0  # steps taken in the epoch under way
     epoch_loss: float = 0.0  # sum of -ln P over the words of the epoch under way
     epoch_words: int = 0
-    epoch_nll_oov: float | None = 0.0  # what unknown words have of epoch_loss; None where that was not added up
+    epoch_nll_oov: float = 0.0  # what unknown words have of epoch_loss
     train_loss: float | None = None  # nats a word, of the last epoch that was completed
     valid_loss: float | None = None
     best_loss: float | None = None
@@ -43,15 +43,12 @@ class Progress:
 
 
 EVALUATIONS = ("train", "valid", "best")
-LATER = (*EVALUATIONS, "epoch_nll_oov")  # older checkpoints lack them
 
 
 def progress_of(meta: checkpoint.Meta) -> Progress:
     """Where the run stood when a checkpoint was written. Raises LookupError for meta data of something else."""
-    found = {field.name: meta[field.name] for field in fields(Progress) if field.name not in LATER}
-    found["epoch_nll_oov"] = meta.get("epoch_nll_oov", None if found["epoch_words"] else 0.0)
-    stored = {name: meta.get(name) for name in EVALUATIONS}
-    return Progress(**found | {name: each and Evaluation(**each) for name, each in stored.items()})
+    found = {field.name: meta[field.name] for field in fields(Progress)}
+    return Progress(**found | {name: found[name] and Evaluation(**found[name]) for name in EVALUATIONS})
 
 
 def finished(progress: Progress, config: Config) -> str | None:

@@ -25,6 +25,7 @@ from rnncli.run import Metrics, RunFolder
 from rnncli.snapshot import Progress, done, finished
 from rnncli.text.batches import Batch
 from rnncli.text.corpus import Corpus, Texts
+from rnncli.text.files import Watch
 
 Stop = Callable[[], str | None]
 """Says why training is to stop now, or None."""
@@ -38,6 +39,7 @@ class Trainer:
     def __init__(self, config: Config, texts: Texts, random_seed: int, folder: RunFolder) -> None:
         self.config, self.texts, self.random_seed, self.folder = config, texts, random_seed, folder
         self.profile = Profile()
+        self.watch: Watch | None = None  # is told how far a text is measured
         V, end_id = len(texts.vocabulary), texts.vocabulary.end_id
         self.valid_counts = _count(config, texts, texts.valid) if texts.valid else None
         self.batches = build.training_batches(config, texts.train, end_id, random_seed)
@@ -162,7 +164,7 @@ class Trainer:
         vector = model.parameters.vector
         self.optimizer.step_(vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
         self.state = passed.state
-        if p.epoch_nll_oov is not None and len(self.texts.train.oov_positions):
+        if len(self.texts.train.oov_positions):
             p.epoch_nll_oov += nll_of_unknown(passed.losses, batch, self.texts.train)
         self.profile.count(lambda: model.flops(passed.cache))
         return loss, norm, learning_rate
@@ -176,7 +178,7 @@ class Trainer:
         p, valid, best = self.progress, None, False
         if self.valid_batches and self.texts.valid and self.valid_counts:
             with np.errstate(all="ignore"):
-                valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop)
+                valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self.watch)
             if valid is None:
                 return None
             if not valid.perplexity < np.inf:
@@ -217,8 +219,9 @@ class Trainer:
         self.model.forget_gradients()  # the parameters of the best checkpoint take their place
         _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
         model = LanguageModel(self.model.engine, stored.parameters)  # in the same buffers
-        batches = build.evaluation_batches(self.config, self.texts.test, self.texts.vocabulary.end_id)
-        return evaluate(model, batches, self.texts.test, _count(self.config, self.texts, self.texts.test), stop)
+        text, counts = self.texts.test, _count(self.config, self.texts, self.texts.test)
+        batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
+        return evaluate(model, batches, text, counts, stop, self.watch)
 
     def _diverged(self, what: str) -> NumericalError:
         bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]

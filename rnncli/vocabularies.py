@@ -16,7 +16,7 @@ from rnncli.config import Config
 from rnncli.errors import ConfigError, NumericalError, TextError
 from rnncli.run import RunFolder
 from rnncli.text.corpus import Part, Texts, encode, read_parts
-from rnncli.text.files import Watch, size_of
+from rnncli.text.files import Watch, passing
 from rnncli.text.lines import read_blocks
 from rnncli.text.vocabulary import Rules, Vocabulary
 from rnncli.training import FIRST_TIMED_STEP, Trainer
@@ -72,21 +72,26 @@ class Candidates:
     def read(cls, config: Config, watch: Watch | None = None) -> Candidates:
         """Raises TextError as training does."""
         resident = machine.resident_memory() or memory.PYTHON_AND_NUMPY
-        files = build.files(config.data)
+        files = build.files(config)
+        for file in filter(passing, files.train):
+            raise TextError(f"{file}: can be read only once, and its beginning is needed again; save it as a file")
         train, valid = read_parts(files.train, build.reading(config.data), files.valid, watch=watch)
         for part in (train, valid):
             if part is not None:  # the words and their counts stay
                 part.text.close()
-        return cls(config, train, valid, _beginning(files.train), resident)
+        return cls(config, train, valid, _beginning(files.train, train.last), resident)
 
     @property
     def tokens(self) -> int:
         """Of the training text, `<end>` counted."""
         return sum(self.train.frequency.values()) + self.train.end_count
 
-    def rows(self, min_counts: Sequence[int], max_sizes: Sequence[int], trial: bool) -> Iterator[Row]:
-        """The config's own vocabulary, then one for each rule that makes another than the one before it did.
+    def rows(
+        self, min_counts: Sequence[int], max_sizes: Sequence[int], trial: bool, every: bool = False
+    ) -> Iterator[Row]:
+        """The config's own vocabulary, then one for each rule.
 
+        every: those too that make one of a size that was there before. Rules that leave no word make none.
         trial: measure how fast a model with it is trained. Raises TextError and ConfigError where training with the
         config's own would.
         """
@@ -94,13 +99,13 @@ class Candidates:
         own = self.vocabulary(rules)
         yield self._row(rules, own, True, trial)
         sizes = {len(own)}
-        sizes_that_cut = [size for size in max_sizes if size < len(self.train.frequency) + 2]
-        for other in _rules(rules, min_counts, sizes_that_cut):
+        largest = len(self.train.frequency) + 2
+        for other in _rules(rules, min_counts, [size for size in max_sizes if every or size < largest]):
             try:
                 vocabulary = self.vocabulary(other)
             except TextError:  # no word is left
                 continue
-            if len(vocabulary) not in sizes:
+            if every or len(vocabulary) not in sizes:
                 sizes.add(len(vocabulary))
                 yield self._row(other, vocabulary, False, trial)
 
@@ -117,7 +122,8 @@ class Candidates:
         try:
             shapes = build.architecture(self.config, len(vocabulary)).shapes()
             text = encode([io.BytesIO(self.sample)], build.reading(self.config.data), vocabulary)
-            texts = Texts(vocabulary, text)
+            # Other texts are measured in windows as long as those of this one, more or less.
+            texts = Texts(vocabulary, text, text if self.valid else None, text if self.config.data.test else None)
             parts = memory.predict(self.config, texts).parts
         except ConfigError:
             if chosen:
@@ -158,19 +164,19 @@ def _known(frequency: Mapping[str, int], vocabulary: Container[str]) -> tuple[in
     return sum(n for word, n in frequency.items() if word in vocabulary), sum(frequency.values())
 
 
-def _beginning(files: Sequence[str]) -> bytes:
-    """Whole lines from the beginning of a text, some megabyte of them if there is so much. Raises TextError."""
+def _beginning(files: Sequence[str], lines: int) -> bytes:
+    """Lines from the beginning of a text, at most so many, some megabyte of them if there is so much."""
     sample = bytearray()
     for file in files:
-        if size_of([file]) is None:
-            raise TextError(f"{file}: can be read only once, and its beginning is needed again; save it as a file")
         for block in read_blocks(file):
             sample += block.content
             if len(sample) >= SAMPLE:
-                return bytes(sample)
+                break
         if not sample.endswith(b"\n"):
             sample += b"\n"
-    return bytes(sample)
+        if len(sample) >= SAMPLE:
+            break
+    return b"\n".join([*bytes(sample).split(b"\n")[:-1][:lines], b""])
 
 
 def _words_per_second(config: Config, texts: Texts) -> float | None:

@@ -233,7 +233,7 @@ def test_another_format_version_is_refused_by_name(path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 99)
     checkpoint.write(path, META, MEMBERS)
     monkeypatch.undo()
-    with pytest.raises(RunError, match=r"format version 99, and this rnncli reads version 1; use the rnncli that"):
+    with pytest.raises(RunError, match=r"format version 99, and this rnncli reads version 2; use the rnncli that"):
         checkpoint.read_meta(path)
 
 
@@ -248,7 +248,7 @@ def test_what_is_no_checkpoint_at_all(tmp_path):
     np.savez(path, W=np.zeros(3))
     with pytest.raises(RunError, match="not a whole checkpoint"):
         checkpoint.read_meta(path)
-    for meta in (b"[1]", b"{", b"\xff", b'{"format_version":1}'):
+    for meta in (b"[1]", b"{", b"\xff", b'{"format_version":2}'):
         np.savez(path, meta=np.frombuffer(meta, np.uint8))
         with pytest.raises(RunError, match="not a whole checkpoint"):
             checkpoint.read_meta(path)

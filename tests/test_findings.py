@@ -1,5 +1,6 @@
 """The findings of a corpus: an error where training refuses it, and only there; and what each of the others says."""
 
+import itertools
 import json
 import os
 import random
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from rnncli import config_file
 from rnncli.cli import main
 from rnncli.findings import SEVERITIES, Finding, examine, ranked
-from rnncli.findings.finding import counted, percent
+from rnncli.findings.finding import counted, of_message, percent
 from rnncli.text.facts import Place
 
 # --- an error is what training refuses ------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def test_a_clean_text_has_no_finding(look):
             "3 lines repeat an earlier one (60 %); the most repeated",
         ),
         ("\n \n", "no_word", "error", None, 1, "no word in the text"),
-        ("x" * (1 << 20 | 1), "endless", "error", 1, 1, "no space or line end in 1048576 bytes from byte 0 on"),
+        ("x" * (1 << 20 | 1), "endless", "error", 1, 1, "no space, tab or line end in 1048576 bytes from byte 0 on"),
     ],
 )
 def test_one_text(look, text, kind, severity, at, count, piece):
@@ -295,6 +296,52 @@ def test_a_missing_text_does_not_hide_the_others(look, tmp_path):
     assert [each.severity for each in look.report.findings][:2] == ["error", "error"]
     found = look("a b\n", f"data.train={tmp_path / 'no*.txt'}", test="x\n")
     assert found["train", "unreadable"].what == "no file matches this pattern"
+
+
+def test_a_nul_hides_nothing(look):
+    found = look("a\nb\0c o\u200bpen \x07\n")
+    assert found.keys() == {("train", kind) for kind in ("nul", "glued", "control")}
+    assert found["train", "control"].what == "1 control character: U+0007 (1)"
+
+
+def test_a_file_whose_name_reads_like_a_message(look, tmp_path):
+    path = tmp_path / "x: y; z.txt"
+    path.write_bytes(b"a\n")
+    (tmp_path / "x: y; z.xz").write_bytes(b"no xz")
+    for bad, what in (("x: y; z.xz", "damaged or cut off"), ("x: y; a", "no such file")):
+        found = look("", f"data.train=['{tmp_path / bad}']")["train", "unreadable"]
+        assert str(found.where).removesuffix(":1") == str(tmp_path / bad)
+        assert found.what.startswith(what)
+    assert look("", f"data.train=['{path}']", "vocabulary.min_count=3")["train", "vocabulary"].where == str(path)
+    found = look("b\n", f"data.test='{path}'")["test", "unknown"]
+    assert (found.where, found.what) == (
+        Place(str(path), 1),
+        "the word 'a' is not in the vocabulary, which has no <unk>",
+    )
+    told = of_message("unreadable", "train", "folder: a/file: cannot be read (why); do", "folder: a", "folder")
+    assert (told.where, told.what, told.advice) == ("folder: a/file", "cannot be read (why)", "do")
+
+
+@pytest.mark.parametrize("valid", [None, "valid.txt", 0.25])
+def test_progress(tmp_path, valid):
+    content = "a b\n" * 20_000 + "c\u200bc\n"
+    (tmp_path / "train.txt").write_text(content)
+    (tmp_path / "valid.txt").write_text("a b\n")
+    (tmp_path / "config.yaml").write_text(json.dumps({"data": {"train": "train.txt", "valid": valid}}))
+    told = {}
+    with mock.patch("rnncli.text.lines.CHUNK", 1 << 10):
+        examine(
+            config_file.read(tmp_path / "config.yaml"),
+            lambda what, done, total: told.setdefault(what, []).append((done, total)),
+        )
+    assert list(told) == ["reading", "looking up lines"]
+    for steps in told.values():
+        done = [size for size, _ in steps]
+        assert done == sorted(done)
+        (total,) = {total for _, total in steps}
+        assert max(b - a for a, b in itertools.pairwise([0, *done])) <= 1 << 10
+        assert abs(done[-1] - total) <= 1 << 10
+    assert told["looking up lines"][0][1] == len(content.encode()) + 4 * (valid == "valid.txt")
 
 
 def test_a_pipe_is_read_once(look, tmp_path):

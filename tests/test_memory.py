@@ -12,6 +12,7 @@ from rnncli.engines import ENGINES, Architecture
 from rnncli.errors import ConfigError, TextError
 from rnncli.model import LanguageModel
 from rnncli.outputs import AdaptiveSoftmax, SampledSoftmax
+from rnncli.text import spelling
 from rnncli.text.batches import StreamBatches
 
 OPTIONS = {
@@ -140,7 +141,7 @@ def test_the_parts_and_the_peak(tmp_path, told):
     assert found.parts["process"] == 50 * MEGABYTE + memory.LATER
     assert found.parts.keys() == {
         *("process", "parameters", "gradients", "moments", "activations", "logits", "products", "order"),
-        "mapped texts",
+        *("spelling", "mapped texts"),
     }
     assert found.peak == max(sum(found.parts.values()), 70 * MEGABYTE)
     double = predicted(settings(tmp_path, model__hidden_size=300, data__valid=0.2, training__dtype="float64"))
@@ -180,6 +181,17 @@ def test_a_model_that_does_not_fit_is_refused(tmp_path, told):
         memory.check(config, texts)
     told.available = None
     memory.check(config, texts)
+
+
+def test_the_spelling_of_unknown_words_is_counted(tmp_path, told):
+    assert predicted(settings(tmp_path)).parts["spelling"] == 0
+    config = settings(tmp_path, vocabulary__max_size=6)
+    words, outside = build.texts(config).vocabulary.words, [f"rare{i:06}" for i in range(50_000)]
+    held = predicted(config).parts["spelling"]
+    assert held == spelling.held(words)
+    assert 0.5 * held < peak_of(lambda: spelling.Spelling(words).nats(outside)) < 1.2 * held
+    many = [f"{i:x}word" for i in range(50_000)]
+    assert 0.7 * spelling.held(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.held(many)
 
 
 def test_texts_in_files_are_told_but_the_system_may_take_them_back(tmp_path, told):

@@ -35,7 +35,7 @@ def test_unknown_words_alone():
     cheap = replace(FOUND, nll_oov=math.log(4))
     assert cheap.perplexity_excluding_oov == pytest.approx(4 ** (7 / 6))  # six words share what two did not take
     assert math.isnan(replace(FOUND, oov=8).perplexity_excluding_oov)
-    assert math.isnan(replace(FOUND, nll_oov=None).perplexity_excluding_oov)
+    assert math.isnan(replace(FOUND, oov=FOUND.tokens).perplexity_excluding_oov)
 
 
 def test_without_a_word_to_learn_spelling_from():

@@ -47,14 +47,6 @@ def test_evaluations_are_read_back(tmp_path):
     assert (found.train, found.valid, found.best) == (done.train, done.valid, done.best_valid)
     assert found.valid.oov > 0 < found.valid.nll_spelling
 
-    def as_before(meta, members):
-        for name in snapshot.EVALUATIONS:
-            del meta[name]
-
-    rewrite(path, as_before)
-    older = snapshot.read(path).progress
-    assert older == replace(found, train=None, valid=None, best=None)
-
 
 def test_a_model_alone_needs_no_moments(made):
     path = made.folder.checkpoint_at(11)

@@ -1,12 +1,13 @@
 """`vocab`'s rows against counts taken by hand, and against training itself."""
 
 import io
+import os
 from collections import Counter
 from itertools import pairwise
 
 import pytest
 
-from rnncli import build, config
+from rnncli import build, config, memory
 from rnncli.errors import ConfigError, TextError
 from rnncli.text.vocabulary import END, UNKNOWN
 from rnncli.vocabularies import Candidates
@@ -98,10 +99,32 @@ def test_what_the_config_itself_cannot_have_is_refused_and_other_rows_go_on(of):
     assert (rows[1].words, rows[1].parameters, rows[1].peak_memory) == (10, None, None)
 
 
-def test_what_can_be_read_only_once(of, monkeypatch):
-    monkeypatch.setattr("rnncli.vocabularies.size_of", lambda files: None)
-    with pytest.raises(TextError, match=r"train\.txt: can be read only once"):
-        Candidates.read(of())
+def test_what_can_be_read_only_once_is_refused_before_it_is_read(of, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TextError, match=r"pipe: can be read only once"):
+        Candidates.read(of({"train": str(tmp_path / "pipe")}))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_steps_are_tried_on_what_is_trained_on(of, share):
+    candidates = Candidates.read(of({"valid": share}))
+    assert candidates.sample.decode() == "".join(TRAIN.splitlines(keepends=True)[: candidates.train.last])
+    [row] = candidates.rows([], [], trial=True)
+    assert row.refused  # words that only the validation part has
+    assert row.words_per_second > 0
+
+
+def test_every_row_that_was_asked_for(of):
+    rows = list(Candidates.read(of()).rows([2, 3], [3, 10_000], trial=False, every=True))
+    assert [(row.min_count, row.max_size) for row in rows] == [(1, None), (2, None), (3, None), (1, 3), (1, 10_000)]
+
+
+def test_memory_is_what_training_predicts(of):
+    config = of(vocabulary={"unknown": True})
+    [row] = Candidates.read(config).rows([], [], trial=False)
+    predicted = memory.predict(config, build.texts(config))
+    model = sum(predicted.parts.values()) - predicted.parts["process"]
+    assert row.peak_memory == pytest.approx(predicted.resident + model, abs=5e6)
 
 
 def test_a_list_of_words_is_a_row_too(of, tmp_path):

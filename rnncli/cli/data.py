@@ -14,7 +14,6 @@ from rnncli.cli.options import json_option, print_json, print_table, set_option
 from rnncli.cli.reading import reading_display
 
 if TYPE_CHECKING:
-    from rnncli.config import Config
     from rnncli.findings import Finding, Report
     from rnncli.text.facts import Place, Survey
 
@@ -55,35 +54,13 @@ def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: b
     from rnncli import config_file
     from rnncli.errors import TextError
     from rnncli.findings import examine
-    from rnncli.text.files import READING
 
     settings = config_file.read(config, overrides)
-    done, total = 0, _total(settings)
-
-    def progress(size: int) -> None:
-        nonlocal done
-        done += size
-        watch(READING, done, total)
-
     with reading_display() as watch:
-        report = examine(settings, progress)
+        report = examine(settings, watch)
     print_json(_document(report)) if as_json else _print(report)
     if not report.trainable:
         ctx.exit(TextError.exit_code)
-
-
-def _total(config: Config) -> int | None:
-    """Bytes to look at; None where files are compressed or cannot be looked at."""
-    from rnncli.errors import TextError
-    from rnncli.text.files import OPENERS, files_of, size_of
-
-    d = config.data
-    paths = [*d.train, *(path for path in (d.valid, d.test) if isinstance(path, str))]
-    try:
-        files = [file for path in paths for file in files_of(path)]
-    except TextError:
-        return None
-    return None if any(file.lower().endswith(tuple(OPENERS)) for file in files) else size_of(files)
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -245,7 +222,7 @@ def _verdict(report: Report) -> str:
 
 def _visible(text: str) -> str:
     r"""The text, with what shows nothing as \u200b."""
-    from rnncli.text.survey import INVISIBLE
+    from rnncli.text.look import INVISIBLE
 
     return "".join(c if c.isprintable() and c not in INVISIBLE else _escaped(c) for c in text)
 

@@ -1,4 +1,4 @@
-"""`rnncli train --dry-run`: everything checked, sizes and memory told, nothing trained, nothing written."""
+"""`rnncli train --dry-run`: everything checked, sizes and memory told, nothing trained, no run begun."""
 
 from __future__ import annotations
 

@@ -99,8 +99,6 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         )
         if document[key] is not None
     ]
-    if perplexities and not any(evaluations.values()):
-        perplexities.append("over how many tokens is not stored")
     rows = [
         ["checkpoint", document["checkpoint"]],
         ["progress", f"step {document['step']}, {document['epoch']} epochs"],

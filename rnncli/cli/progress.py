@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnncli.training import Trainer
 
 SECONDS_BETWEEN_LINES = 3.0
+SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Display(Protocol):
@@ -63,6 +64,11 @@ def step_loss(step: Step) -> str:
     if math.isnan(step.perplexity):
         return f"sampled loss {step.loss:.3f}"
     return f"perplexity {step.perplexity:.1f} over {step.words:,} tokens"
+
+
+def measured(what: str, done: int, total: int | None) -> str:
+    """How far a text is measured, in words."""
+    return f"{what}: {done:,} of {total:,} words"
 
 
 class Rate:
@@ -111,6 +117,12 @@ class Bar:
             mininterval=0.1,
             leave=False,
         )
+        trainer.watch, self._told = self._measuring, 0.0
+
+    def _measuring(self, what: str, done: int, total: int | None) -> None:
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_LOOKS:
+            self._told = time.monotonic()
+            self._bar.set_description_str(measured(what, done, total))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Step):
@@ -134,6 +146,7 @@ class Lines:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._rate, self._pace = trainer, Rate(), Pace(tell)
+        trainer.watch = lambda what, done, total: self._pace.turn(lambda: measured(what, done, total))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Step):

@@ -77,9 +77,10 @@ class _Lines:
             self._what, self._started, self._last = what, now, now
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            unit, size = ("words", 1.0) if what == MEASURING else ("MB", 1e6)
+            unit, size, digits = ("words", 1.0, 0) if what == MEASURING else ("MB", 1e6, 1)
             of = f" of {total / size:,.0f}" if total else ""
-            tell(f"{what}: {done / size:,.0f}{of} {unit}, {done / size / (now - self._started):,.0f} {unit}/s")
+            rate = done / size / (now - self._started)
+            tell(f"{what}: {done / size:,.0f}{of} {unit}, {rate:,.{digits}f} {unit}/s")
 
     def close(self) -> None:
         pass

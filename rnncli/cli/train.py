@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,15 +254,17 @@ class _Command:
 
     def _tell_finished(self, path: Path, progress: Any, reason: str, meta: dict[str, Any]) -> None:
         from rnncli import build, snapshot
+        from rnncli.cli.reading import reading_display
         from rnncli.errors import RnncliError
+        from rnncli.text.files import size_of
 
         if self.as_json:
             self._print_done(snapshot.done(progress, self.config, reason, meta["random_seed"]), path)
         tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
-        try:
-            texts = build.texts(self.config)
-        except RnncliError:  # a finished run does not need its texts any more
-            texts = None
+        texts = None
+        with suppress(RnncliError), reading_display(self.quiet) as watch:  # a finished run needs its texts no more
+            if size_of(build.files(self.config).paths) is not None:  # nobody may write into that pipe again
+                texts = build.texts(self.config, watch)
         for line in snapshot.changes(meta, self.config, texts):
             tell(f"  changed since then: {line}")
 

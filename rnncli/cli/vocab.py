@@ -76,9 +76,10 @@ def vocab(
     if path is not None:
         write_counts(candidates.vocabulary(build.rules(settings)), path)
         tell(f"wrote {path}")
-    if min_counts is None and max_sizes is None:
+    asked = min_counts is not None or max_sizes is not None
+    if not asked:
         min_counts, max_sizes = MIN_COUNTS, MAX_SIZES
-    rows = list(candidates.rows(min_counts or (), max_sizes or (), trial=not no_trial))
+    rows = list(candidates.rows(min_counts or (), max_sizes or (), trial=not no_trial, every=asked))
     if as_json:
         print_json({"tokens": candidates.tokens, "vocabularies": [asdict(row) for row in rows]})
     else:

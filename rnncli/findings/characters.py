@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from rnncli.config import Config
 from rnncli.findings.finding import Finding, counted, percent
 from rnncli.text.facts import Seen, Survey
-from rnncli.text.survey import INVISIBLE
+from rnncli.text.look import INVISIBLE
 
 BULK = 0.99  # of the letters: where one script has so many, letters of others are told
 # Scripts that are written together, by the first word of the names of their letters.
@@ -36,7 +36,6 @@ def in_characters(split: str, found: Survey, config: Config) -> Iterator[Finding
     if (nul := found.characters.get("\0")) is not None:
         detail = f"a NUL byte {found.signs['nul'].detail}, so it is binary ({counted(nul.count, 'NUL')} in all)"
         yield Finding("error", "nul", split, nul.first, detail, "give a plain text file", nul.count, about="\0")
-        return  # what else is odd in a binary file says nothing
     yield from _line_ends(split, found)
     yield from _marks(split, found)
     yield from _controls(split, found, config)
@@ -91,7 +90,7 @@ def _marks(split: str, found: Survey) -> Iterator[Finding]:
 
 
 def _controls(split: str, found: Survey, config: Config) -> Iterator[Finding]:
-    controls = {c: s for c, s in found.characters.items() if unicodedata.category(c) == "Cc" and c not in "\t\n\r"}
+    controls = {c: s for c, s in found.characters.items() if unicodedata.category(c) == "Cc" and c not in "\0\t\n\r"}
     spaces = {c: s for c, s in found.characters.items() if unicodedata.category(c) in ("Zs", "Zl", "Zp") and c != " "}
     as_space = config.data.tokenizer != "characters"
     if as_space:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-from rnncli.build import reading, rules
+from rnncli.build import reading, rules, standing_twice, text_files
 from rnncli.config import Config
 from rnncli.errors import TextError
 from rnncli.findings.characters import in_characters
 from rnncli.findings.finding import Finding, counted, of_message, ranked
 from rnncli.findings.lines import in_lines, repeated, shared
+from rnncli.findings.lookup import count_lines, lines_at
 from rnncli.findings.words import in_words
+from rnncli.text.corpus import held_out
 from rnncli.text.facts import FileSize, Place, Survey
-from rnncli.text.files import files_of, passing
-from rnncli.text.lines import count_lines, lines_at
+from rnncli.text.files import READING, Watch, passing, size_of
+from rnncli.text.look import SAMPLE
 from rnncli.text.reading import LINE_END, Reading
-from rnncli.text.survey import SAMPLE, survey
+from rnncli.text.survey import Progress, survey
 from rnncli.text.tokenize import END
 from rnncli.text.vocabulary import Vocabulary, build
 
@@ -26,8 +26,7 @@ LONGEST_LINE = 100_000  # characters of a line in which is looked for what a fin
 BEFORE = 60  # at most so many characters of a long line are shown before that
 CUT = "… "  # stands for what comes before an excerpt
 
-Progress = Callable[[int], object]
-"""Is told how many bytes more were looked at."""
+LOOKING_UP = "looking up lines"  # what is done last, while the corpus is read once more
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +47,10 @@ class Report:
         return not any(each.severity == "error" for each in self.findings)
 
 
-def examine(config: Config, progress: Progress = lambda _: None) -> Report:
+def examine(config: Config, watch: Watch | None = None) -> Report:
     """Look at the texts of a config. Raises nothing for what is in them, or for those that are not there."""
     found = list[Finding]()
-    splits, whole, vocabulary = _surveys(config, found, progress)
+    splits, whole, vocabulary = _surveys(config, found, watch)
     for number, file in enumerate(whole):
         found += _file("train", file.name, [file, *_part(splits["train"], number)])
     for name, text in splits.items():
@@ -66,52 +65,81 @@ def examine(config: Config, progress: Progress = lambda _: None) -> Report:
     found += shared(splits, config)
     found += _columns(splits["train"], config)
     order = ranked(found)
-    return Report(splits, vocabulary, order, _texts(order), reading(config.data))
+    return Report(splits, vocabulary, order, _texts(order, watch), reading(config.data))
 
 
 def _surveys(
-    config: Config, found: list[Finding], progress: Progress
+    config: Config, found: list[Finding], watch: Watch | None
 ) -> tuple[dict[str, Survey], list[FileSize], Vocabulary | None]:
     """The surveys; the files of data.train, those that are held out included; and the vocabulary."""
     data, how = config.data, reading(config.data)
-    files = _files(data.train, "train", found)
-    cut = _cut(files, data.valid, found) if isinstance(data.valid, float | int) else None
-    train = survey(files, how, stop=cut, progress=progress)
+    files = {"train": _files(config, data.train, "train", found)}
+    if (error := standing_twice(files["train"])) is not None:
+        found.append(of_message("twice", "train", error, *files["train"]))
+    for split, path in (("valid", data.valid), ("test", data.test)):
+        if isinstance(path, str):
+            files[split] = _files(config, [path], split, found)
+    progress = _progress(watch, READING, _to_read(files, data.valid))
+    cut = _cut(files["train"], data.valid, found, progress) if isinstance(data.valid, float | int) else None
+    train = survey(files["train"], how, stop=cut, progress=progress)
     splits, whole = {"train": train}, train.files
     vocabulary = None
     if not any(file.problem for file in train.files) and train.words:
         vocabulary = _vocabulary(train, config, found)
     known = None if vocabulary is None else frozenset(vocabulary.words)
     if cut is not None:
-        splits["valid"] = survey(files, how, known, start=cut, progress=progress)
+        splits["valid"] = survey(files["train"], how, known, start=cut, progress=progress)
         whole = splits["valid"].files
         found += _empty_part(splits, config)
-    elif isinstance(data.valid, str):
-        splits["valid"] = survey(_files([data.valid], "valid", found), how, known, progress=progress)
-    if data.test is not None:
-        splits["test"] = survey(_files([data.test], "test", found), how, known, progress=progress)
+    for split, paths in list(files.items())[1:]:
+        splits[split] = survey(paths, how, known, progress=progress)
     return splits, whole, vocabulary
 
 
-def _files(paths: Sequence[str], split: str, found: list[Finding]) -> list[str]:
+def _to_read(files: Mapping[str, Sequence[str]], valid: str | float | None) -> int | None:
+    """How many bytes the surveys will read, if that is known."""
+    sizes = {split: size_of(paths) for split, paths in files.items()}
+    total = 0.0
+    for split, size in sizes.items():
+        if size is None:
+            return None
+        # To cut off a part the lines are counted first; then one part is looked at, and all is read for the other.
+        total += size * (3 - valid if split == "train" and isinstance(valid, float | int) else 1)
+    return round(total)
+
+
+def _progress(watch: Watch | None, what: str, total: int | None) -> Progress:
+    """What adds up the bytes that are read."""
+    done = 0
+
+    def progress(size: int) -> None:
+        nonlocal done
+        done += size
+        if watch is not None:
+            watch(what, done, total)
+
+    return progress
+
+
+def _files(config: Config, paths: Sequence[str], split: str, found: list[Finding]) -> list[str]:
     """The files that the paths of a text stand for."""
     files = list[str]()
     for path in paths:
         try:
-            files += files_of(path)
+            files += text_files(config, path)
         except TextError as error:
-            found.append(of_message("unreadable", split, error))
+            found.append(of_message("unreadable", split, error, path))
     return files
 
 
-def _cut(files: Sequence[str], fraction: float, found: list[Finding]) -> int | None:
+def _cut(files: Sequence[str], fraction: float, found: list[Finding], progress: Progress) -> int | None:
     """How many lines are left to train on; None, and a finding, where nothing is left on one side."""
     if pipes := list(filter(passing, files)):
         what = "no file but a pipe or a device, which is read but once: what data.valid sets apart is not known here"
         found.append(Finding("warning", "pipe", "train", pipes[0], what, "write it to a file first"))
         return None
-    lines = count_lines(files)
-    apart = math.floor(Fraction(str(fraction)) * lines)  # the fraction as it was written
+    lines = count_lines(files, progress)
+    apart = held_out(lines, fraction)
     if 0 < apart < lines:
         return lines - apart
     if lines:
@@ -127,7 +155,8 @@ def _vocabulary(train: Survey, config: Config, found: list[Finding]) -> Vocabula
     try:
         return build(words, ends, rules(config), reading(config.data).tokenizer, train.files[0].name)
     except TextError as error:
-        found.append(of_message("vocabulary", "train", error))
+        names = [train.files[0].name, *([config.vocabulary.file] if config.vocabulary.file else [])]
+        found.append(of_message("vocabulary", "train", error, *names))
         return None
 
 
@@ -140,7 +169,7 @@ def _file(split: str, name: str, parts: Sequence[FileSize]) -> Iterator[Finding]
     """A file that cannot be read, or has no word."""
     problem = next((part.problem for part in parts if part.problem), "")
     if problem:
-        yield of_message("unreadable", split, problem)
+        yield of_message("unreadable", split, problem, name)
     elif not any(part.words for part in parts):
         yield Finding("error", "no_word", split, name, "no word in the text", "give a text with at least one")
 
@@ -161,7 +190,7 @@ def _empty_part(splits: dict[str, Survey], config: Config) -> Iterator[Finding]:
 def _refused(split: str, found: Survey) -> Iterator[Finding]:
     """What no tokenizer can be given."""
     if (endless := found.signs.get("endless")) is not None:
-        what = f"no space or line end {endless.detail}"
+        what = f"no space, tab or line end {endless.detail}"
         yield Finding("error", "endless", split, endless.first, what, "break the text into lines", endless.count)
     if (end := found.signs.get("end")) is not None:
         yield Finding(
@@ -184,13 +213,14 @@ def _columns(train: Survey, config: Config) -> Iterator[Finding]:
         yield Finding("error", "columns", "train", train.files[0].name, what, advice, train.predicted)
 
 
-def _texts(findings: Sequence[Finding]) -> dict[Finding, str]:
+def _texts(findings: Sequence[Finding], watch: Watch | None) -> dict[Finding, str]:
     """The lines to look at."""
     wanted: dict[str, set[int]] = {}
     for finding in findings:
         if isinstance(finding.where, Place):
             wanted.setdefault(finding.where.file, set()).add(finding.where.line)
-    there = {file: lines_at(file, lines, LONGEST_LINE) for file, lines in wanted.items()}
+    progress = _progress(watch, LOOKING_UP, size_of(list(wanted)))
+    there = {file: lines_at(file, lines, LONGEST_LINE, progress) for file, lines in wanted.items()}
     return {
         finding: _excerpt(text, finding.about)
         for finding in findings

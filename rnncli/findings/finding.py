@@ -36,11 +36,16 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), -each.share))
 
 
-def of_message(kind: str, split: str, message: object) -> Finding:
-    """An error, from the message that training would end with: `where: what; advice`."""
-    told, _, advice = str(message).partition("; ")
-    place, _, what = told.partition(": ")
-    return Finding("error", kind, split, place, what, advice)
+def of_message(kind: str, split: str, message: object, *names: str) -> Finding:
+    """An error, from the message that training would end with: `where: what; advice`.
+
+    names: of files that it may begin with; there is no telling which `: ` is part of a name.
+    """
+    told = str(message)
+    name = max((name for name in names if told.startswith(name)), key=len, default="")
+    place, _, rest = told[len(name) :].partition(": ")
+    what, _, advice = rest.partition("; ")
+    return Finding("error", kind, split, name + place, what, advice)
 
 
 def percent(share: float) -> str:

@@ -36,7 +36,7 @@ def in_words(split: str, found: Survey, vocabulary: Vocabulary, train: Survey) -
     # A space that stands for a line end is in no line: there is none to point at.
     sign = found.signs.get("unknown") or Seen(0, Place(found.files[0].name, 1), next(iter(lacking)))
     if vocabulary.unknown_id is None:
-        error = of_message("unknown", split, vocabulary.outside(sign.detail, str(sign.first)))
+        error = of_message("unknown", split, vocabulary.outside(sign.detail, str(sign.first)), str(sign.first))
         what = f"{error.what}; in all, {count}" if lacking.total() > 1 else error.what
         yield Finding("error", "unknown", split, sign.first, what, error.advice, lacking.total(), share, sign.detail)
         return

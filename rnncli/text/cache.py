@@ -16,9 +16,8 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,8 @@ import numpy as np
 from rnncli import disk, threads
 from rnncli.errors import TextError, WriteError
 from rnncli.text.corpus import Corpus, Reading, Texts, prepare
-from rnncli.text.files import Content, Watch, content_of, size_of
-from rnncli.text.spool import mapped
+from rnncli.text.files import READING, Content, Watch, content_of, size_of
+from rnncli.text.spool import PIECE, mapped
 from rnncli.text.vocabulary import Rules, Vocabulary
 
 FORMAT = 1  # goes up with every change of what a text means, or of what is written here
@@ -37,15 +36,17 @@ META = "meta.json"
 # What else is in the folder is not ours.
 ENTRY = re.compile(r"[0-9a-f]{32}")
 UNFINISHED = re.compile(r"building-[0-9]+-[0-9a-f]{8}")
-NEEDED, NEEDED_BY_CHARACTERS, UNPACKED = 2, 8, 4  # bytes on the disk for one of a text, roughly, while it is written
 LOCKED_WITHIN = 60.0  # seconds: a folder is made before its lock is held
 KEPT_SECONDS = 30 * 86400.0  # a corpus that was not used for so long is removed when another is written
 
 
-def default_folder() -> Path:
-    """The user's cache folder, as the XDG Base Directory Specification has it."""
+def default_folder() -> Path | None:
+    """The user's cache folder, as the XDG Base Directory Specification has it; None where nobody's home is known."""
     named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "rnncli"
+    try:
+        return (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "rnncli"
+    except RuntimeError:
+        return None
 
 
 def prepared(
@@ -73,15 +74,10 @@ def prepared(
     entry = folder / hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()[:32]
     if (texts := _stored(entry, material, files)) is not None:
         return texts
-    size = sum(size for content in contents.values() for _, size in content.files)
-    size *= NEEDED_BY_CHARACTERS if reading.tokenizer.name == "characters" else NEEDED
-    if any(content.compressed for content in contents.values()):
-        size *= UNPACKED
-    with _building(folder, entry, size) as place:
-        texts = prepare(train, reading, rules, valid, test, place, watch)
+    with _building(folder, entry, sum(content.size for content in contents.values())) as (place, room):
+        texts = prepare(train, reading, rules, valid, test, place, room.watching(watch))
         for name, content in contents.items():
-            read = content_of(files[name]).sha256 if content.compressed else texts.named()[name].sha256
-            if read != content.sha256:
+            if content_of(files[name]) != content:
                 raise TextError(f"{files[name][0]}: a text changed while it was read; start again")
         if _material(contents, reading, rules, fraction) != material:  # which looks at the word list again
             raise TextError(f"{rules.file}: the word list changed while it was read; start again")
@@ -178,11 +174,40 @@ def _write(place: Path, material: Mapping[str, Any], texts: Texts) -> None:
     disk.sync(place)
 
 
+class _Room:
+    """How much room an entry takes, by what is written of it and how much of the texts that was."""
+
+    def __init__(self, place: Path, size: int) -> None:
+        self._place, self._size, self._read = place, size, 0
+
+    def watching(self, watch: Watch | None) -> Watch:
+        """The same, which hears how far the texts are read."""
+
+        def told(what: str, done: int, total: int | None) -> None:
+            if what == READING:
+                self._read = done
+            if watch is not None:
+                watch(what, done, total)
+
+        return told
+
+    def needed(self) -> float:
+        """Bytes, roughly; once ids are final, some half of what they were as provisional numbers comes to it."""
+        with contextlib.suppress(OSError):
+            written = sum(path.stat().st_size for path in self._place.iterdir())
+            if self._read and written:
+                return 1.5 * written * max(1.0, self._size / self._read)
+        return 2.0 * self._size
+
+
 @contextlib.contextmanager
-def _building(folder: Path, entry: Path, size: int) -> Iterator[Path]:
-    """A new folder to write an entry into, which gets its name at the end; nothing of it stays where that fails."""
+def _building(folder: Path, entry: Path, size: int) -> Iterator[tuple[Path, _Room]]:
+    """A new folder to write an entry into, which gets its name at the end; nothing of it stays where that fails.
+
+    size: of the texts, in bytes.
+    """
     place = folder / f"building-{os.getpid()}-{secrets.token_hex(4)}"
-    descriptor = -1
+    room, descriptor = _Room(place, size), -1
     try:
         folder.mkdir(parents=True, exist_ok=True)
         place.mkdir()
@@ -190,14 +215,14 @@ def _building(folder: Path, entry: Path, size: int) -> Iterator[Path]:
         if descriptor >= 0:
             disk.lock(descriptor)
         _clear(folder)
-        yield place
+        yield place, room
         with contextlib.suppress(FileExistsError):  # another process was faster, and has written the same
             _rename(place, entry)
         disk.sync(folder)
     except OSError as error:
         raise WriteError(
             f"{folder}: cannot write the encoded texts there ({error.strerror or error}): they take about "
-            f"{size / 1e6:,.0f} MB; make room, or set data.cache to another folder"
+            f"{room.needed() / 1e6:,.1f} MB; make room, or set data.cache to another folder"
         ) from None
     finally:
         if descriptor >= 0:
@@ -237,24 +262,39 @@ def _sha256(path: Path) -> str:
 
 
 class _Counts(Mapping[str, int]):
-    """How often each word stands in a text, read when it is first asked for: there may be very many."""
+    """How often each word stands in a text: read from its file each time, as there may be very many. Walk over it."""
 
     def __init__(self, path: Path) -> None:
         self._lines = mapped(path, np.uint8)  # which stays, even where the entry does not
 
-    @cached_property
-    def _counts(self) -> dict[str, int]:
-        counts = {}
-        for line in self._lines.tobytes().decode().split("\n")[:-1]:
-            n, _, word = line.partition(" ")
-            counts[word] = int(n)
-        return counts
+    def __iter__(self) -> Iterator[str]:
+        return (word for word, _ in self._pairs())
 
     def __getitem__(self, word: str) -> int:
-        return self._counts[word]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._counts)
+        for each, n in self._pairs():
+            if each == word:
+                return n
+        raise KeyError(word)
 
     def __len__(self) -> int:
-        return len(self._counts)
+        return int(np.count_nonzero(self._lines == ord("\n")))
+
+    def items(self) -> ItemsView[str, int]:
+        return _Items(self)
+
+    def _pairs(self) -> Iterator[tuple[str, int]]:
+        rest = b""
+        for at in range(0, len(self._lines), PIECE):
+            *lines, rest = (rest + self._lines[at : at + PIECE].tobytes()).split(b"\n")
+            for line in lines:
+                n, _, word = line.partition(b" ")
+                yield word.decode(), int(n)
+
+
+class _Items(ItemsView[str, int]):
+    """The words with their counts, in one walk."""
+
+    _mapping: _Counts
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return self._mapping._pairs()

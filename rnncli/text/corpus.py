@@ -33,9 +33,9 @@ class Corpus:
     ids: (tokens,), every predicted position in order: the words of each line and, where lines end in one, `<end>`.
     line_starts: (lines + 1,) int64: line i is `ids[line_starts[i]:line_starts[i + 1]]`.
     oov_positions: unsigned, sorted: where in `ids` a word outside the vocabulary stands; a literal `<unk>` is none.
-    outside: the words outside the vocabulary, and how often each stands in the text.
+    outside: the words outside the vocabulary, in `str` order, and how often each stands in the text.
     characters: of the text as it stands in the files, each line end counted as one.
-    sha256: of the content of the files it was read from, decompressed, one after the other.
+    sha256: of the lines of its files, decompressed, each with its end; for a part of a text, of all of it.
     files: the name of each file and the index of its first line; negative where the corpus is the end of a text.
     """
 
@@ -200,17 +200,23 @@ class Part:
         begin, end = (int(text.characters.read(line, line + 1)[0]) for line in (self.first, self.last))
         return Corpus(
             *arrays,
-            {text.words[i]: int(self.counts[i]) for i in np.flatnonzero(left_out & (self.counts > 0)).tolist()},
+            # In an order of its own: that of the numbers depends on which thread was faster.
+            dict(sorted((text.words[i], int(self.counts[i])) for i in np.flatnonzero(left_out & (self.counts > 0)))),
             end - begin,
             text.sha256,
             tuple((file, line - self.first) for file, line in text.files),
         )
 
 
+def held_out(lines: int, fraction: float) -> int:
+    """How many lines a fraction takes of the end of a text."""
+    # The fraction as it was written: 0.29 of 100 lines are 29, though 0.29 * 100 is 28.999….
+    return math.floor(Fraction(str(fraction)) * lines)
+
+
 def _split(text: Text, fraction: float) -> tuple[Part, Part]:
     """The text without its last lines, and these."""
-    # The fraction as it was written: 0.29 of 100 lines are 29, though 0.29 * 100 is 28.999….
-    apart = math.floor(Fraction(str(fraction)) * text.lines)
+    apart = held_out(text.lines, fraction)
     if not 0 < apart < text.lines:
         side = "no line to validate on" if apart <= 0 else "no line to train on"
         raise TextError(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
 import difflib
 import glob
-import gzip
 import hashlib
-import io
-import lzma
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from rnncli.errors import TextError
+from rnncli.text.compression import MEMBERS, DamagedError, Decompressed
 
 Source = str | os.PathLike[str] | BinaryIO
 """A path, or an open binary file such as `sys.stdin.buffer`, which is left open."""
@@ -27,9 +23,6 @@ Watch = Callable[[str, int, int | None], object]
 known; while a text is measured, its words in place of bytes."""
 CHECKING, READING, WRITING, MEASURING = "checking", "reading", "writing", "measuring"
 
-OPENERS: dict[str, Callable[[Any], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-DAMAGED = (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError)
-
 
 def name_of(source: Source) -> str:
     """How messages call this text."""
@@ -38,37 +31,56 @@ def name_of(source: Source) -> str:
     return str(getattr(source, "name", "<stream>"))
 
 
-def files_of(path: str | os.PathLike[str]) -> list[str]:
+def files_of(path: str | os.PathLike[str], leaving_out: Sequence[str] = ()) -> list[str]:
     """The files that a path stands for: itself; those in a folder, at any depth; those that match a pattern (`*`, `?`,
-    `[...]`, `**`). In the order of their names; hidden ones are left out.
+    `[...]`, `**`). In the order of their names, each once, whatever links lead there; hidden ones, what is no file, and
+    what lies in one of the folders `leaving_out`, are left out.
 
     Raises TextError for a folder without a file, and for a pattern that matches none. Any other path stands for itself,
     whether there is such a file or not.
     """
     name = os.fspath(path)
     if os.path.isdir(name):
-        found, lacking = sorted(_walk(name)), "a folder without a text; put one into it, or give the path of a file"
+        found, lacking = list(_walk(name)), "a folder without a text; put one into it, or give the path of a file"
     elif glob.has_magic(name) and not os.path.lexists(name):
-        try:
-            matches = sorted(glob.glob(name, recursive=True))
-        except (OSError, ValueError):  # a pattern that the system cannot look for
-            matches = []
-        found = [file for file in matches if not os.path.isdir(file)]
-        lacking = f"no file matches this pattern; {_nearby(Path(name))}"
+        found, lacking = _matches(name), f"no file matches this pattern; {_nearby(Path(name))}"
     else:
         return [name]
-    if not found:
+    outside = [os.path.join(os.path.realpath(folder), "") for folder in leaving_out if folder]
+    files = {
+        real: file
+        for file in sorted(found, reverse=True)  # the first name of a file is put in last, and stays
+        if not (real := os.path.realpath(file)).startswith(tuple(outside)) and os.path.isfile(real)
+    }
+    if not files:
         raise TextError(f"{name}: {lacking}")
-    return found
+    return sorted(files.values())
 
 
 def _walk(folder: str) -> Iterator[str]:
     def unreadable(error: OSError) -> None:
         raise TextError(f"{error.filename}: cannot be read ({error.strerror}); give a folder that can") from None
 
-    for inner, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+    seen = set[str]()
+    for inner, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        seen.add(os.path.realpath(inner))
+        folders[:] = [
+            each
+            for each in folders
+            if not each.startswith(".") and os.path.realpath(os.path.join(inner, each)) not in seen
+        ]
         yield from (os.path.join(inner, file) for file in files if not file.startswith("."))
+
+
+def _matches(pattern: str) -> list[str]:
+    """What matches; folders that are there are taken by their names, whatever characters are in them."""
+    folder, rest = "", Path(pattern).parts
+    while rest and os.path.isdir(os.path.join(folder, rest[0])):
+        folder, rest = os.path.join(folder, rest[0]), rest[1:]
+    try:
+        return glob.glob(os.path.join(glob.escape(folder), *rest), recursive=True)
+    except (OSError, ValueError):  # the system cannot look for it
+        return []
 
 
 def size_of(sources: Sequence[Source]) -> int | None:
@@ -101,8 +113,9 @@ class Content:
     files: tuple[tuple[str, int], ...]
 
     @property
-    def compressed(self) -> bool:
-        return any(suffix for suffix, _ in self.files)
+    def size(self) -> int:
+        """Bytes, in all."""
+        return sum(size for _, size in self.files)
 
 
 def content_of(paths: Sequence[str], watch: Watch | None = None) -> Content:
@@ -118,7 +131,7 @@ def content_of(paths: Sequence[str], watch: Watch | None = None) -> Content:
                 if watch is not None:
                     watch(CHECKING, done + size, total)
         done += size
-        files.append((suffix if suffix in OPENERS else "", size))
+        files.append((suffix if suffix in MEMBERS else "", size))
     return Content(digest.hexdigest(), tuple(files))
 
 
@@ -142,16 +155,15 @@ class Reader:
         found = os.fstat(self._raw.file.fileno())
         if stat.S_ISREG(found.st_mode):
             self._before = _identity(found)
-        opener = None if as_it_lies else OPENERS.get(self._path.suffix.lower())
-        if opener is not None:
-            self._file = opener(io.BufferedReader(self._raw, 1 << 16))
+        suffix = self._path.suffix.lower()
+        if suffix in MEMBERS and not as_it_lies:
+            self._file = Decompressed(self._raw, suffix)
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._path is not None:
-            self._file.close()
             self._raw.file.close()
 
     @property
@@ -162,9 +174,9 @@ class Reader:
         """At most so many bytes, decompressed; none at the end. `line` and `offset` say in messages how far one is."""
         try:
             data: bytes = self._file.read(size)
-        except (OSError, *DAMAGED) as error:
+        except (OSError, EOFError, DamagedError) as error:  # a stream may be decompressed by whoever opened it
             self.check_unchanged()
-            if isinstance(error, DAMAGED) or isinstance(self._file, bz2.BZ2File):
+            if not isinstance(error, OSError):
                 what = f"damaged or cut off after {offset} bytes of text ({_reason(error)})"
                 advice = "copy or compress the file again; if it is plain text, take the suffix from its name"
             else:
@@ -189,24 +201,16 @@ class Reader:
             )
 
 
-class _Raw(io.RawIOBase):
+class _Raw:
     """A file as it lies there, its bytes counted; whoever opened it closes it."""
 
     def __init__(self, file: Any) -> None:
         self.file, self.position = file, 0
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         data: bytes = self.file.read(size)
         self.position += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _open(path: Path) -> BinaryIO:

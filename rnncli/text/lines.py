@@ -7,11 +7,19 @@ those of every editor.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnncli.errors import TextError
-from rnncli.text.files import READING, Reader, Source, Watch, name_of, passing
+from rnncli.text.files import READING, Reader, Source, Watch, name_of
+
+COMPRESSED_MARKS = {
+    b"\x1f\x8b": ("gzip", "gzip -dc"),
+    b"\xfd7zXZ\0": ("xz", "xz -dc"),
+    b"BZh91AY&SY": ("bzip2", "bzip2 -dc"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -dc"),
+    b"PK\x03\x04": ("zip", "unzip -p"),
+}
 
 CHUNK = 1 << 18  # bytes read at a time; the arrays that a block of them becomes stay in a cache
 LONGEST_HELD = 1 << 20  # bytes; a longer line comes in pieces
@@ -44,6 +52,11 @@ class Block:
         """The data, without the byte-order mark that a file may begin with."""
         return self.data.removeprefix(codecs.BOM_UTF8) if self.offset == 0 else self.data
 
+    def ended(self, content: bytes) -> bytes:
+        """The content, as it stands there or put right, with the end that the last line of a file may lack."""
+        has_end = content.endswith(b"\n") or not self.ends or (self.begins and not content)
+        return content if has_end else content + b"\n"
+
     @property
     def lines(self) -> int:
         """How many lines begin here; a byte-order mark with nothing behind it is none."""
@@ -55,8 +68,8 @@ class Block:
 def read_blocks(source: Source, watch: Watch | None = None) -> Iterator[Block]:
     """A text, decompressed, in blocks of whole lines; a line over about a megabyte comes in pieces.
 
-    A piece ends behind a space where there is one, so that no word is cut, and never within a character of UTF-8. The
-    content is not looked at: see `check`.
+    A piece ends behind a space or a tab where there is one, so that no word is cut, and never within a character of
+    UTF-8. The content is not looked at: see `check`.
 
     Raises TextError for a file that is missing, and, after the blocks of what can be read, for one that is damaged or
     has changed meanwhile.
@@ -93,7 +106,7 @@ def _cut(pending: bytearray, begins: bool) -> int:
         return end
     if len(pending) <= LONGEST_HELD:
         return 0
-    if space := pending.rfind(b" ", 0, LONGEST_HELD) + 1:
+    if space := max(pending.rfind(b" ", 0, LONGEST_HELD), pending.rfind(b"\t", 0, LONGEST_HELD)) + 1:
         return space
     at = LONGEST_HELD
     while at > LONGEST_HELD - 4 and pending[at] & 0xC0 == 0x80:  # a byte that continues a character
@@ -125,42 +138,6 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def count_lines(sources: Sequence[Source]) -> int:
-    """How many lines these files have, as training counts them; of a damaged one, those that can be read."""
-    lines = 0
-    for source in sources:
-        try:
-            for block in read_blocks(source):
-                lines += block.lines
-        except TextError:  # told by who looks at the lines themselves
-            pass
-    return lines
-
-
-def lines_at(source: Source, numbers: Collection[int], longest: int) -> dict[int, str]:
-    """The lines with these numbers, from 1: at most `longest` characters of each, what is not UTF-8 as U+FFFD.
-
-    None of what can be read only once, such as a pipe.
-    """
-    if passing(source):
-        return {}
-    found: dict[int, str] = {}
-    last = max(numbers, default=0)
-    try:
-        for block in read_blocks(source):
-            if block.line > last:
-                break
-            wanted = [n for n in numbers if block.begins and block.line <= n < block.line + block.lines]
-            if wanted:
-                lines = block.content.split(b"\n")
-                for number in wanted:
-                    line = lines[number - block.line][: 4 * longest].removesuffix(b"\r")
-                    found[number] = line.decode("utf-8", "replace")[:longest]
-    except TextError:  # told by who looked at the file first
-        pass
-    return found
-
-
 def check(block: Block, name: str) -> None:
     """Raise TextError for a block of a text that is binary or not UTF-8, or holds the beginning of an endless word."""
     _refuse_binary(block, name)
@@ -174,22 +151,32 @@ def check(block: Block, name: str) -> None:
                 f"{block.offset + error.start}; if it is Latin-1, this makes it UTF-8: "
                 f"iconv -f latin1 -t utf-8 {name} > utf8.txt"
             ) from None
-    if not (block.ends or block.data.endswith(b" ")):
+    if not (block.ends or block.data.endswith((b" ", b"\t"))):
         raise TextError(
-            f"{name}:{block.line}: no space or line end in {len(block.data)} bytes from byte {block.offset} on; "
+            f"{name}:{block.line}: no space, tab or line end in {len(block.data)} bytes from byte {block.offset} on; "
             "break the text into lines"
         )
 
 
 def _refuse_binary(block: Block, name: str) -> None:
-    """Raise TextError for a block with a NUL byte, and for a file that begins with the mark of UTF-16 or UTF-32."""
+    """Raise TextError for a block with a NUL byte, and for a file that begins as no text does."""
     data, offset = block.data, block.offset
-    for mark, encoding in WIDE_MARKS.items():
-        if offset == 0 and data.startswith(mark):
-            raise TextError(
-                f"{name}:1: not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}; "
-                f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
-            )
+    if offset == 0 and (why := foreign(data, name)):
+        raise TextError(why)
     if (nul := data.find(b"\0")) >= 0:
         number = block.line + data.count(b"\n", 0, nul)
         raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
+
+
+def foreign(data: bytes, name: str) -> str | None:
+    """What to say of a file that begins with the mark of UTF-16 or UTF-32, or is compressed; None of any other."""
+    for mark, encoding in WIDE_MARKS.items():
+        if data.startswith(mark):
+            return (
+                f"{name}:1: not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}; "
+                f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
+            )
+    for mark, (compressed, command) in COMPRESSED_MARKS.items():
+        if data.startswith(mark):
+            return f"{name}:1: compressed, it looks like {compressed}; decompress it first: {command}"
+    return None

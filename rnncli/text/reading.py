@@ -69,7 +69,7 @@ class Text:
     counts: (words,), how often each stands in the text.
     ids: int32, the provisional number of each token. line_starts: int64 (lines + 1), line i is
     `ids[line_starts[i]:line_starts[i + 1]]`. characters: int64 (lines + 1), how many there are before each line.
-    sha256: of the content of the files, decompressed, one after the other.
+    sha256: of the lines of the files, decompressed, each with its end, one after the other.
     files: the name of each, and the index of its first line.
     """
 
@@ -167,8 +167,10 @@ class _TextReader:
                 self._watch(what, before + position, self._total)
 
         blocks = _with_failure(read_blocks(source, progress))
+        encoded: list[tuple[Block, _Encoded]] = []
         while batch := list(islice(blocks, BLOCKS * threads.count())):
-            self._take(batch, name)
+            encoded = self._encode(batch, name, encoded)
+        self._append(encoded)
         self._read_bytes += done
         words = len(self._ids) - first_token
         if self._reading.after_line is not None:
@@ -176,44 +178,51 @@ class _TextReader:
         if not words:
             raise TextError(f"{name}: no word in the text; give a text with at least one")
 
-    def _take(self, batch: Sequence[Block | TextError], name: str) -> None:
+    def _encode(
+        self, batch: Sequence[Block | TextError], name: str, before: Sequence[tuple[Block, _Encoded]]
+    ) -> list[tuple[Block, _Encoded]]:
+        """Encode blocks side by side, and write those that were encoded before meanwhile.
+
+        Raises the first TextError of the text, whoever finds his first.
+        """
         results: dict[int, _Encoded | TextError] = {}
 
-        def work(item: tuple[int, Block | TextError]) -> None:
-            i, block = item
+        def work(i: int) -> None:
+            if i < 0:
+                self._append(before)
+                return
+            block = batch[i]
             try:
-                if isinstance(block, TextError):
-                    raise block
-                results[i] = self._encode(block, name)
+                results[i] = block if isinstance(block, TextError) else self._encoded(block, name)
             except TextError as error:
                 results[i] = error
 
-        threads.each(work, list(enumerate(batch)))
+        threads.each(work, range(-1 if before else 0, len(batch)))
+        done = []
         for i, block in enumerate(batch):
             result = results[i]
-            if isinstance(result, TextError):  # the first one of the text, whoever found his first
+            if isinstance(result, TextError):
                 raise result
             assert isinstance(block, Block)
-            self._append(block, result)
+            done.append((block, result))
+        return done
 
-    def _encode(self, block: Block, name: str) -> _Encoded:
+    def _encoded(self, block: Block, name: str) -> _Encoded:
         check(block, name)
-        content = block.content
-        if block.ends and not content.endswith(b"\n") and (content or not block.begins):
-            content += b"\n"  # the last line of a file needs no end
-        tokens = cut(content, self._reading.tokenizer, self._reading.after_line)
+        tokens = cut(block.ended(block.content), self._reading.tokenizer, self._reading.after_line)
         _refuse_literal_end(tokens, block, name)
         return _Encoded(self._numbering.number(tokens), tokens.through, tokens.characters, tokens.size)
 
-    def _append(self, block: Block, encoded: _Encoded) -> None:
-        self._digest.update(block.data)
-        self._starts.append(encoded.through + len(self._ids))
-        self._characters.append(encoded.characters + self._read_characters)
-        self._read_characters += encoded.size
-        self._ids.append(encoded.ids)
-        self._uncounted.append(encoded.ids)
-        if sum(map(len, self._uncounted)) >= PIECE:
-            self._count()
+    def _append(self, encoded: Sequence[tuple[Block, _Encoded]]) -> None:
+        for block, each in encoded:
+            self._digest.update(block.ended(block.content))
+            self._starts.append(each.through + len(self._ids))
+            self._characters.append(each.characters + self._read_characters)
+            self._read_characters += each.size
+            self._ids.append(each.ids)
+            self._uncounted.append(each.ids)
+            if sum(map(len, self._uncounted)) >= PIECE:
+                self._count()
 
     def _count(self) -> None:
         counts = np.bincount(np.concatenate(self._uncounted), minlength=len(self._numbering.words))

@@ -31,8 +31,10 @@ Numbers = npt.NDArray[np.float64]
 ORDER = 5  # of the longest n-grams: four characters of context, of which the first may be the beginning of the word
 WORD_END = 0x110000  # the code of the end of a word, and so of the beginning of the next: above all of Unicode
 OUTCOMES = 0x110000 - 0x800 + 1  # every Unicode scalar value, and the end
-LEARNT = 1 << 20  # characters, ends counted, that are learnt from: about 120,000 words of English, 80 MB while learning
-CHUNK = 1 << 14  # words that are spelled at a time
+LEARNT = 1 << 20  # characters, ends counted, that are learnt from: about 120,000 words of English
+LEARNING = 75  # bytes a character, while it is learnt from
+CHUNK = 1 << 12  # words that are spelled at a time
+SPELLING = 6_000_000  # bytes, for a chunk of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,11 @@ class Spelling:
         rows = np.flatnonzero(context >= 0)
         # An unknown symbol is -1, which makes the last key of the context before: that no n-gram has.
         return rows, context[rows] * self._symbols + symbols[rows]
+
+
+def held(words: Sequence[str]) -> int:
+    """About how many bytes a model of these words takes while it is made, or spells others."""
+    return LEARNING * min(sum(map(len, words)) + len(words), LEARNT) + SPELLING
 
 
 def _lengths(words: Sequence[str]) -> Codes:

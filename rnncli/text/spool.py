@@ -86,21 +86,21 @@ class Spool:
         except OSError as error:
             if self._path is not None:
                 raise
-            raise _no_room(error) from None
+            raise _no_room(error, self._bytes) from None
 
 
 def _temporary() -> BinaryIO:
     try:
         return tempfile.TemporaryFile(buffering=0)
     except OSError as error:
-        raise _no_room(error) from None
+        raise _no_room(error, 0) from None
 
 
-def _no_room(error: OSError) -> WriteError:
+def _no_room(error: OSError, done: int) -> WriteError:
     folder = tempfile.tempdir or "the folder for temporary files"
     return WriteError(
-        f"{folder}: cannot write the encoded text there ({error.strerror or error}); make room, or set TMPDIR to "
-        "another folder"
+        f"{folder}: cannot write the encoded text there ({error.strerror or error}) after {done / 1e6:,.0f} MB; make "
+        "room for some times as much, or set TMPDIR to another folder"
     )
 
 

@@ -77,11 +77,11 @@ def test_a_checkpoint_of_another_version(refused, work, fruit, command, monkeypa
     from rnncli import checkpoint
 
     meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
     checkpoint.write(work / "future.npz", meta, members)
     monkeypatch.undo()
     monkeypatch.chdir(work)
-    told = ["future.npz: a checkpoint of format version 2", "reads version 1", "train again"]
+    told = ["future.npz: a checkpoint of format version 3", "reads version 2", "train again"]
     refused(5, told, *command, "--run", "future.npz")
 
 

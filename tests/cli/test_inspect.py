@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from rnncli import checkpoint
-
 
 def test_json(rnncli, fruit):
     result = rnncli("inspect", "--run", fruit, "--json")
@@ -44,17 +42,6 @@ def test_text(rnncli, fruit):
     ):
         assert piece in by_path.stdout
     assert by_path.stderr == ""
-
-
-def test_a_checkpoint_that_tells_no_counts(rnncli, fruit, tmp_path):
-    meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
-    for name in ("train", "valid", "best"):
-        del meta[name]
-    checkpoint.write(tmp_path / "old.npz", meta, members)
-    told = rnncli("inspect", tmp_path / "old.npz").stdout
-    assert "perplexity   train 1.25, over how many tokens is not stored" in told
-    assert "measured on" not in told
-    assert json.loads(rnncli("inspect", tmp_path / "old.npz", "--json").stdout)["train"] is None
 
 
 def test_the_run_twice(refused, fruit):

@@ -6,6 +6,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from small_run import settings, trainer
 
 from rnncli.cli import progress
 from rnncli.events import Epoch, Step
@@ -41,7 +42,7 @@ def step(number, epoch=1):
 
 
 def measured(loss, tokens, oov):
-    return Evaluation(tokens, True, oov, 50, 5 * tokens, 0.0, loss * tokens, None)
+    return Evaluation(tokens, True, oov, 50, 5 * tokens, 0.0, loss * tokens, 0.0)
 
 
 def epoch(number):
@@ -152,3 +153,33 @@ def test_a_pace_writes_what_waits_once(clock):
     pace.turn()
     pace.turn(lambda: "another step")
     assert written == ["an epoch", "another step"]
+
+
+def test_how_far_a_text_is_measured(clock, told, capsys):
+    training = SimpleNamespace(words_done=0, words_planned=100)
+    lines = progress.Lines(training)
+    clock.now += 1
+    training.watch("measuring", 10, 3000)  # too early for a line
+    clock.now += 6
+    training.watch("measuring", 1200, 3000)
+    assert [line for _, line in told] == ["measuring: 1,200 of 3,000 words"]
+    lines.close()
+    bar = progress.Bar(training)
+    training.watch("measuring", 2000, 3000)
+    training.watch("measuring", 2100, 3000)  # at the same time: nobody could read it
+    bar.close()
+    err = capsys.readouterr().err
+    assert "measuring: 2,000 of 3,000 words" in err
+    assert "2,100" not in err
+
+
+@pytest.mark.parametrize("texts", [("valid",), ("test",), ("valid", "test")])
+def test_training_tells_how_far_a_text_is_measured(tmp_path, texts):
+    config = settings(tmp_path, **{f"data__{name}": str(tmp_path / "text.txt") for name in texts})
+    made = trainer(config, tmp_path / "run")
+    told = []
+    made.watch = lambda *each: told.append(each)
+    list(made.train())
+    ends = [each for each in told if each[1] == each[2]]
+    tokens = made.texts.train.tokens
+    assert ends == [("measuring", tokens, tokens)] * (config.training.epochs * ("valid" in texts) + ("test" in texts))

@@ -49,7 +49,7 @@ def test_lines_elsewhere_every_few_seconds(capsys):
         watch("reading", 90_000_000, None)  # 9 s
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines() == ["reading: 40 of 90 MB, 10 MB/s", "reading: 90 MB, 10 MB/s"]
+    assert err.splitlines() == ["reading: 40 of 90 MB, 10.0 MB/s", "reading: 90 MB, 10.0 MB/s"]
 
 
 def test_nothing_where_it_is_quiet(terminal, capsys):

@@ -111,3 +111,19 @@ def test_training_on_a_pipe_reads_it_once(rnncli, texts, cache):
     assert result.returncode == 0, result.stderr
     assert (Path("piped/vocabulary.txt").read_text(), metrics("piped")) == expected
     assert not Path("cache").exists()
+
+
+def test_a_file_that_stands_twice_in_a_text(refused, rnncli, texts):
+    for twice in ("[data/fruit.txt, data/fruit.txt]", "[data, data/fruit.txt]", '["data/*.txt", data]'):
+        refused(
+            4, ["fruit.txt: stands twice in data.train", "name it once"], "train", texts, "--set", f"data.train={twice}"
+        )
+
+
+def test_what_a_run_writes_is_none_of_its_texts(rnncli, texts):
+    inside = ("--set", "data.train=data", "--set", "data.cache=data/cache", "--set", "run.dir=data/run")
+    for _ in range(3):
+        result = rnncli("train", texts, *inside, "--epochs", 1, "--fresh", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout.splitlines()[-1])["train_tokens"] == 15
+    assert sorted(path.name for path in Path("data").iterdir()) == ["cache", "fruit.txt", "run", "run.1", "run.2"]

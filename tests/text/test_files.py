@@ -201,9 +201,8 @@ def test_content(tmp_path):
     together = b"a\n" * 10 + b"\x1f\x8b no gzip"
     assert found.sha256 == hashlib.sha256(together).hexdigest()
     assert found.files == (("", 20), (".gz", 10), (".xz", 0))
-    assert found.compressed
     assert told == [("checking", 20, 30), ("checking", 30, 30)]
-    assert not content_of(paths[:1]).compressed
+    assert found.size == sum(size for _, size in found.files)
     assert content_of(paths[:1]) != content_of(paths[:1] * 2)
     with pytest.raises(TextError, match="no such file"):
         content_of([*paths, str(tmp_path / "4")])
@@ -217,3 +216,56 @@ def test_size(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for none in (tmp_path / "fifo", "/dev/null", io.BytesIO(b"abc"), tmp_path / "no", tmp_path, "a\0b", "a" * 5000):
         assert size_of([tmp_path / "1", none]) is None
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("behind", [b"garbage", b"\0\0garbage", "damaged", "cut"])
+def test_what_is_behind_a_member_is_not_left_out(tmp_path, suffix, behind):
+    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
+    other = compress(b"two\n" * 1000)
+    behind = {"damaged": b"X" + other[1:], "cut": other[: len(other) // 2]}.get(behind, behind)
+    path = tmp_path / f"text.{suffix}"
+    path.write_bytes(compress(b"one\n" * 10) + behind)
+    with pytest.raises(TextError, match=r":\d+: damaged or cut off after \d+ bytes of text"):
+        list(read_lines(path))
+    path.write_bytes(compress(b"one\n" * 10) + bytes(4) + other + compress(b"") + bytes(8))
+    assert [line for _, line in read_lines(path)] == ["one"] * 10 + ["two"] * 1000
+
+
+def test_a_cut_member_is_placed_behind_the_good_one(tmp_path):
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(b"one\ntwo\nthree\n") + gzip.compress(b"four\n")[:12])
+    with pytest.raises(TextError, match=r":4: damaged or cut off after 1[45] bytes of text"):
+        list(read_lines(path))
+
+
+def test_a_folder_holds_each_text_once(tmp_path):
+    folder = tmp_path / "texts"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_text("a\n")
+    (folder / "sub" / "b.txt").write_text("b\n")
+    (folder / "sub" / "up").symlink_to("..")
+    (folder / "sub" / "again.txt").symlink_to("b.txt")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "c.txt").write_text("c\n")
+    (folder / "linked").symlink_to("../elsewhere")
+    os.mkfifo(folder / "pipe")
+    expected = [str(folder / name) for name in ("a.txt", "linked/c.txt", "sub/again.txt")]
+    assert files_of(folder) == expected
+    assert files_of(f"{folder}/**") == expected
+    assert files_of(folder, [str(tmp_path / "elsewhere")]) == [expected[0], expected[2]]
+
+
+def test_a_pattern_in_a_folder_with_brackets(tmp_path):
+    for name in ("p[1]", "p1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text("a\n")
+    assert files_of(tmp_path / "p[1]" / "*.txt") == [str(tmp_path / "p[1]" / "a.txt")]
+    assert files_of(tmp_path / "p[12]" / "*.txt") == [str(tmp_path / "p1" / "a.txt")]
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_a_compressed_stream_is_told_as_one(suffix):
+    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
+    with pytest.raises(TextError, match=r"^<stream>:1: compressed, it looks like (gzip|bzip2|xz); decompress it first"):
+        list(read_lines(io.BytesIO(compress(b"a b c\n"))))

@@ -142,7 +142,9 @@ def test_an_endless_word_is_refused(before, word, line, at):
 
     file = mock.Mock(read=read)
     file.name = "genome.txt"
-    message = rf"^genome\.txt:{line}: no space or line end in \d+ bytes from byte (\d+) on; break the text into lines"
+    message = (
+        rf"^genome\.txt:{line}: no space, tab or line end in \d+ bytes from byte (\d+) on; break the text into lines"
+    )
     with sizes(64, 30), pytest.raises(TextError, match=message) as told:
         list(read_lines(file))
     place = int(told.value.args[0].split(" on; ")[0].split()[-1])
@@ -151,7 +153,7 @@ def test_an_endless_word_is_refused(before, word, line, at):
 
 
 def test_an_endless_word_of_a_real_size():
-    with pytest.raises(TextError, match=r"^<stream>:2: no space or line end in 1048576 bytes from byte 2 on; "):
+    with pytest.raises(TextError, match=r"^<stream>:2: no space, tab or line end in 1048576 bytes from byte 2 on; "):
         lines_of(b"a\n" + b"x" * (3 << 20))
     word = "x" * ((1 << 20) - 1)
     assert lines_of(f"a {word} {word} b\n".encode()) == [(1, f"a {word} {word} b")]

@@ -270,3 +270,29 @@ def test_a_fraction_is_what_was_written(fraction, lines):
     if 0 < apart < lines:
         texts = prepare(files(["a\n" * lines]), SENTENCES, Rules(), fraction)
         assert (texts.train.lines, texts.valid.lines) == (lines - apart, apart)
+
+
+def test_where_a_file_ends_is_part_of_the_hash(tmp_path):
+    """Else a run would go on with the same bytes as another text."""
+    contents = {"two files": [b"a b", b" c\n"], "one": [b"a b c\n"], "a mark between": [b"a b\n", b"\xef\xbb\xbfc\n"]}
+    contents["the mark as a character"] = [b"".join(contents["a mark between"])]
+    hashes = []
+    for pieces in contents.values():
+        texts = prepare(
+            [io.BytesIO(piece) for piece in pieces], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()
+        )
+        hashes.append(texts.train.sha256)
+    assert len(set(hashes)) == len(contents)
+    ended, open_ = (
+        prepare([io.BytesIO(text)], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()).train
+        for text in (b"a\nb\n", b"a\nb")
+    )
+    assert ended.sha256 == open_.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+def test_words_outside_stand_in_an_order_of_their_own(monkeypatch):
+    """Whichever thread met them first: their costs are added up in this order."""
+    monkeypatch.setattr("rnncli.text.lines.CHUNK", 32)
+    text = b" ".join(b"w%d" % (i * 7919 % 1000) for i in range(1000)) + b"\n" + b"w1 w2\n" * 3
+    found = prepare([io.BytesIO(text)], SENTENCES, Rules(max_size=4)).train.outside
+    assert list(found) == sorted(f"w{i}" for i in range(1000) if i not in (1, 2))

@@ -126,14 +126,16 @@ def small(tmp_path, monkeypatch):
 
 def test_a_full_folder_for_temporary_files(tmp_path, monkeypatch, small):
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk(tmp_path / "unnamed", "w+b"))
-    with pytest.raises(WriteError, match=rf"^{tmp_path}: cannot .* \(No space left on device\); .* set TMPDIR") as told:
+    with pytest.raises(
+        WriteError, match=rf"^{tmp_path}: cannot .* \(No space left on device\) after 0 MB; .* TMPDIR"
+    ) as told:
         small.append(np.arange(9))
     assert told.value.exit_code == 7
 
 
 def test_no_folder_for_temporary_files(tmp_path, small):
     tmp_path.rmdir()
-    with pytest.raises(WriteError, match=r"\(No such file or directory\); make room, or set TMPDIR"):
+    with pytest.raises(WriteError, match=r"\(No such file or directory\) after 0 MB; .* set TMPDIR"):
         small.append(np.arange(9))
     tmp_path.mkdir()
 

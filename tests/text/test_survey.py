@@ -12,10 +12,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.findings.lookup import count_lines, lines_at
 from rnncli.text.facts import LONGEST_COUNTED, Lengths, Place
-from rnncli.text.lines import count_lines, lines_at
+from rnncli.text.look import INVISIBLE
 from rnncli.text.reading import Reading
-from rnncli.text.survey import INVISIBLE, survey
+from rnncli.text.survey import survey
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 
 SENTENCES = Reading(Tokenizer("whitespace", False), "sentences", True)
@@ -72,16 +73,18 @@ def plain_lines(content):
     return [re.sub("[\udc80-\udcff]", "\ufffd", line.removesuffix("\r")) for line in lines]
 
 
-def is_wide(content):
-    return content.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
+def is_foreign(content):
+    """UTF-16, UTF-32, or compressed."""
+    marks = [b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd"]
+    return content.startswith((*marks, b"PK\x03\x04"))
 
 
 @given(BYTES, READINGS, CHUNKS)
 def test_sizes_words_and_lengths(content, reading, chunk):
     with mock.patch("rnncli.text.lines.CHUNK", chunk):
         found = of(content, reading)
-    if is_wide(content):
-        assert "it looks like UTF-" in found.files[0].problem
+    if is_foreign(content):
+        assert "it looks like " in found.files[0].problem
         assert found.lines == 0
         return
     lines = plain_lines(content)
@@ -111,7 +114,7 @@ def test_sizes_words_and_lengths(content, reading, chunk):
 def test_signs_and_where_they_stand(content, chunk):
     with mock.patch("rnncli.text.lines.CHUNK", chunk):
         found = of(content)
-    if is_wide(content):
+    if is_foreign(content):
         return
 
     def line_of(at):
@@ -193,6 +196,7 @@ def test_lines_longer_than_may_be_held(content, held):
     assert (pieces.lengths.counts == whole.lengths.counts).all()
     assert pieces.characters == whole.characters
     assert (pieces.widths.counts == whole.widths.counts).all()
+    assert ((pieces.hashes == 0) == (whole.hashes == 0)).all()
     assert pieces.blank == whole.blank
 
 
@@ -230,6 +234,23 @@ def test_the_first_unknown_word():
     found = of(b"a b\n\nb c a d\nd\n", known=frozenset("ab"))
     assert (found.signs["unknown"].first.line, found.signs["unknown"].detail) == (3, "c")
     assert "unknown" not in of(b"a b\n", known=frozenset("ab")).signs
+    found = of(b"a b\nb a\0b c\n", known=frozenset("ab"))
+    assert (found.signs["unknown"].first.line, found.signs["unknown"].detail) == (2, "a\0b")
+    assert found.words == Counter({"a": 1, "b": 2, "a\0b": 1, "c": 1})
+
+
+def test_every_character_there_is():
+    """The work does not grow with the number of characters times that of the distinct ones, which would take minutes
+    here.
+    """
+    rows = ["".join(map(chr, range(n, n + 64))) for n in range(0, 0x110000, 64) if not 0xD800 <= n < 0xE000]
+    text = "".join(f"{row}\n" for row in [*rows, *rows]).replace("\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n", "")
+    found = of(text.encode())
+    assert len(found.characters) == 0x110000 - 0x800 - 10
+    assert {seen.count for c, seen in found.characters.items() if c != "\n"} == {2}
+    assert found.characters["\n"].count == 2 * len(rows)
+    for line in (1, 2, 1000, 3000, len(rows)):
+        assert {found.characters[c].first.line for c in rows[line - 1][11:]} == {line}
 
 
 def test_joiners_belong_to_some_scripts():
@@ -253,10 +274,21 @@ def test_files_that_cannot_be_read(tmp_path):
     assert count_lines([str(gone), str(good)]) == 1
 
 
-def test_progress_is_told_in_bytes():
+def test_progress_is_told_in_bytes_as_they_lie_there(tmp_path):
     told = []
-    of(b"a\n" * 1000, progress=told.append, start=10)
-    assert sum(told) == 2 * 990
+    with mock.patch("rnncli.text.lines.CHUNK", 100):
+        of(b"a\n" * 1000, progress=told.append, start=900)
+    assert sum(told) == 2000
+    assert len(told) >= 20  # those that are skipped are told too
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(b"a b c\n" * 1000))
+    for read in (
+        lambda told: survey([path], SENTENCES, progress=told.append),
+        lambda told: count_lines([path], told.append),
+        lambda told: lines_at(path, [1000], 100, told.append),
+    ):
+        read(told := [])
+        assert sum(told) == path.stat().st_size
 
 
 def test_invisible_characters_show_nothing():
