@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnncli import machine
 from rnncli.config import Config, DataConfig
 from rnncli.engines import ENGINES, Architecture, Engine
 from rnncli.errors import TextError
@@ -43,9 +44,10 @@ def texts(config: Config, watch: Watch | None = None) -> Texts:
     """
     found = files(config)
     folder = Path(config.data.cache) if config.data.cache else _default_cache(size_of(found.paths) or 0)
-    if folder is None:
-        return prepare(found.train, reading(config.data), rules(config), found.valid, found.test, watch=watch)
-    return cache.prepared(folder, found.train, reading(config.data), rules(config), found.valid, found.test, watch)
+    asked = found.train, reading(config.data), rules(config), found.valid, found.test
+    made = prepare(*asked, watch=watch) if folder is None else cache.prepared(folder, *asked, watch)
+    machine.give_memory_back()  # of blocks that were read; else it counts as taken until the process ends
+    return made
 
 
 @dataclass(frozen=True)

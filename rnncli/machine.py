@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,12 @@ def set_threads(threads: int) -> None:
     if found := _openblas():
         library, prefix, suffix = found
         getattr(library, f"{prefix}set_num_threads{suffix}")(threads)
+
+
+def give_memory_back() -> None:
+    """Give back to the system what was freed and is kept for later, where the C library can (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """What the process says of itself."""
 
+import platform
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -31,6 +33,28 @@ def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
     code = "from rnncli import machine; print(machine.peak_memory(), machine.resident_memory())"
     peak, resident = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
     assert resident - NEAR < peak < 100 * MEGABYTE < array.nbytes
+
+
+@told
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_given_back():
+    pieces = [np.ones(50_000, np.uint8) for _ in range(2_000)]  # too small to be mapped one by one
+    last = np.ones(50_000, np.uint8)  # what is behind the others keeps them from being given back
+    del pieces
+    machine.give_memory_back()
+    before = machine.resident_memory()
+    pieces = [np.ones(50_000, np.uint8) for _ in range(2_000)]
+    assert machine.resident_memory() - before > 80 * MEGABYTE
+    del pieces
+    machine.give_memory_back()
+    assert machine.resident_memory() - before < 20 * MEGABYTE
+    assert last.all()
+
+
+def test_where_nothing_can_be_given_back(monkeypatch):
+    for fault in (OSError, TypeError, AttributeError):
+        monkeypatch.setattr(machine.ctypes, "CDLL", mock.Mock(side_effect=fault))
+        machine.give_memory_back()
 
 
 def test_where_linux_does_not_tell(monkeypatch):
