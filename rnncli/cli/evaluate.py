@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rnncli.cli.figures import ends_in_words, figure, tell_incomparable
+from rnncli.cli.figures import bits_of, ends_in_words, figure, tell_incomparable
 from rnncli.cli.options import json_option, load, print_json, run_option
 from rnncli.cli.reading import reading_display
 
@@ -50,8 +50,5 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
     click.echo(f"perplexity                 {result.perplexity:.3f}")
     click.echo(f"perplexity excluding oov   {result.perplexity_excluding_oov:.3f}")
     click.echo(f"perplexity with spelling   {figure(result.perplexity_with_spelling, 3)}")
-    for unit, bits, spelled in (
-        ("word", result.bits_per_word, result.bits_per_word_with_spelling),
-        ("character", result.bits_per_character, result.bits_per_character_with_spelling),
-    ):
+    for unit, bits, spelled in bits_of(result):
         click.echo(f"{f'bits per {unit}':<26} {bits:.4f}, with spelling {figure(spelled, 4)}")

@@ -83,12 +83,17 @@ def in_a_line(evaluation: Evaluation) -> str:
     if e.oov:
         told.append(f"{figure(e.perplexity_excluding_oov, 2)} without them")
         told.append(f"{figure(e.perplexity_with_spelling, 2)} with their spelling paid")
-    for unit, bits, spelled in (
-        ("word", e.bits_per_word, e.bits_per_word_with_spelling),
-        ("character", e.bits_per_character, e.bits_per_character_with_spelling),
-    ):
+    for unit, bits, spelled in bits_of(e):
         told.append(f"{figure(bits, 3)} bits per {unit}{f' ({figure(spelled, 3)})' if e.oov else ''}")
     return f"{e.tokens:,} tokens ({ends_in_words(e.ends)}, {e.oov:,} unknown): {', '.join(told)}"
+
+
+def bits_of(e: Evaluation) -> list[tuple[str, float, float | None]]:
+    """A unit, the bits of one, and these with the spelling of unknown words paid."""
+    return [
+        ("word", e.bits_per_word, e.bits_per_word_with_spelling),
+        ("character", e.bits_per_character, e.bits_per_character_with_spelling),
+    ]
 
 
 def figure(value: float | None, digits: int) -> str:
