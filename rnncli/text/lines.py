@@ -168,6 +168,13 @@ def _refuse_binary(block: Block, name: str) -> None:
         raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
+
+
 def foreign(data: bytes, name: str) -> str | None:
     """What to say of a file that begins with the mark of UTF-16 or UTF-32, or is compressed; None of any other."""
     for mark, encoding in WIDE_MARKS.items():
@@ -177,6 +184,6 @@ def foreign(data: bytes, name: str) -> str | None:
                 f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
             )
     for mark, (compressed, command) in COMPRESSED_MARKS.items():
-        if data.startswith(mark):
+        if data.startswith(mark) and not _is_text(data):  # a text may begin with some of them
             return f"{name}:1: compressed, it looks like {compressed}; decompress it first: {command}"
     return None

@@ -264,6 +264,11 @@ def test_a_pattern_in_a_folder_with_brackets(tmp_path):
     assert files_of(tmp_path / "p[12]" / "*.txt") == [str(tmp_path / "p1" / "a.txt")]
 
 
+@pytest.mark.parametrize("text", [b"PK\x03\x04 is how a zip begins\n", b"BZh91AY&SY\n"])
+def test_a_text_may_begin_as_an_archive_does(text):
+    assert [line.encode() + b"\n" for _, line in read_lines(io.BytesIO(text))] == [text]
+
+
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
 def test_a_compressed_stream_is_told_as_one(suffix):
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
