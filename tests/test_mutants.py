@@ -268,12 +268,12 @@ TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*|\S")
 
 
 def texts_see():
-    from rnncli.text import cache, lines, numbering, reading, spool
+    from rnncli.text import cache, lines, numbering, spool
     from rnncli.text.corpus import Reading
     from rnncli.text.tokenize import Tokenizer
     from rnncli.text.vocabulary import Rules
 
-    lines.CHUNK, numbering.FIRST_BITS, reading.PIECE, spool.PIECE = 64, 2, 50, 30  # this package is thrown away
+    lines.CHUNK, numbering.FIRST_BITS, numbering.COUNTED, spool.PIECE = 64, 2, 50, 30  # this package is thrown away
     numbering.MULTIPLIERS[:] = 0  # so that all words want the same place
     rng = np.random.default_rng(5)
     text = [" ".join(rng.choice(PLAIN, rng.integers(0, 9))) + f" w{i // 3}" for i in range(60)]

@@ -23,6 +23,7 @@ WIDTHS = (1, 2)  # of the keys of a table; what is longer is left to the diction
 # The high bits of these products depend on every bit of a key (Knuth, The Art of Computer Programming 3, 6.4).
 MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93], np.uint64)
 FIRST_BITS = 12
+COUNTED = 1 << 20  # numbers, at a time
 FULL = 0.5  # a table grows when so much of it is taken
 LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(WORD + 1)], np.uint64)
 
@@ -74,6 +75,30 @@ class Numbering:
                 if number == len(self.words):
                     self.words.append(word.decode())
         return number
+
+
+class Tally:
+    """How often each number of a numbering stands in a text; counted many at a time."""
+
+    def __init__(self, numbering: Numbering) -> None:
+        self._numbering, self._counts = numbering, np.zeros(0, np.int64)
+        self._uncounted: list[Numbers] = []
+
+    def add(self, numbers: Numbers) -> None:
+        self._uncounted.append(numbers)
+        if sum(map(len, self._uncounted)) >= COUNTED:
+            self._count()
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Of every number, (words,)."""
+        if self._uncounted:
+            self._count()
+        return self._counts
+
+    def _count(self) -> None:
+        counts = np.bincount(np.concatenate(self._uncounted), minlength=len(self._numbering.words))
+        counts[: len(self._counts)] += self._counts
+        self._counts, self._uncounted = counts, []
 
 
 class _Table:

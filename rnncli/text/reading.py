@@ -17,8 +17,8 @@ from rnncli.errors import TextError
 from rnncli.text.cutting import Positions, Tokens, cut
 from rnncli.text.files import Source, Watch, name_of, size_of
 from rnncli.text.lines import Block, check, read_blocks
-from rnncli.text.numbering import Numbering, Numbers
-from rnncli.text.spool import PIECE, Spool
+from rnncli.text.numbering import Numbering, Numbers, Tally
+from rnncli.text.spool import Spool
 from rnncli.text.tokenize import END, Tokenizer
 from rnncli.text.vocabulary import literal_end
 
@@ -143,7 +143,8 @@ class _TextReader:
 
     def __init__(self, sources: Sequence[Source], reading: Reading, begin: Path | None, watch: Watch | None) -> None:
         self._reading, self._watch, self._total = reading, watch, size_of(sources)
-        self._numbering, self._counts = Numbering(), np.zeros(0, np.int64)
+        self._numbering = Numbering()
+        self._tally = Tally(self._numbering)
         self._ids, self._starts, self._characters = (
             Spool(dtype, begin and begin.with_name(f"{begin.name}.{name}.tmp"))
             for name, dtype in (("ids", np.int32), ("line_starts", np.int64), ("characters", np.int64))
@@ -151,7 +152,6 @@ class _TextReader:
         self._starts.append(np.zeros(1))
         self._characters.append(np.zeros(1))
         self._read_characters, self._read_bytes = 0, 0
-        self._uncounted: list[Numbers] = []
         self._digest = hashlib.sha256()
         self._files: list[tuple[str, int]] = []
 
@@ -220,21 +220,12 @@ class _TextReader:
             self._characters.append(each.characters + self._read_characters)
             self._read_characters += each.size
             self._ids.append(each.ids)
-            self._uncounted.append(each.ids)
-            if sum(map(len, self._uncounted)) >= PIECE:
-                self._count()
-
-    def _count(self) -> None:
-        counts = np.bincount(np.concatenate(self._uncounted), minlength=len(self._numbering.words))
-        counts[: len(self._counts)] += self._counts
-        self._counts, self._uncounted = counts, []
+            self._tally.add(each.ids)
 
     def text(self) -> Text:
-        if self._uncounted:
-            self._count()
         return Text(
             self._numbering.words,
-            self._counts,
+            self._tally.counts(),
             self._ids,
             self._starts,
             self._characters,

@@ -17,10 +17,9 @@ from rnncli.text.facts import FileSize, Place, Seen, Survey
 from rnncli.text.files import Source, Watch, name_of
 from rnncli.text.lines import Block, foreign, read_blocks
 from rnncli.text.look import SAMPLES, UNICODE, Integers, Look, look
-from rnncli.text.numbering import Numbering, Numbers
+from rnncli.text.numbering import Numbering, Tally
 from rnncli.text.reading import BLOCKS, LINE_END, Reading
 
-PIECE = 1 << 20  # tokens that are counted at once
 
 Progress = Callable[[int], object]
 """Is told how many bytes more were read of files as they lie there."""
@@ -205,27 +204,18 @@ class _Words:
 
     def __init__(self, known: frozenset[str] | None) -> None:
         self.numbering = Numbering()
-        self._counts = np.zeros(0, np.int64)  # by number
-        self._uncounted: list[Numbers] = []
+        self._tally = Tally(self.numbering)
         self._odd: Counter[str] = Counter()  # words without a number
         self._known = known
         self._is_known = np.zeros(1, bool)  # by number, and False for -1
 
     def add(self, seen: Look) -> None:
-        self._uncounted.append(seen.numbers[seen.numbers >= 0] if seen.odd else seen.numbers)
+        self._tally.add(seen.numbers[seen.numbers >= 0] if seen.odd else seen.numbers)
         self._odd.update(seen.odd)
-        if sum(map(len, self._uncounted)) >= PIECE:
-            self._count()
-
-    def _count(self) -> None:
-        counts = np.bincount(np.concatenate(self._uncounted), minlength=len(self.numbering.words))
-        counts[: len(self._counts)] += self._counts
-        self._counts, self._uncounted = counts, []
 
     def counter(self) -> Counter[str]:
-        if self._uncounted:
-            self._count()
-        return Counter(dict(zip(self.numbering.words, self._counts.tolist(), strict=True))) + self._odd
+        counts = self._tally.counts().tolist()
+        return Counter(dict(zip(self.numbering.words, counts, strict=True))) + self._odd
 
     def first_unknown(self, seen: Look) -> tuple[int, str] | None:
         """The index and the word of a block's first token that is not known; once there was one, None."""

@@ -43,7 +43,8 @@ def sizes(chunk=1 << 18, longest=1 << 20, piece=1 << 20, in_memory=1 << 25, bloc
         for where, values in (
             ("lines", {"CHUNK": chunk, "LONGEST_HELD": longest}),
             ("spool", {"PIECE": piece, "LARGEST_IN_MEMORY": in_memory}),
-            ("reading", {"BLOCKS": blocks, "PIECE": piece}),
+            ("reading", {"BLOCKS": blocks}),
+            ("numbering", {"COUNTED": piece}),
         ):
             stack.enter_context(mock.patch.multiple(f"rnncli.text.{where}", **values))
         stack.enter_context(mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS=str(threads)))
