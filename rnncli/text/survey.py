@@ -20,7 +20,6 @@ from rnncli.text.look import SAMPLES, UNICODE, Integers, Look, look
 from rnncli.text.numbering import Numbering, Tally
 from rnncli.text.reading import BLOCKS, LINE_END, Reading
 
-
 Progress = Callable[[int], object]
 """Is told how many bytes more were read of files as they lie there."""
 
