@@ -77,7 +77,7 @@ def prepared(
     with _building(folder, entry, sum(content.size for content in contents.values())) as (place, room):
         texts = prepare(train, reading, rules, valid, test, place, room.watching(watch))
         for name, content in contents.items():
-            if content_of(files[name]) != content:
+            if content_of(files[name], watch) != content:
                 raise TextError(f"{files[name][0]}: a text changed while it was read; start again")
         if _material(contents, reading, rules, fraction) != material:  # which looks at the word list again
             raise TextError(f"{rules.file}: the word list changed while it was read; start again")

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ class Spool:
 
     def __init__(self, dtype: npt.DTypeLike, path: Path | None = None) -> None:
         self.dtype, self._path, self._bytes = np.dtype(dtype), path, 0
-        self._file: BinaryIO = io.BytesIO() if path is None else path.open("w+b", buffering=0)
+        self._file: io.BytesIO | io.FileIO = io.BytesIO() if path is None else path.open("w+b", buffering=0)
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # it could not be opened
@@ -57,7 +57,7 @@ class Spool:
         self._file.seek(start * self.dtype.itemsize)
         left = values.view(np.uint8).data
         while left:
-            if not (size := self._file.readinto(left)):  # type: ignore[attr-defined]
+            if not (size := self._file.readinto(left)):
                 raise OSError("the file is shorter than what was written to it")
             left = left[size:]
         self._file.seek(0, os.SEEK_END)
@@ -89,7 +89,7 @@ class Spool:
             raise _no_room(error, self._bytes) from None
 
 
-def _temporary() -> BinaryIO:
+def _temporary() -> io.FileIO:
     try:
         return tempfile.TemporaryFile(buffering=0)
     except OSError as error:
@@ -104,7 +104,7 @@ def _no_room(error: OSError, done: int) -> WriteError:
     )
 
 
-def mapped(file: Path | BinaryIO, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def mapped(file: Path | io.FileIO, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """The numbers of a file, read-only, as a memory map. Raises OSError."""
     size = file.stat().st_size if isinstance(file, Path) else os.fstat(file.fileno()).st_size
     if not size:  # nothing can be mapped
