@@ -37,8 +37,9 @@ lint: $(BIN)/pytest  ## ruff and mypy
 bench: $(BIN)/torchrun  ## measure; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
-soak: $(BIN)/pytest  ## the property tests over thousands of examples, 10,000 files of any bytes; SEED=N repeats a run
+soak: $(BIN)/pytest  ## kills, power cuts, damage, fuzz and property tests in full (half an hour); SEED=N repeats a run
 	@echo "make soak SEED=$(SEED)"
+	$(BIN)/pytest tests/faults --soak $(SEED) -rP -s
 	$(BIN)/pytest tests/text tests/test_any_text.py tests/test_findings.py tests/test_config.py \
 	    tests/test_config_file.py tests/test_parameters.py tests/test_randomness.py \
 	    --hypothesis-profile=soak --hypothesis-seed=$(SEED)
