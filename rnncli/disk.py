@@ -17,16 +17,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int, shared: bool = False) -> bool:
     """Take the lock of an open file or folder, and say whether it was free; the kernel frees it when the process ends,
-    however it ends. A system without `flock` (Windows) has no such lock: it is always free.
+    however it ends. Any number may share it. A system without `flock` (Windows) has no such lock: it is always free.
     """
     try:
         import fcntl
     except ImportError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

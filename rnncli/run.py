@@ -15,6 +15,7 @@ import math
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -24,6 +25,7 @@ from typing import Any
 from rnncli import checkpoint, disk, plain_json
 from rnncli.errors import RunError, RunInUseError, UsageError, WriteError
 
+PROBED_FOR = 0.1  # seconds; who only asks whether a lock is held (`holder`) has it for much less
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
 
 
@@ -132,14 +134,33 @@ class RunFolder:
         except OSError as error:
             raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
         try:
-            if not disk.lock(descriptor):
-                holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-                raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir")
+            patience = time.monotonic() + PROBED_FOR
+            while not disk.lock(descriptor):
+                if time.monotonic() > patience:
+                    holder = _holder(descriptor)
+                    raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir")
+                time.sleep(PROBED_FOR / 10)
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield
         finally:
             os.close(descriptor)
+
+    def holder(self) -> str | None:
+        """Who is writing to this folder now, or None. Asking holds the lock for an instant, for which `lock` waits."""
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return None if disk.lock(descriptor, shared=True) else _holder(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    """What the holder of a lock wrote into its file."""
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
 
 
 class Metrics:
