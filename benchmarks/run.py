@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnncli import machine
 
-SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "corpus", "batches", "book")
+SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "corpus", "batches", "saving", "book")
 HERE = Path(__file__).parent
 
 

@@ -60,6 +60,7 @@ def load(path: str | Path | None = None) -> Loaded:
 
     Raises RunError where there is none, or none that is whole.
     """
-    checkpoint, stored, damaged = snapshot.read_first(run.find(None if path is None else str(path)), resume=False)
+    found = run.reading(None if path is None else str(path), lambda paths: snapshot.read_first(paths, resume=False))
+    checkpoint, stored, damaged = found
     model = build.model(stored.config, stored.parameters, stored.vocabulary)
     return Loaded(checkpoint, stored.config, stored.vocabulary, model, tuple(damaged))

@@ -80,6 +80,18 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class GuardConfig:
+    """What is done about a run that diverges. `every` counts steps, `jump` is in nats a word; None: any loss will do
+    that is finite.
+    """
+
+    every: int = setting(1000, minimum=1)
+    rollbacks: int = setting(4, minimum=0, maximum=1000)
+    learning_rate_factor: float = setting(0.5, above=0, maximum=1)
+    jump: float | None = setting(3.0, above=0)
+
+
+@dataclass(frozen=True)
 class ParallelConfig:
     shards: int = setting(1, minimum=1, maximum=1, note="this version trains in one shard")
     reduction: str = setting("tree", choices=("tree",), note="this version adds up in one way")
@@ -101,6 +113,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     run: RunConfig = field(default_factory=RunConfig)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from rnncli import disk
 from rnncli.config import Config, build, map_paths, to_dict
 from rnncli.config_build import Fault, Node, Source, dotted, listed, nearest, shown
 from rnncli.errors import ConfigError, WriteError
@@ -87,10 +88,11 @@ def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
 
 
 def write(config: Config, path: str | os.PathLike[str]) -> None:
-    """Write `to_yaml` to the file at `path`, in place. Raises WriteError."""
+    """Write `to_yaml` to the file at `path`, whole or not at all. Raises WriteError."""
     name = os.fspath(path)
     try:
-        Path(name).write_text(to_yaml(config, os.path.dirname(os.path.abspath(name))), encoding="utf-8")
+        with disk.replacing(Path(name)) as file:
+            file.write(to_yaml(config, os.path.dirname(os.path.abspath(name))).encode())
     except OSError as error:
         raise WriteError(f"{name}: cannot be written: {error.strerror}") from None
 

@@ -49,6 +49,19 @@ class Epoch(Row):
 
 
 @dataclass(frozen=True)
+class Rollback(Row):
+    """A run that diverged and went back: `step` and `epoch` are where it goes on, `learning_rate` is with what; loss,
+    gradient norm and words are of the step that was not taken, `diverged_at`.
+    """
+
+    rollbacks: int  # so many so far
+    diverged_at: int
+    reason: str
+    tensor: str | None  # whose gradient is not finite, or the largest
+    sentence: str | None  # what of the batch has the highest loss
+
+
+@dataclass(frozen=True)
 class Done:
     """The end of training: why, and the figures of the last line of `train --json`."""
 
@@ -68,7 +81,7 @@ class Done:
     test: Evaluation | None
 
 
-Event = Step | Epoch | Done
+Event = Step | Epoch | Rollback | Done
 
 
 def row(event: Event) -> dict[str, Any]:

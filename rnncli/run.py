@@ -4,29 +4,35 @@
     <run>/vocabulary.txt               one word a line, in the order of ids
     <run>/metrics.jsonl                one object a step, and one an epoch
     <run>/checkpoints/step-00001234.npz
+    <run>/guard/step-00001000.npz      what a run that diverges goes back to
 
-The last checkpoint is the one of the highest step that can be read; it says itself which step was the best.
+The last checkpoint is the one of the highest step that can be read; it says itself which step was the best. A guard is
+a checkpoint, too: a run that was killed goes on from the newest of both.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import re
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from itertools import takewhile
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
-from rnncli import checkpoint, disk, plain_json
-from rnncli.errors import RunError, RunInUseError, UsageError, WriteError
+from rnncli import disk, lock, snapshot
+from rnncli.checkpoint import OtherVersionError
+from rnncli.errors import RunError, UsageError, WriteError
+from rnncli.snapshot import Described
 
-PROBED_FOR = 0.1  # seconds; who only asks whether a lock is held (`holder`) has it for much less
+T = TypeVar("T")
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
+
+
+class Last(NamedTuple):
+    """Where a run goes on: a checkpoint, every byte of it verified, and what is wrong with later ones."""
+
+    path: Path
+    described: Described
+    passed_over: list[str]
 
 
 class RunFolder:
@@ -37,11 +43,12 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.vocabulary = path / "vocabulary.txt"
         self.metrics = path / "metrics.jsonl"
+        self._verified: dict[tuple[Path, int, int, int], Described] = {}
 
-    def create(self) -> None:
-        """Make the folder. Raises WriteError where that is not possible."""
+    def create(self, part: str = "checkpoints") -> None:
+        """Make the folder, with the one for checkpoints in it, or that for guards. Raises WriteError."""
         try:
-            (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            disk.make_folder(self.path / part)
         except OSError as error:
             raise WriteError(f"{self.path}: cannot make the run folder: {error.strerror}; set run.dir") from error
 
@@ -49,66 +56,117 @@ class RunFolder:
         """Where the checkpoint of a step stands."""
         return self.path / "checkpoints" / f"step-{step:08d}.npz"
 
+    def guard_at(self, step: int) -> Path:
+        """Where the guard of a step stands."""
+        return self.path / "guard" / f"step-{step:08d}.npz"
+
     def checkpoints(self) -> list[Path]:
         """Every checkpoint, by step."""
-        found = ((CHECKPOINT.fullmatch(path.name), path) for path in (self.path / "checkpoints").glob("step-*.npz"))
-        return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+        return _by_step(self.path / "checkpoints")
+
+    def guards(self) -> list[Path]:
+        """Every guard, by step: one, but for those of killed processes."""
+        return _by_step(self.path / "guard")
 
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
         return self.metrics.exists() or bool(self.checkpoints())
 
     def begin(self) -> None:
-        """Mark the folder as that of a run. Raises WriteError."""
+        """Mark the folder as that of a run, and remove what killed processes left half written. Raises WriteError."""
+        for folder in (self.path, self.path / "checkpoints", self.path / "guard"):
+            disk.clear(folder)
         try:
-            self.metrics.touch()
+            if not self.metrics.exists():
+                self.metrics.touch()
+                disk.sync(self.path)
         except OSError as error:
             raise WriteError(f"{self.metrics}: cannot write: {error.strerror}; set run.dir") from error
 
-    def last(self) -> tuple[Path, checkpoint.Meta] | None:
-        """The newest checkpoint that is whole, every member verified, and what it says; None where there is none.
+    def last(self) -> Last | None:
+        """The newest checkpoint, or guard, that is whole; None where there is none at all.
 
-        Raises RunError where there are checkpoints and none is whole.
+        Raises RunError where there are some and none is whole, and where the newest is of another format version.
         """
-        first_error: RunError | None = None
-        for path in reversed(self.checkpoints()):
-            try:
-                return path, checkpoint.verify(path)
-            except RunError as error:
-                first_error = first_error or error
-        if first_error:
-            raise first_error
+        while True:
+            errors, paths = list[RunError](), self._newest_first()
+            for path in paths:
+                try:
+                    return Last(path, self._verify(path), [str(error) for error in errors])
+                except OtherVersionError:
+                    raise
+                except RunError as error:
+                    errors.append(error)
+            if paths == self._newest_first():  # else another process is training here, and has removed what was listed
+                break
+        if errors and self.checkpoints():  # a guard alone may be lost in a power cut: the run then begins anew
+            raise errors[0]
+        return None
+
+    def _verify(self, path: Path) -> Described:
+        """What a checkpoint says, every byte of it verified: once, unless the file changes."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return snapshot.verify(path)  # which says what is the matter
+        key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        if key not in self._verified:
+            self._verified[key] = snapshot.verify(path)
+        return self._verified[key]
+
+    def newest(self, until: int, first: Path) -> Path | None:
+        """`first` if it is a whole checkpoint, else the newest one up to a step that is; None where none is."""
+        for path in [first, *(path for path in self._newest_first() if _step(path) <= until)]:
+            with suppress(RunError):
+                snapshot.verify(path)
+                return path
         return None
 
     def preferred(self) -> list[Path]:
         """Every checkpoint in the order in which the run stands for it: the best, the last, those before it."""
-        newest_first = self.checkpoints()[::-1]
+        newest_first = [*self.checkpoints()[::-1], *self.guards()[::-1]]
         for path in newest_first:
             try:
-                step = checkpoint.read_meta(path)["best_step"]
+                step = snapshot.describe(path).progress.best_step
             except RunError:
                 continue
             best = [self.checkpoint_at(step)] if step is not None and self.checkpoint_at(step).exists() else []
             return best + [other for other in newest_first if other not in best]
         return newest_first
 
-    def prune(self, keep: int, best_step: int | None, step: int) -> None:
-        """Remove all but the best and the last `keep` checkpoints up to `step`, which was just written, and what killed
-        writers left half done. A later one, which a resumed run found damaged, does not count.
+    def prune(self, keep: int, step: int, needed: Collection[int | None]) -> None:
+        """Remove all but the last `keep` checkpoints up to `step`, which was just written, and those of the steps that
+        are `needed`. Later ones go, too: a resumed run found them damaged, or one that diverged went back.
         """
-        for path in (self.path / "checkpoints").glob(".step-*.tmp"):
-            path.unlink(missing_ok=True)
         paths = self.checkpoints()
-        for path in paths[: max(0, paths.index(self.checkpoint_at(step)) + 1 - keep)]:
-            if best_step is None or path != self.checkpoint_at(best_step):
-                path.unlink(missing_ok=True)
+        until = paths.index(self.checkpoint_at(step)) + 1
+        kept = {*paths[max(0, until - keep) : until], *(self.checkpoint_at(each) for each in needed if each)}
+        remove(path for path in paths if path not in kept)
+
+    def prune_guards(self, step: int) -> None:
+        """Remove all guards but that of a step, which was just written."""
+        remove(path for path in self.guards() if path != self.guard_at(step))
+
+    def sync_guards(self) -> None:
+        """Have the guards on the disk. Raises WriteError."""
+        guards = self.guards()
+        try:
+            for path in [*guards, *{path.parent for path in guards}, *([self.path] if guards else [])]:
+                disk.sync(path)
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
+
+    def _newest_first(self) -> list[Path]:
+        """Checkpoints and guards; of one step, the checkpoint, which may have the end of an epoch, first."""
+        paths = [*self.guards(), *self.checkpoints()]
+        return sorted(paths, key=_step)[::-1]
 
     def move_aside(self) -> Path:
         """Rename the folder to the first free of `<run>.1`, `<run>.2`, ...; nothing is deleted.
 
         Raises UsageError for a folder that has more in it than a run.
         """
-        own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", ".lock"}
+        own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", "guard", ".lock"}
         if foreign := sorted({path.name for path in self.path.iterdir()} - own):
             raise UsageError(
                 f"{self.path}: has {foreign[0]} in it beside the run, and is not moved aside; set another run.dir"
@@ -118,86 +176,48 @@ class RunFolder:
             number += 1
         try:
             self.path.rename(aside)
+            disk.sync(aside.parent)
         except OSError as error:
             raise WriteError(f"{self.path}: cannot move the old run to {aside}: {error.strerror}") from error
         return aside
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for one writer; the kernel lets go when the process ends, however it ends.
-
-        Raises RunInUseError, naming the holder, where another process has it. A system without `flock` (Windows) has
-        no such lock.
-        """
-        try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
-        try:
-            patience = time.monotonic() + PROBED_FOR
-            while not disk.lock(descriptor):
-                if time.monotonic() > patience:
-                    holder = _holder(descriptor)
-                    raise RunInUseError(f"{self.path}: in use by {holder}; wait for it, or set another run.dir")
-                time.sleep(PROBED_FOR / 10)
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-            yield
-        finally:
-            os.close(descriptor)
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the folder for one writer. Raises RunInUseError and WriteError."""
+        return lock.hold(self.path)
 
     def holder(self) -> str | None:
-        """Who is writing to this folder now, or None. Asking holds the lock for an instant, for which `lock` waits."""
+        """Who is writing to this folder now, or None."""
+        return lock.holder(self.path)
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files; one that cannot be removed stays, and costs room alone."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _step(path: Path) -> int:
+    """Of a checkpoint, by its name; -1 for another name."""
+    found = CHECKPOINT.fullmatch(path.name)
+    return int(found[1]) if found else -1
+
+
+def _by_step(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("step-*.npz") if _step(path) >= 0), key=_step)
+
+
+def reading(path: str | None, use: Callable[[list[Path]], T]) -> T:
+    """What `use` makes of the checkpoints that `find` finds: once more where a run that is being trained has removed
+    them meanwhile. Raises RunError.
+    """
+    while True:
+        paths = find(path)
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            return None if disk.lock(descriptor, shared=True) else _holder(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _holder(descriptor: int) -> str:
-    """What the holder of a lock wrote into its file."""
-    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-
-
-class Metrics:
-    """`metrics.jsonl`: a row is on its way to the disk as soon as it is written."""
-
-    def __init__(self, path: Path, last_step: int, epochs: float = math.inf) -> None:
-        """Open for appending; first, what was written behind a checkpoint is dropped, and a torn last line: rows of
-        steps after `last_step`, and of the end of an epoch after the first `epochs`.
-        """
-        try:
-            self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
-            self._file.seek(0)
-            kept = takewhile(lambda row: _belongs(row, last_step, epochs), self._file if last_step else ())
-            self._file.truncate(sum(map(len, kept)))
-        except OSError as error:
-            raise WriteError(f"{path}: cannot write: {error.strerror}") from error
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        try:
-            self._file.write(plain_json.dumps(row).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise WriteError(f"{self._file.name}: cannot write: {error.strerror}") from error
-
-    def close(self) -> None:
-        with suppress(OSError):  # a row that found no room was told of by `append`
-            self._file.close()
-
-
-def _belongs(row: bytes, last_step: int, epochs: float) -> bool:
-    """Whether a row is whole, and of a time up to that step and the end of that epoch."""
-    try:
-        content = json.loads(row)
-        completed = content.get("event") != "epoch" or content["epoch"] <= epochs
-        return row.endswith(b"\n") and completed and bool(content["step"] <= last_step)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return False
+            return use(paths)
+        except (RunError, FileNotFoundError) as error:
+            if find(path) == paths:
+                raise error if isinstance(error, RunError) else RunError(f"{error.filename}: no such file") from error
 
 
 def find(path: str | None) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,102 +12,35 @@ import numpy as np
 
 from rnncli import build, checkpoint, machine
 from rnncli.config import Config, from_dict, portable_dict
+from rnncli.engines.architecture import Architecture
 from rnncli.errors import ConfigError, RunError
-from rnncli.events import Done
 from rnncli.optim import OPTIMIZERS
-from rnncli.parameters import Array, Parameters
-from rnncli.perplexity import Evaluation, perplexity
+from rnncli.parameters import Array, Parameters, Shapes
+from rnncli.progress import Progress, progress_of
 from rnncli.text.corpus import Texts
 from rnncli.text.vocabulary import Vocabulary
 
 
-@dataclass
-class Progress:
-    """Where a run stands."""
-
-    step: int = 0  # optimizer steps taken
-    epoch: int = 0  # epochs completed
-    index: int = 0  # steps taken in the epoch under way
-    epoch_loss: float = 0.0  # sum of -ln P over the words of the epoch under way
-    epoch_words: int = 0
-    epoch_nll_oov: float = 0.0  # what unknown words have of epoch_loss
-    train_loss: float | None = None  # nats a word, of the last epoch that was completed
-    valid_loss: float | None = None
-    best_loss: float | None = None
-    best_step: int | None = None
-    epochs_without_gain: int = 0
-    gradient_norm: float = 0.0  # of the last step, before clipping
-    learning_rate: float = 0.0  # of the last step
-    train: Evaluation | None = None  # of the last epoch that was completed, where its loss has a perplexity
-    valid: Evaluation | None = None
-    best: Evaluation | None = None  # the validation of the best loss
-
-
-EVALUATIONS = ("train", "valid", "best")
-
-
-def progress_of(meta: checkpoint.Meta) -> Progress:
-    """Where the run stood when a checkpoint was written. Raises LookupError for meta data of something else."""
-    found = {field.name: meta[field.name] for field in fields(Progress)}
-    return Progress(**found | {name: found[name] and Evaluation(**found[name]) for name in EVALUATIONS})
-
-
-def finished(progress: Progress, config: Config) -> str | None:
-    """Why nothing is left to train, `epochs` or `patience`, or None."""
-    patience = config.training.patience
-    if patience is not None and progress.epochs_without_gain >= patience:
-        return "patience"
-    return "epochs" if progress.epoch >= config.training.epochs else None
-
-
-def done(
-    p: Progress,
-    config: Config,
-    reason: str,
-    random_seed: int,
-    words_per_second: float | None = None,
-    test: Evaluation | None = None,
-) -> Done:
-    """How a run stands that stopped, or was finished before."""
-    train_loss, train_tokens = p.train_loss, p.train.tokens if p.train else None
-    if train_loss is None and p.epoch_words:
-        train_loss, train_tokens = p.epoch_loss / p.epoch_words, p.epoch_words
-    if not build.exact(config):
-        train_loss = train_tokens = None
-    train, valid, best = (
-        None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
-    )
-    return Done(
-        reason=reason,
-        epochs=p.epoch,
-        steps=p.step,
-        words_per_second=words_per_second,
-        train_perplexity=train,
-        train_tokens=train_tokens,
-        valid_perplexity=valid,
-        best_valid_perplexity=best,
-        test_perplexity=test.perplexity if test else None,
-        random_seed=random_seed,
-        train=p.train,
-        valid=p.valid,
-        best_valid=p.best,
-        test=test,
-    )
-
-
-@dataclass(frozen=True)
-class Contents:
-    """A run at one step. `config` is portable: without any folder of this machine."""
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a checkpoint says of a run in words. `config` is portable: without any folder of this machine."""
 
     config: Config
     vocabulary: Vocabulary
     random_seed: int
     progress: Progress
     data: dict[str, str | None]  # SHA-256 of the training and the validation text
+    machine: dict[str, Any] = field(default_factory=machine.describe)  # that wrote it
+    weights_only: bool = False  # without moments and state: to predict, not to go on training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents(Described):
+    """A run at one step."""
+
     parameters: Parameters
     moments: dict[str, Array]  # (size,) each
     state: dict[str, Array]  # (H, B) each
-    machine: dict[str, Any] | None = None  # None: this one
 
 
 def hashes(texts: Texts) -> dict[str, str | None]:
@@ -114,8 +48,8 @@ def hashes(texts: Texts) -> dict[str, str | None]:
     return {"train": texts.train.sha256, "valid": texts.valid.sha256 if texts.valid else None}
 
 
-def write(path: Path, contents: Contents) -> None:
-    """Write a checkpoint. Raises WriteError."""
+def write(path: Path, contents: Contents, durable: bool = True) -> None:
+    """Write a checkpoint, as `checkpoint.write` does. Raises WriteError."""
     vocabulary, data = contents.vocabulary, contents.config.data
     meta = {
         "config": portable_dict(contents.config),
@@ -124,46 +58,143 @@ def write(path: Path, contents: Contents) -> None:
         "tokenizer": {"name": data.tokenizer, "lowercase": data.lowercase},
         "random_seed": contents.random_seed,
         "data": contents.data,
-        "machine": contents.machine or machine.describe(),
+        "machine": contents.machine,
+        "weights_only": contents.weights_only,
     } | asdict(contents.progress)
     members = {f"parameter.{name}": tensor for name, tensor in contents.parameters.items()}
     for moment, vector in contents.moments.items():
         tensors = Parameters(contents.parameters.shapes, vector=vector)
         members |= {f"moment.{moment}.{name}": tensor for name, tensor in tensors.items()}
-    checkpoint.write(path, meta, members | {f"state.{name}": array for name, array in contents.state.items()})
+    members |= {f"state.{name}": array for name, array in contents.state.items()}
+    checkpoint.write(path, meta, members, durable)
 
 
-def read(path: Path, resume: bool = True) -> Contents:
+def write_weights(path: Path, contents: Contents) -> None:
+    """Write the weights alone, with all that predicting and measuring need. Raises WriteError."""
+    write(path, replace(contents, moments={}, state={}, weights_only=True))
+
+
+def describe(path: Path) -> Described:
+    """What a checkpoint says; its arrays are not looked at. Raises RunError as `read` does."""
+    with _usable(path) as (_, described):
+        return described
+
+
+def verify(path: Path) -> Described:
+    """The same, once every byte of the checkpoint was found to be what was written, and of the shape that it should be.
+
+    Raises RunError.
+    """
+    with _usable(path) as (stored, described):
+        for name in stored.names:
+            stored.check(name)
+        shapes = _architecture(described).shapes()
+        expected = {f"parameter.{name}": shape for name, shape in shapes.items()}
+        if not described.weights_only:
+            for moment in OPTIMIZERS[described.config.optimizer.name].moment_names:
+                expected |= {f"moment.{moment}.{name}": shape for name, shape in shapes.items()}
+            _state(stored, described)
+        _expect(stored, expected, described.config.training.dtype)
+        return described
+
+
+def read(path: Path, resume: bool = True, out: Contents | None = None) -> Contents:
     """Read a checkpoint, with what only resuming needs (moments and state) or without.
 
-    Raises RunError where the file is not a whole checkpoint of this version.
+    Parameters and moments of `out` take what is read, and are those of the result: they are of the same config.
+    Raises RunError where the file is not a whole checkpoint of a version that is read, or holds weights alone and is
+    to be resumed; `out` may then have a part of it.
     """
+    with _usable(path) as (stored, described):
+        if resume and described.weights_only:
+            raise RunError(
+                f"{path}: holds weights alone (rnncli inspect --strip), to predict and measure with; to go on "
+                "training, name a checkpoint of the run"
+            )
+        shapes, dtype = _architecture(described).shapes(), described.config.training.dtype
+        names = OPTIMIZERS[described.config.optimizer.name].moment_names if resume else ()
+        return Contents(
+            **{each.name: getattr(described, each.name) for each in fields(described)},
+            parameters=_tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None),
+            moments={
+                name: _tensors(stored, f"moment.{name}.", shapes, dtype, out.moments[name] if out else None).vector
+                for name in names
+            },
+            state=_state(stored, described) if resume else {},
+        )
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[tuple[checkpoint.Stored, Described]]:
+    """An open checkpoint and what it says; what is wrong with them, and with what is then asked of it, as RunError."""
     with checkpoint.opened(path) as stored:
-        meta = stored.meta
         try:
-            config = from_dict(meta["config"])
-            counts = None if meta["counts"] is None else np.array(meta["counts"], np.int64)
-            vocabulary = Vocabulary(tuple(meta["vocabulary"]), counts)
-            progress = progress_of(meta)
-            architecture = build.architecture(config, len(vocabulary))
-            shapes, dtype = architecture.shapes(), config.training.dtype
-            parameters = _tensors(stored, "parameter.", shapes, dtype)
-            names = OPTIMIZERS[config.optimizer.name].moment_names if resume else ()
-            moments = {name: _tensors(stored, f"moment.{name}.", shapes, dtype).vector for name in names}
-            state = {name: stored.array(f"state.{name}") for name in architecture.state_names()} if resume else {}
-            return Contents(
-                config,
-                vocabulary,
-                meta["random_seed"],
-                progress,
-                meta["data"],
-                parameters,
-                moments,
-                state,
-                meta["machine"],
+            meta = _upgraded(stored.meta)
+            yield (
+                stored,
+                Described(
+                    config=from_dict(meta["config"]),
+                    vocabulary=_vocabulary(meta),
+                    random_seed=_typed(meta["random_seed"], int),
+                    progress=progress_of(meta),
+                    data=_facts(meta["data"], ("train", "valid")),
+                    machine=_facts(meta["machine"], machine.describe()),
+                    weights_only=_typed(meta["weights_only"], bool),
+                ),
             )
         except (LookupError, TypeError, ValueError, ConfigError) as error:
             raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
+
+
+def _architecture(described: Described) -> Architecture:
+    return build.architecture(described.config, len(described.vocabulary))
+
+
+def _upgraded(meta: checkpoint.Meta) -> checkpoint.Meta:
+    """What a checkpoint says, as one of today would say it."""
+    if meta["format_version"] == 2:
+        return {"weights_only": False, "loss_level": 0.0, "loss_spread": 0.0, "rollbacks": 0} | meta
+    return meta
+
+
+def _vocabulary(meta: checkpoint.Meta) -> Vocabulary:
+    words, counts = meta["vocabulary"], meta["counts"]
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise ValueError("the vocabulary is no list of words")
+    if counts is not None:
+        fits = isinstance(counts, list) and len(counts) == len(words)
+        if not fits or not all(type(n) is int and 0 <= n < 2**63 for n in counts):
+            raise ValueError("the counts are not those of the words")
+        counts = np.array(counts, np.int64)
+    return Vocabulary(tuple(words), counts)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{str(value)[:40]!r} should be of type {kind.__name__}")
+    return value
+
+
+def _facts(stored: Any, names: Iterable[str]) -> dict[str, Any]:
+    """A mapping of these names to words, numbers or nothing."""
+    _typed(stored, dict)
+    for name in names:
+        if not isinstance(stored[name], str | int | None):
+            raise ValueError(f"{name} is {str(stored[name])[:40]!r}")
+    return dict(stored)
+
+
+def _state(stored: checkpoint.Stored, described: Described) -> dict[str, Array]:
+    """The carried state: of each layer the same number of columns, at most those of a batch."""
+    architecture, training = _architecture(described), described.config.training
+    state = {name: stored.array(f"state.{name}") for name in architecture.state_names()}
+    columns = {array.shape[-1] for array in state.values() if array.ndim == 2}
+    for name, array in state.items():
+        if array.shape != (architecture.hidden_size, *columns) or array.dtype != training.dtype:
+            raise ValueError(f"state.{name} is {array.dtype} {array.shape}")
+    if not 1 <= max(columns) <= training.batch_size or not all(np.isfinite(array).all() for array in state.values()):
+        raise ValueError("the carried state is not finite, or not one of such batches")
+    return state
 
 
 def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, list[str]]:
@@ -180,12 +211,16 @@ def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, lis
     raise errors[0]
 
 
-def _tensors(stored: checkpoint.Stored, prefix: str, shapes: dict[str, tuple[int, ...]], dtype: str) -> Parameters:
+def _expect(stored: checkpoint.Stored, shapes: Shapes, dtype: str) -> None:
     for name, shape in shapes.items():
-        found, of = stored.layout(prefix + name)
+        found, of = stored.layout(name)
         if found != shape or of != dtype:
-            raise ValueError(f"{prefix}{name} is {of} {found}, and should be {dtype} {shape}")
-    tensors = Parameters(shapes, dtype)
+            raise ValueError(f"{name} is {of} {found}, and should be {dtype} {shape}")
+
+
+def _tensors(stored: checkpoint.Stored, prefix: str, shapes: Shapes, dtype: str, out: Array | None) -> Parameters:
+    _expect(stored, {prefix + name: shape for name, shape in shapes.items()}, dtype)
+    tensors = Parameters(shapes, dtype, vector=out)
     for name, view in tensors.items():
         stored.read_into(prefix + name, view)
     return tensors
@@ -195,12 +230,12 @@ def _tensors(stored: checkpoint.Stored, prefix: str, shapes: dict[str, tuple[int
 FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "data.train", "data.test")
 
 
-def changes(stored: checkpoint.Meta, config: Config, texts: Texts | None) -> list[str]:
+def changes(stored: Described, config: Config, texts: Texts | None) -> list[str]:
     """What in this config, or in the texts, is not as it was when a checkpoint was written, one line each."""
-    before, now = (dict(_flat(mapping)) for mapping in (stored["config"], portable_dict(config)))
-    before["training.random_seed"] = stored["random_seed"]
+    before, now = (dict(_flat(portable_dict(each))) for each in (stored.config, config))
+    before["training.random_seed"] = stored.random_seed
     if now["training.random_seed"] is None:  # none asked for: the run keeps its own
-        now["training.random_seed"] = stored["random_seed"]
+        now["training.random_seed"] = stored.random_seed
     if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
         before["data.valid"] = now["data.valid"]  # another name for a text: its hash tells whether it is the same
     different = [
@@ -209,22 +244,22 @@ def changes(stored: checkpoint.Meta, config: Config, texts: Texts | None) -> lis
         if before.get(key) != now.get(key) and not key.startswith(FREE)
     ]
     if texts is not None:
-        if list(texts.vocabulary.words) != stored["vocabulary"]:
+        if texts.vocabulary.words != stored.vocabulary.words:
             different.append("the vocabulary is another")
         different += [
             f"the text of data.{name} is another"
             for name, digest in hashes(texts).items()
-            if digest != stored["data"][name]
+            if digest != stored.data[name]
         ]
     return different
 
 
-def other_machine(stored: checkpoint.Meta) -> list[str]:
+def other_machine(stored: Described) -> list[str]:
     """What decides the last bits and is not as it was when a checkpoint was written, one line each."""
     here = machine.describe()
     return [
         f"{name} was {before}, and is {here.get(name)}"
-        for name, before in stored["machine"].items()
+        for name, before in stored.machine.items()
         if before != here.get(name)
     ]
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from rnncli import build, snapshot
+from rnncli import build, divergence, snapshot
 from rnncli.config import Config
+from rnncli.divergence import Diverged
 from rnncli.engines.architecture import State
-from rnncli.errors import NumericalError
+from rnncli.errors import RunError
 from rnncli.evaluate import Counts, Evaluation, count, evaluate, nll_of_unknown, perplexity
-from rnncli.events import Done, Epoch, Event, Step, row
+from rnncli.events import Done, Epoch, Event, Rollback, Step, row
+from rnncli.keeping import Keeper
+from rnncli.metrics import Metrics
 from rnncli.model import LanguageModel
 from rnncli.optim import clip_by_global_norm_
 from rnncli.profile import Profile, StepProfile
-from rnncli.run import Metrics, RunFolder
-from rnncli.snapshot import Progress, done, finished
+from rnncli.progress import Progress, done, finished
+from rnncli.run import RunFolder
 from rnncli.text.batches import Batch
 from rnncli.text.corpus import Corpus, Texts
 from rnncli.text.files import Watch
@@ -50,7 +53,8 @@ class Trainer:
         self.schedule = build.schedule(config)
         self.progress = Progress()
         self.state: State = ()
-        self._saved: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
+        self._keeper = Keeper(folder, config)
+        self._jump = config.guard.jump if build.exact(config) else None  # that of a sample has rare, large ones
         self._rates: list[float] = []  # words/s of each step of this process
         self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
 
@@ -85,14 +89,26 @@ class Trainer:
         run is resumed. Raises NumericalError where a loss, gradient or parameter is not finite; what is not finite
         reaches no checkpoint.
         """
-        metrics = Metrics(self.folder.metrics, self.progress.step, self.progress.epoch)
+        self._metrics = Metrics(self.folder.metrics, self.progress)
+        try:
+            while not (yield from self._to_the_end(stop)):
+                pass
+        finally:
+            self._metrics.close()
+
+    def _to_the_end(self, stop: Stop) -> Generator[Event, None, bool]:
+        """Train until the run ends or diverges; whether it has ended."""
         try:
             for event in self._events(stop):
                 if not isinstance(event, Done):
-                    metrics.append(row(event))
+                    self._metrics.append(row(event))
                 yield event
-        finally:
-            metrics.close()
+            return True
+        except Diverged as diverged:
+            rollback = self._roll_back(diverged)
+            self._metrics.append(row(rollback))
+            yield rollback
+            return False
 
     def _events(self, stop: Stop) -> Iterator[Event]:
         p, every = self.progress, self.config.run.checkpoint_every
@@ -101,6 +117,8 @@ class Trainer:
         while reason is None:
             for step in self.steps():
                 yield step
+                if p.step % self.config.guard.every == 0:
+                    self._keeper.guard(self.contents())
                 reason = stop()
                 due = every.unit == "step" and p.step % every.count == 0
                 if due or (every.unit == "second" and time.monotonic() - saved_at >= every.count):
@@ -135,39 +153,41 @@ class Trainer:
             p.gradient_norm, p.learning_rate = norm, learning_rate
             seconds = time.perf_counter() - started
             self.profile.end()
-            self._rates.append(batch.words / seconds)
+            rate = batch.words / seconds
+            self._rates.append(rate)
             self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
-            yield Step(
-                p.step,
-                p.epoch + 1,
-                loss,
-                self._perplexity(loss),
-                norm,
-                learning_rate,
-                batch.words,
-                self._rates[-1],
-                seconds,
-            )
+            told = self._perplexity(loss)
+            yield Step(p.step, p.epoch + 1, loss, told, norm, learning_rate, batch.words, rate, seconds)
             started = time.perf_counter()  # what was done with this step is no part of the next
             self.profile.begin()
 
     def _take(self, batch: Batch) -> tuple[float, float, float]:
-        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate."""
+        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate.
+
+        Raises Diverged, with nothing changed.
+        """
         p, model, o = self.progress, self.model, self.config.optimizer
         passed = model.forward(batch, model.entering(batch, self.state))
         gradients, _ = model.backward(passed.cache)
         self.profile.enter("clip and update")
         loss, norm = float(passed.loss), clip_by_global_norm_(gradients.vector, o.clip_norm, gradients.touched())
-        if not (perplexity(loss) < np.inf and np.isfinite(norm)):
-            raise self._diverged(f"the loss is {loss:g}, the gradient norm {norm:g}")
-        learning_rate = o.learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
+        if what := divergence.fault(loss, norm, p, self._jump, math.log(len(self.texts.vocabulary))):
+            sentence = divergence.worst_sentence(batch, passed.losses, self.texts.vocabulary)
+            raise Diverged(what, loss, norm, divergence.worst_tensor(gradients), sentence, batch.words)
+        learning_rate = self._learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
         vector = model.parameters.vector
         self.optimizer.step_(vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
         self.state = passed.state
         if len(self.texts.train.oov_positions):
             p.epoch_nll_oov += nll_of_unknown(passed.losses, batch, self.texts.train)
+        divergence.follow(p, loss)
         self.profile.count(lambda: model.flops(passed.cache))
         return loss, norm, learning_rate
+
+    @property
+    def _learning_rate(self) -> float:
+        """Before the schedule: as it is set, lowered once for each time that the run has diverged."""
+        return self.config.optimizer.learning_rate * self.config.guard.learning_rate_factor**self.progress.rollbacks
 
     def _perplexity(self, loss: float) -> float:
         """Of a training loss; NaN where it has none."""
@@ -182,7 +202,7 @@ class Trainer:
             if valid is None:
                 return None
             if not valid.perplexity < np.inf:
-                raise self._diverged(f"the validation loss is {valid.cross_entropy:g}")
+                raise Diverged(f"the validation loss is {valid.cross_entropy:g}", valid.cross_entropy, p.gradient_norm)
             p.valid_loss, p.valid = valid.cross_entropy, valid
             best = p.best_loss is None or p.valid_loss < p.best_loss
             if best:
@@ -223,48 +243,57 @@ class Trainer:
         batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
         return evaluate(model, batches, text, counts, stop, self.watch)
 
-    def _diverged(self, what: str) -> NumericalError:
-        bad = [name for name, gradient in self.model.gradients.items() if not np.isfinite(gradient).all()]
-        where = f" (first in {bad[0]})" if bad else ""
-        kept = "; the last checkpoint is as it was" if self.folder.checkpoints() else ""
-        return NumericalError(
-            f"{self.folder.path}: diverged at step {self.progress.step + 1}: {what}{where}{kept}. Lower "
-            f"optimizer.learning_rate ({self.config.optimizer.learning_rate:g}) or optimizer.clip_norm, and train "
-            "again with --fresh"
-        )
+    def _roll_back(self, diverged: Diverged) -> Rollback:
+        """Go back to the last guard, or the beginning, with a lower learning rate. Raises NumericalError where that
+        was done as often as it may be.
+        """
+        at, before = self.progress.step + 1, self.progress.rollbacks
+        if before == self.config.guard.rollbacks:
+            raise divergence.given_up(diverged, self.folder, self.config, self.progress, self._learning_rate)
+        behind = self._keeper.behind(self.progress)
+        self._restore(behind) if behind else self._begin()
+        self.progress.rollbacks = before
+        self._metrics.rewind(self.progress)
+        self.progress.rollbacks += 1
+        return divergence.rollback(diverged, at, self.progress, self._learning_rate, self._perplexity(diverged.loss))
 
     def save(self) -> None:
         """Write a checkpoint of this step, if there is none yet, and remove those that need not be kept."""
-        at = (self.progress.step, self.progress.epoch)  # the end of an epoch changes what is stored, without a step
-        if self._saved != at:
-            vector = self.model.parameters.vector
-            if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # NaN is both
-                raise self._diverged("a parameter is not finite")
-            snapshot.write(self.folder.checkpoint_at(self.progress.step), self.contents())
-            self._saved = at
-            self.folder.prune(self.config.run.keep, self.progress.best_step, self.progress.step)
+        self._keeper.save(self.contents(), self._metrics)
 
     def contents(self) -> snapshot.Contents:
         """What a checkpoint holds of this run; its arrays are those that training goes on with."""
         return snapshot.Contents(
-            self.config,
-            self.texts.vocabulary,
-            self.random_seed,
-            self.progress,
-            snapshot.hashes(self.texts),
-            self.model.parameters,
-            self.optimizer.moments,
-            self.model.engine.architecture.flatten_state(self.state),
+            config=self.config,
+            vocabulary=self.texts.vocabulary,
+            random_seed=self.random_seed,
+            progress=self.progress,
+            data=snapshot.hashes(self.texts),
+            parameters=self.model.parameters,
+            moments=self.optimizer.moments,
+            state=self.model.engine.architecture.flatten_state(self.state) if self.state else {},
         )
 
     def resume(self, path: Path) -> None:
-        """Go on where the checkpoint at `path` stands. Raises RunError if it cannot be used."""
-        stored = snapshot.read(path)
-        self.progress = stored.progress
-        self.model.parameters.vector[:] = stored.parameters.vector
-        self.optimizer.moments.update(stored.moments)
+        """Go on where the checkpoint at `path`, which was verified, stands. Raises RunError if it cannot be used."""
+        self._restore(path)
+        self._keeper.resumed(path, self.progress)
+
+    def _restore(self, path: Path) -> None:
+        stored = snapshot.read(path, out=self.contents())
+        self.progress = p = stored.progress
         self.state = self.model.engine.architecture.unflatten_state(list(stored.state.values()))
-        self._saved = (stored.progress.step, stored.progress.epoch)
+        columns = next(iter(stored.state.values())).shape[1]
+        if not self.batches.has_place(p.epoch, p.index, p.epoch_words, columns):
+            raise RunError(f"{path}: not a checkpoint that this rnncli can use: its place in the text is none")
+
+    def _begin(self) -> None:
+        """The run at its beginning, as a new one has it."""
+        begun = self.model.engine.architecture.initialise(self.random_seed, self.config.training.dtype)
+        self.model.parameters.vector[:] = begun.vector
+        for moment in self.optimizer.moments.values():
+            moment[:] = 0
+        self.progress, self.state = Progress(), ()
 
 
 def _count(config: Config, texts: Texts, text: Corpus) -> Counts:

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from rnncli import build, config_file
+from rnncli.config import from_dict
 from rnncli.run import RunFolder
+from rnncli.snapshot import Contents
+from rnncli.text.vocabulary import Vocabulary
 from rnncli.training import Trainer
 
 TIMINGS = ("words_per_second", "seconds")
@@ -58,6 +61,22 @@ def metrics(folder):
     """The rows of metrics.jsonl without what a clock measured."""
     rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key not in TIMINGS} for row in rows]
+
+
+def contents(progress):
+    """What a checkpoint of a model of three words holds that stands at that progress."""
+    config = from_dict({"data": {"train": ["text.txt"]}, "model": {"hidden_size": 2}, "optimizer": {"name": "sgd"}})
+    architecture = build.architecture(config, 3)
+    return Contents(
+        config=config,
+        vocabulary=Vocabulary(("<end>", "a", "b"), np.array([3, 2, 1])),
+        random_seed=1,
+        progress=progress,
+        data={"train": "0", "valid": None},
+        parameters=architecture.initialise(1),
+        moments={},
+        state=architecture.flatten_state(architecture.zero_state(4, np.float32)),
+    )
 
 
 def learns_by_heart(folder, **changes):

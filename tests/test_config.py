@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
         "max_time": None,
         "dtype": "float32",
     },
+    "guard": {"every": 1000, "rollbacks": 4, "learning_rate_factor": 0.5, "jump": 3.0},
     "parallel": {"shards": 1, "reduction": "tree"},
     "run": {"dir": None, "keep": 2, "checkpoint_every": "1 epoch"},
 }

@@ -1,13 +1,15 @@
 """The tests of the gradients, tested: mistakes put into the code one by one, each seen by exactly who must see it.
 
 The mistakes are in mutants.txt. A mutated module is imported, with a fresh copy of the whole package around it, by an
-import hook; four detectors look at it:
+import hook; five detectors look at it:
 
 gradcheck  numerical derivatives of small models disagree with backpropagation
 agreement  the engines give other losses, gradients or states, or the losses of an epoch are not those of plain loops
            over the text
 figures    what is told of the losses of a text, whatever the model, is not what plain sums give
 texts      encoded texts, from the cache too, are not what plain Python makes of their lines; looks where that may be
+runs       a run that diverges, is stopped, killed and resumed leaves other files than the package without mistakes,
+           or a damaged checkpoint is believed; looks where that may be
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import run_facts
 from plain_spelling import PlainSpelling
 
 import rnncli
@@ -36,9 +39,12 @@ import rnncli
 PACKAGE = Path(rnncli.__file__).parent
 TABLE = Path(__file__).with_name("mutants.txt")
 DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
-DETECTORS |= {name: {name} for name in ("figures", "texts")}
+DETECTORS |= {name: {name} for name in ("figures", "texts", "runs")}
 # What encoded texts are made by, and what the step-by-step engine alone is made of.
 TEXTS = tuple(f"text/{name}.py" for name in ("cutting", "numbering", "reading", "corpus", "cache"))
+# What a run is kept by.
+RUNS = {"training", "keeping", "divergence", "run", "metrics", "snapshot", "progress", "checkpoint", "npz", "disk"}
+RUNS = {f"{name}.py" for name in RUNS}
 ORACLE = ("reference/", "functional.py", "engines/stepwise.py", "engines/by_word.py")
 
 
@@ -116,6 +122,9 @@ def fresh_package(mutant=None):
             del sys.modules[name]
         sys.modules.update(kept)
 
+
+with fresh_package():
+    RIGHT_RUNS = run_facts.facts()
 
 # Of each output layer in the two models that are looked at.
 OPTIONS = {
@@ -318,7 +327,14 @@ def encoded_plainly(text, min_count):
     return tuple(words), [kept[word] for word in words], parts
 
 
-def detectors_that_fire(cell, output, engines, texts=True):
+def runs_see():
+    try:
+        return run_facts.facts() != RIGHT_RUNS
+    except Exception:  # a mistake may show as anything
+        return True
+
+
+def detectors_that_fire(cell, output, engines, texts=True, runs=True):
     cases = cases_of(cell, output)
     with np.errstate(all="ignore"):
         fired = {
@@ -326,6 +342,7 @@ def detectors_that_fire(cell, output, engines, texts=True):
             "agreement": agreement_sees(cases),
             "figures": figures_see(),
             "texts": texts and texts_see(),
+            "runs": runs and runs_see(),
         }
     return {name for name, yes in fired.items() if yes}
 
@@ -334,7 +351,7 @@ def detectors_that_fire(cell, output, engines, texts=True):
 def test_a_mistake_is_seen(mutant):
     engine = "stepwise" if mutant.file.startswith(ORACLE) else "fused"
     with fresh_package(mutant):
-        fired = detectors_that_fire(mutant.cell, mutant.output, [engine], mutant.file in TEXTS)
+        fired = detectors_that_fire(mutant.cell, mutant.output, [engine], mutant.file in TEXTS, mutant.file in RUNS)
         assert fired == DETECTORS[mutant.seen_by]
 
 
@@ -355,6 +372,7 @@ def test_the_table():
     files = {m.file for m in MUTANTS}
     assert files > {"evaluate.py", "perplexity.py", "text/spelling.py"}
     assert files > set(TEXTS)
+    assert files > RUNS
     assert files > {"model.py", "text/batches.py", "engines/fused.py", "engines/stepwise.py", "engines/by_word.py"}
     assert files > {f"outputs/{name}.py" for name in ("softmax", "full", "adaptive", "sampled")}
     assert files > {f"reference/{name}.py" for name in ("adaptive", "sampled")}

@@ -7,6 +7,7 @@ import pytest
 from small_run import last_bytes, learns_by_heart, metrics, random_lines, settings, train, trainer
 
 from rnncli import snapshot
+from rnncli.progress import finished
 from rnncli.training import Done, Epoch
 
 CELLS = ("rnn", "lstm", "gru")
@@ -44,7 +45,7 @@ def test_resuming_at_every_step_of_a_run_that_is_stopped_again_and_again(tmp_pat
 def test_checkpoints_by_steps_end_in_that_of_a_finished_run(tmp_path, valid):
     made, _ = train(settings(tmp_path, data__valid=valid, run__checkpoint_every="1 step"), tmp_path / "run")
     stored = snapshot.read(made.folder.last()[0])
-    assert snapshot.finished(stored.progress, stored.config) == "epochs"
+    assert finished(stored.progress, stored.config) == "epochs"
     train(settings(tmp_path, data__valid=valid), tmp_path / "by epochs")
     theirs = snapshot.read(trainer(settings(tmp_path), tmp_path / "by epochs").folder.last()[0])
     assert stored.progress == theirs.progress

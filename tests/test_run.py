@@ -1,21 +1,19 @@
-import json
-import math
 import os
-import resource
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from small_run import contents
 
-from rnncli import checkpoint, run
+from rnncli import checkpoint, run, snapshot
 from rnncli.errors import RunError, RunInUseError, WriteError
-from rnncli.run import Metrics, RunFolder
+from rnncli.progress import Progress
+from rnncli.run import RunFolder
 
 
 def save(folder, step, best_step=None):
     folder.create()
-    checkpoint.write(folder.checkpoint_at(step), {"step": step, "best_step": best_step}, {"W": np.zeros(1)})
+    snapshot.write(folder.checkpoint_at(step), contents(Progress(step=step, best_step=best_step)))
 
 
 @pytest.fixture
@@ -57,8 +55,9 @@ def test_last_skips_a_damaged_one(folder):
         save(folder, step)
     newest = folder.checkpoint_at(3)
     newest.write_bytes(newest.read_bytes()[:-20])
-    path, meta = folder.last()
-    assert (path, meta["step"]) == (folder.checkpoint_at(2), 2)
+    last = folder.last()
+    assert (last.path, last.described.progress.step) == (folder.checkpoint_at(2), 2)
+    assert [f"{newest}: not a whole checkpoint" in told for told in last.passed_over] == [True]
     for step in (1, 2):
         folder.checkpoint_at(step).write_bytes(b"")
     with pytest.raises(RunError, match=r"step-00000003\.npz: not a whole checkpoint"):
@@ -92,24 +91,78 @@ def test_preferred_is_the_best_then_the_last_then_the_others(folder):
 def test_prune_keeps_the_last_and_the_best(folder):
     for step in range(1, 7):
         save(folder, step)
-    stale = folder.path / "checkpoints" / ".step-00000009.npz.tmp"
-    stale.write_bytes(b"half")
-    folder.prune(keep=2, best_step=3, step=6)
+    folder.prune(2, 6, (3, None))
     assert steps(folder) == [3, 5, 6]
-    assert not stale.exists()
-    folder.prune(keep=1, best_step=6, step=6)
+    folder.prune(1, 6, (6,))
     assert steps(folder) == [6]
-    folder.prune(keep=5, best_step=None, step=6)
+    folder.prune(5, 6, (None,))
     assert steps(folder) == [6]
 
 
-def test_prune_does_not_count_later_ones(folder):
-    """A run that was resumed before a damaged checkpoint keeps what it writes."""
-    for step in (10, 15, 20):
+def test_prune_removes_later_ones(folder):
+    """A run that went on before a damaged checkpoint, or that diverged and went back, goes another way."""
+    for step in (5, 10, 15, 20):
         save(folder, step)
     folder.checkpoint_at(20).write_bytes(b"half")
-    folder.prune(keep=1, best_step=None, step=15)
-    assert steps(folder) == [15, 20]
+    folder.prune(1, 10, (5,))
+    assert steps(folder) == [5, 10]
+
+
+def guard(folder, step):
+    folder.create("guard")
+    snapshot.write(folder.guard_at(step), contents(Progress(step=step)))
+
+
+def test_a_run_goes_on_from_the_newest_of_checkpoints_and_guards(folder):
+    guard(folder, 4)
+    assert folder.last().path == folder.guard_at(4)
+    assert folder.preferred() == [folder.guard_at(4)]  # better than none
+    save(folder, 4)
+    assert folder.last().path == folder.checkpoint_at(4)  # which may have the end of an epoch
+    save(folder, 6, best_step=4)
+    assert folder.last().path == folder.checkpoint_at(6)
+    guard(folder, 8)
+    assert folder.last().path == folder.guard_at(8)
+    assert folder.preferred()[:2] == [folder.checkpoint_at(4), folder.checkpoint_at(6)]
+    folder.prune_guards(8)
+    assert folder.guards() == [folder.guard_at(8)]
+
+
+def test_a_checkpoint_of_another_version_is_not_passed_over(folder, monkeypatch):
+    save(folder, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "FORMAT_VERSION", 99)
+        patched.setattr(checkpoint, "READABLE", (99,))
+        save(folder, 2)
+    with pytest.raises(RunError, match=r"step-00000002\.npz: a checkpoint of format version 99"):
+        folder.last()
+
+
+def test_what_killed_writers_left_is_cleared_at_the_beginning(folder):
+    folder.create()
+    folder.create("guard")
+    left = [
+        folder.path / ".config.yaml.123.tmp",
+        folder.path / "checkpoints" / ".step-00000009.npz.77.tmp",
+        folder.path / "guard" / ".step-00000009.npz.77.tmp",
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    folder.begin()
+    assert [path.exists() for path in left] == [False] * 3
+
+
+def test_asking_who_holds_a_run_disturbs_nobody(folder):
+    assert folder.holder() is None
+    folder.create()
+    with folder.lock():
+        pass
+    assert folder.holder() is None
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(folder.path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert f"process {holder.pid} on " in folder.holder()
+        holder.kill()
+    assert folder.holder() is None
 
 
 def test_move_aside_takes_the_first_free_number(folder):
@@ -148,64 +201,6 @@ def test_one_writer_at_a_time_and_the_kernel_frees_the_lock_of_the_dead(folder):
 def test_lock_of_no_folder(folder):
     with pytest.raises(WriteError, match=r"cannot write there: No such file or directory; set run\.dir"), folder.lock():
         pass
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_metrics_go_on_behind_the_checkpoint(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    for start in (0, 0):  # a new run begins a new file
-        metrics = Metrics(path, start)
-        for step in range(1, 6):
-            metrics.append({"step": step, "loss": math.nan})
-            assert len(rows(path)) == step  # on the disk at once
-        metrics.close()
-    with path.open("a") as file:
-        file.write('{"step": 3, "lo')  # a torn line
-    metrics = Metrics(path, 3)
-    metrics.append({"step": 4, "loss": 2.0})
-    metrics.close()
-    assert [(row["step"], row["loss"]) for row in rows(path)] == [(1, None), (2, None), (3, None), (4, 2.0)]
-
-
-def test_the_row_of_an_epoch_that_a_checkpoint_has_not_completed_is_dropped(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    for epochs, kept in ((0, 1), (1, 2)):
-        path.write_text('{"event": "step", "step": 4, "epoch": 1}\n{"event": "epoch", "step": 4, "epoch": 1}\n')
-        Metrics(path, 4, epochs).close()
-        assert len(rows(path)) == kept
-
-
-def test_metrics_torn_before_the_checkpoint_step(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"step": 1}\n{"step": 2')
-    Metrics(path, 5).close()
-    assert path.read_bytes() == b'{"step": 1}\n'
-    for rubbish in (b"\xff\n", b"[]\n", b"{}\n", b'{"step": "x"}\n'):
-        path.write_bytes(b'{"step": 1}\n' + rubbish)
-        Metrics(path, 5).close()
-        assert path.read_bytes() == b'{"step": 1}\n'
-
-
-def test_metrics_on_a_full_disk(tmp_path):
-    """A limit on the size of files stands in for a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    metrics = Metrics(tmp_path / "metrics.jsonl", 0)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
-    try:
-        metrics.append({"step": 1})
-        with pytest.raises(WriteError, match=r"metrics\.jsonl: cannot write: File too large"):
-            metrics.append({"step": 2})
-        metrics.close()  # what found no room finds none now: nothing new to say
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_metrics_in_no_folder(tmp_path):
-    with pytest.raises(WriteError, match="nowhere"):
-        Metrics(tmp_path / "nowhere" / "metrics.jsonl", 0)
 
 
 def test_find_what_is_named(folder, tmp_path):

@@ -1,5 +1,6 @@
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from small_run import settings, train
 from rnncli import build, checkpoint, config_file, machine, snapshot
 from rnncli.config import from_dict
 from rnncli.errors import RunError
-from rnncli.snapshot import Progress, finished
+from rnncli.progress import Progress, finished
 
 
 @pytest.fixture
@@ -89,7 +90,8 @@ def test_needs_no_other_file(made, tmp_path):
         (lambda meta, members: meta["config"]["model"].update(cell="lstn"), r"did you mean lstm\?"),
         (lambda meta, members: meta["config"]["model"].update(hidden_size=2**31 - 1), r"should be float32 \("),
         (lambda meta, members: meta.pop("vocabulary"), "vocabulary"),
-        (lambda meta, members: meta["vocabulary"].append("<end>"), "stands twice"),
+        (lambda meta, members: meta.update(vocabulary=["<end>"] * 11), "stands twice"),
+        (lambda meta, members: meta["counts"].pop(), "the counts are not those of the words"),
         (lambda meta, members: meta.pop("step"), "step"),
     ],
 )
@@ -109,7 +111,7 @@ def test_finished(tmp_path):
 
 def changed(made, tmp_path, **changes):
     config = settings(tmp_path, **({"model__layers": 2} | changes))
-    return snapshot.changes(checkpoint.read_meta(made.folder.checkpoint_at(11)), config, build.texts(config))
+    return snapshot.changes(snapshot.describe(made.folder.checkpoint_at(11)), config, build.texts(config))
 
 
 def test_nothing_changed(made, tmp_path):
@@ -160,10 +162,10 @@ def test_another_list_of_words_under_the_same_name_is_told(tmp_path):
         return settings(tmp_path, vocabulary__file=str(tmp_path / "words.txt"))
 
     made, _ = train(run(["sun", "moon"]), tmp_path / "run", stop_at=1)
-    meta = checkpoint.read_meta(made.folder.checkpoint_at(1))
+    then = snapshot.describe(made.folder.checkpoint_at(1))
     for words, told in ((["sun", "moon"], []), (["sun", "rain"], ["the vocabulary is another"])):
         config = run(words)
-        assert snapshot.changes(meta, config, build.texts(config)) == told
+        assert snapshot.changes(then, config, build.texts(config)) == told
 
 
 def test_a_validation_text_under_another_name_is_the_same(tmp_path):
@@ -171,21 +173,21 @@ def test_a_validation_text_under_another_name_is_the_same(tmp_path):
     (tmp_path / "renamed.txt").write_text("sun moon\n")
     config = settings(tmp_path, data__valid=str(tmp_path / "valid.txt"))
     made, _ = train(config, tmp_path / "run", stop_at=1)
-    meta = checkpoint.read_meta(made.folder.checkpoint_at(1))
+    then = snapshot.describe(made.folder.checkpoint_at(1))
     renamed = replace(config, data=replace(config.data, valid=str(tmp_path / "renamed.txt")))
-    assert snapshot.changes(meta, renamed, build.texts(renamed)) == []
+    assert snapshot.changes(then, renamed, build.texts(renamed)) == []
     (tmp_path / "renamed.txt").write_text("moon moon\n")
-    assert snapshot.changes(meta, renamed, build.texts(renamed)) == ["the text of data.valid is another"]
+    assert snapshot.changes(then, renamed, build.texts(renamed)) == ["the text of data.valid is another"]
     without = replace(config, data=replace(config.data, valid=None))
-    assert len(snapshot.changes(meta, without, build.texts(without))) == 2
+    assert len(snapshot.changes(then, without, build.texts(without))) == 2
 
 
 def test_another_machine_is_told(made, monkeypatch):
-    meta = checkpoint.read_meta(made.folder.checkpoint_at(11))
-    assert snapshot.other_machine(meta) == []
+    then = snapshot.describe(made.folder.checkpoint_at(11))
+    assert snapshot.other_machine(then) == []
     here = machine.describe()
     monkeypatch.setattr(machine, "describe", lambda: here | {"threads": 77, "numpy": "9.9"})
-    told = snapshot.other_machine(meta)
+    told = snapshot.other_machine(then)
     assert told == [f"numpy was {here['numpy']}, and is 9.9", f"threads was {here['threads']}, and is 77"]
 
 
@@ -207,3 +209,94 @@ def test_odd_words_are_stored_as_they_are(tmp_path, tokenizer, mode):
     made, _ = train(config, tmp_path / "run")
     assert snapshot.read(made.folder.last()[0]).vocabulary.words == made.texts.vocabulary.words
     config_file.write(config, made.folder.config)
+
+
+def test_a_checkpoint_of_format_2_goes_on(made, monkeypatch, tmp_path):
+    """What version 2 did not have is what it was without saying so."""
+    path = made.folder.checkpoint_at(11)
+    expected = snapshot.read(path)
+
+    def older(meta, members):
+        for key in ("weights_only", "loss_level", "loss_spread", "rollbacks"):
+            del meta[key]
+        del meta["config"]["guard"]
+
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 2)
+    rewrite(path, older)
+    monkeypatch.undo()
+    found = snapshot.verify(path)
+    assert found.config == expected.config
+    assert found.progress == replace(expected.progress, loss_level=0.0, loss_spread=0.0)
+    config = settings(tmp_path, model__layers=2)
+    assert snapshot.changes(found, config, build.texts(config)) == []
+    resumed, _ = train(config, tmp_path / "run", resume=True)
+    whole, _ = train(config, tmp_path / "whole")
+    assert np.array_equal(resumed.model.parameters.vector, whole.model.parameters.vector)
+
+
+def test_version_1_is_refused_by_name(made, monkeypatch):
+    path = made.folder.checkpoint_at(11)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 1)
+    monkeypatch.setattr(checkpoint, "READABLE", (1, 3))
+    rewrite(path, lambda meta, members: None)
+    monkeypatch.undo()
+    for read in (snapshot.describe, snapshot.verify, snapshot.read):
+        with pytest.raises(
+            checkpoint.OtherVersionError, match="format version 1, and this rnncli reads versions 2 and 3"
+        ):
+            read(path)
+
+
+WRONG = {"int": [-1, 1.0, True, "3", None], "float": [1, "x", None], "bool": [0, None]}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Progress)])
+def test_no_type_of_progress_is_taken_on_trust(made, name):
+    [kind] = [str(field.type) for field in fields(Progress) if field.name == name]
+    path = made.folder.checkpoint_at(11)
+    for wrong in WRONG.get(kind.split(" |")[0], [1, [], "x", {}, {"tokens": 0}]):
+        if wrong is None and kind.endswith("None"):
+            continue
+        rewrite(path, lambda meta, members, wrong=wrong: meta.update({name: wrong}))
+        with pytest.raises(RunError, match="not a checkpoint that this rnncli can use"):
+            snapshot.describe(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta, members: meta.update(index=99),
+        lambda meta, members: meta.update(index=0),
+        lambda meta, members: meta.update(random_seed="7"),
+        lambda meta, members: meta.update(data=[]),
+        lambda meta, members: meta.update(data={"train": "x"}),
+        lambda meta, members: meta.update(machine=None),
+        lambda meta, members: meta.update(counts=[-1] * len(meta["vocabulary"])),
+        lambda meta, members: meta.update(counts=[2**70] * len(meta["vocabulary"])),
+        lambda meta, members: meta.update(vocabulary="abc"),
+        lambda meta, members: meta.update(vocabulary=[1] * len(meta["vocabulary"])),
+        lambda meta, members: meta.update(weights_only=1),
+        lambda meta, members: members.update({"state.layer0.a": np.full((5, 4), np.nan, np.float32)}),
+        lambda meta, members: members.update({"state.layer0.a": np.zeros((5, 3), np.float32)}),
+        lambda meta, members: members.update({"state.layer0.a": np.zeros(5, np.float32)}),
+        lambda meta, members: members.update(
+            {name: np.zeros((5, 9), np.float32) for name in members if name.startswith("state.")}
+        ),
+    ],
+    ids=range(15),
+)
+def test_what_cannot_be_is_refused_before_it_is_used(made, change):
+    path = made.folder.checkpoint_at(11)
+    rewrite(path, change)
+    with pytest.raises(RunError, match="not a checkpoint that this rnncli can use"):
+        snapshot.verify(path)
+
+
+def test_a_place_that_the_text_does_not_have_is_refused(made, tmp_path):
+    path = made.folder.checkpoint_at(11)
+    for changes in ({"index": 11}, {"epoch_words": 10**9}):
+        shutil.copy(path, tmp_path / "kept.npz")
+        rewrite(path, lambda meta, members, changes=changes: meta.update(changes))
+        with pytest.raises(RunError, match="its place in the text is none"):
+            train(settings(tmp_path, model__layers=2), tmp_path / "run", resume=True)
+        shutil.copy(tmp_path / "kept.npz", path)

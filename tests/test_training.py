@@ -165,7 +165,12 @@ def test_max_time_of_nothing_still_takes_a_step(tmp_path):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflows are how it diverges
 def test_a_diverged_run_stops_before_its_parameters_are_touched(tmp_path):
     config = settings(
-        tmp_path, model__cell="rnn", optimizer__name="sgd", optimizer__learning_rate=1e38, optimizer__clip_norm=None
+        tmp_path,
+        model__cell="rnn",
+        optimizer__name="sgd",
+        optimizer__learning_rate=1e38,
+        optimizer__clip_norm=None,
+        guard__rollbacks=0,
     )
     config = replace(config, run=replace(config.run, checkpoint_every=config.run.checkpoint_every.parse("1 step")))
     made = trainer(config, tmp_path / "run")
@@ -175,7 +180,7 @@ def test_a_diverged_run_stops_before_its_parameters_are_touched(tmp_path):
         for event in made.train():
             seen.append((event, made.model.parameters.vector.copy()))
 
-    with pytest.raises(NumericalError, match=r"diverged at step \d+: .*Lower optimizer\.learning_rate \(1e\+38\)"):
+    with pytest.raises(NumericalError, match=r"diverged at step \d+: .*\n.*learning rate 1e\+38\n"):
         follow()
     last, before = seen[-1]
     assert np.array_equal(made.model.parameters.vector, before)
@@ -196,7 +201,7 @@ def test_a_gradient_that_is_not_finite_is_told_by_its_name(tmp_path, monkeypatch
 
     monkeypatch.setattr(made.model, "backward", broken)
     before = made.model.parameters.vector.copy()
-    with pytest.raises(NumericalError, match=r"step 1: .*gradient norm.* nan \(first in layer0\.Waa\)"):
+    with pytest.raises(NumericalError, match=r"step 1: the gradient norm is nan\n.*\n.* layer0\.Waa"):
         list(made.train())
     assert np.array_equal(made.model.parameters.vector, before)
 

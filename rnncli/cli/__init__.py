@@ -27,7 +27,9 @@ COMMANDS = {
     "predict": "Say what comes next, and go on writing.",
     "evaluate": "Measure the perplexity of a model on texts.",
     "inspect": "Show what a run or a checkpoint holds.",
+    "runs": "List the runs here, and how each stands.",
     "gradcheck": "Prove every gradient, by complex-step derivatives.",
+    "selftest": "Prove on this machine that runs repeat and resume to the bit.",
 }
 
 

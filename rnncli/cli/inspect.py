@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,42 +12,121 @@ from rnncli.cli.options import json_option, print_json, run_option, tell
 
 if TYPE_CHECKING:
     from rnncli.perplexity import Evaluation
-    from rnncli.snapshot import Progress
+    from rnncli.progress import Progress
+    from rnncli.snapshot import Contents
 
 
 @click.command()
 @click.argument("path", required=False)
 @run_option
+@click.option("--verify", is_flag=True, help="Read every byte of every checkpoint, and say which are good.")
+@click.option("--strip", "out", metavar="OUT", help="Write the weights alone to the file OUT, to predict with.")
 @json_option
-def inspect(path: str | None, run_path: str | None, as_json: bool) -> None:
+def inspect(path: str | None, run_path: str | None, verify: bool, out: str | None, as_json: bool) -> None:
     """Show what a run or a checkpoint holds: its model, its progress, what it was trained on and where.
 
     \b
     Examples:
       rnncli inspect
       rnncli inspect runs/fruit/checkpoints/step-00000150.npz
+      rnncli inspect runs/fruit --verify              exit code 5 where one is not good
+      rnncli inspect runs/fruit --strip fruit.npz     a third of the size with Adam; predicts, and cannot be resumed
 
     train_perplexity is null where the output layer is sampled: its training loss has none.
 
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
     "train", "valid", "best_valid" (null, or what they are counted over and more, as evaluate --json has it),
-    "random_seed", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes",
-    "config", "data", "machine", "checkpoints" (all of the run)}
+    "random_seed", "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
+    "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
+    With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
+    With --strip: {"checkpoint", "out", "bytes", "bytes_before"}
     """
-    from rnncli import run, snapshot
+    from rnncli import run
 
     if path is not None and run_path is not None:
         raise click.UsageError("give the run once: as PATH or as --run PATH.")
-    paths = run.find(path or run_path)
-    checkpoint, stored, damaged = snapshot.read_first(paths, resume=True)
+    if verify and out is not None:
+        raise click.UsageError("--verify looks at all checkpoints, --strip takes one; give one of the two.")
+    if verify:
+        _verify(run.find(path or run_path), as_json)
+        return
+    checkpoint, stored, size, damaged, paths = run.reading(path or run_path, _read)
     for problem in damaged:
         tell(f"warning: passed over {problem}")
     if path is None and run_path is None:
         tell(f"using {checkpoint}")
-    document = _describe(str(checkpoint), stored, checkpoint.stat().st_size)
+    if out is not None:
+        _strip(checkpoint, stored, size, Path(out), as_json)
+        return
+    document = _describe(str(checkpoint), stored, size)
     document["checkpoints"] = sorted(map(str, paths))
     print_json(document) if as_json else _print(document, _evaluations(stored.progress))
+
+
+def _read(paths: list[Path]) -> tuple[Path, Contents, int, list[str], list[Path]]:
+    from rnncli import snapshot
+
+    checkpoint, stored, damaged = snapshot.read_first(paths, resume=False)
+    return checkpoint, stored, checkpoint.stat().st_size, damaged, paths
+
+
+def _verify(paths: list[Path], as_json: bool) -> None:
+    from rnncli.errors import RunError
+
+    found = [_verified(path) for path in sorted(paths)]
+    found = [each for each in found if each["good"] or os.path.lexists(each["checkpoint"])]  # a run removes them
+    bad = [each for each in found if not each["good"]]
+    if as_json:
+        print_json({"checkpoints": found, "good": len(found) - len(bad), "damaged": len(bad)})
+    else:
+        from rnncli.cli.options import print_table
+
+        rows = [
+            [
+                each["checkpoint"],
+                *(_number(each[key]) for key in ("step", "epoch", "bytes")),
+                "no" if each in bad else "yes",
+            ]
+            for each in found
+        ]
+        print_table([["checkpoint", "step", "epochs", "bytes", "good"], *rows], right="123")
+    if bad:
+        told = "\n".join(str(each["problem"]) for each in bad)
+        raise RunError(f"{told}\n{len(bad)} of {len(found)} not good")
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    from rnncli import snapshot
+    from rnncli.errors import RunError
+
+    found: dict[str, Any] = {"checkpoint": str(path), "bytes": None, "step": None, "epoch": None}
+    try:
+        progress = snapshot.verify(path).progress
+        found |= {"bytes": path.stat().st_size, "step": progress.step, "epoch": progress.epoch}
+        return found | {"good": True, "problem": None}
+    except (RunError, OSError) as error:
+        return found | {"good": False, "problem": str(error)}
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _strip(checkpoint: Path, stored: Contents, size: int, out: Path, as_json: bool) -> None:
+    from rnncli import snapshot
+    from rnncli.errors import UsageError
+
+    if out.exists():
+        raise UsageError(f"{out}: there already; name a file that is not there yet")
+    snapshot.write_weights(out, stored)
+    sizes = {"bytes": out.stat().st_size, "bytes_before": size}
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), "out": str(out)} | sizes)
+        return
+    before, after = (f"{sizes[key] / 1e6:.2f} MB" for key in ("bytes_before", "bytes"))
+    click.echo(f"{out}: the weights of {checkpoint}, {after} of {before}")
+    tell(f'try: rnncli predict --run {out} --seed "..."')
 
 
 def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
@@ -71,6 +152,7 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
         "best_valid_perplexity": figure(p.best_loss),
         **{name: each.figures() if each else None for name, each in _evaluations(p).items()},
         "random_seed": stored.random_seed,
+        "weights_only": stored.weights_only,
         "vocabulary": len(stored.vocabulary),
         "parameters": [
             {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
@@ -112,7 +194,11 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         ["random seed", str(document["random_seed"])],
         ["written by", ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)],
         ["others", ", ".join(name for name in document["checkpoints"] if name != document["checkpoint"]) or "none"],
-        ["size", f"{document['bytes'] / 1e6:.1f} MB, {document['parameter_count']:,} parameters"],
+        [
+            "size",
+            f"{document['bytes'] / 1e6:.1f} MB, {document['parameter_count']:,} parameters"
+            + (", weights alone: to predict with, not to resume" if document["weights_only"] else ""),
+        ],
     ]
     print_table(rows)
     click.echo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from dataclasses import asdict
@@ -59,6 +60,8 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
         raise click.UsageError("--interactive writes no JSON; leave one of the two away.")
     if any(value is not None and math.isnan(value) for value in (options["temperature"], options["top_p"])):
         raise click.UsageError("--temperature and --top-p are numbers; nan is none.")
+    if interactive and sys.stdin is None:
+        raise click.UsageError("--interactive reads standard input, and there is none.")
     loaded = load(run_path)
     if not interactive:
         _hint_number(seed)
@@ -67,6 +70,8 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
         return
     from rnncli.errors import TextError
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # what is not UTF-8 is told for the seed that has it
     tell("one seed a line; an empty line asks for a first word; Ctrl-D ends")
     while True:
         try:

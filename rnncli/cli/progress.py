@@ -13,7 +13,7 @@ import click
 
 from rnncli import plain_json
 from rnncli.cli.options import tell
-from rnncli.events import Done, Epoch, Event, Step, row
+from rnncli.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.perplexity import Evaluation
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ def step_loss(step: Step) -> str:
     if math.isnan(step.perplexity):
         return f"sampled loss {step.loss:.3f}"
     return f"perplexity {step.perplexity:.1f} over {step.words:,} tokens"
+
+
+def rollback_line(event: Rollback) -> str:
+    """One in words: `diverged at step 1,151: the loss is nan; back to step 1,000, learning rate 0.0005`."""
+    return (
+        f"diverged at step {event.diverged_at:,}: {event.reason}; back to step {event.step:,}, "
+        f"learning rate {event.learning_rate:g}"
+    )
 
 
 def measured(what: str, done: int, total: int | None) -> str:
@@ -135,6 +143,9 @@ class Bar:
             self._bar.update(event.words)
         elif isinstance(event, Epoch):
             self._pace.epoch(epoch_line(event))
+        elif isinstance(event, Rollback):
+            self._bar.write(rollback_line(event), file=sys.stderr)
+            self._bar.update(self._trainer.words_done - self._bar.n)
         self._pace.turn()
 
     def close(self) -> None:
@@ -155,6 +166,8 @@ class Lines:
         elif isinstance(event, Epoch):
             self._pace.epoch(epoch_line(event))
             self._pace.turn()
+        elif isinstance(event, Rollback):
+            tell(rollback_line(event))
 
     def _line(self, step: Step) -> str:
         done = self._trainer.words_done / self._trainer.words_planned
@@ -173,16 +186,19 @@ class Rows:
     def show(self, event: Event) -> None:
         if not isinstance(event, Done):
             click.echo(plain_json.dumps(row(event)))
+        if isinstance(event, Rollback):
+            tell(rollback_line(event))
 
     def close(self) -> None:
         pass
 
 
 class Nothing:
-    """Silence."""
+    """Silence, but for what goes wrong."""
 
     def show(self, event: Event) -> None:
-        pass
+        if isinstance(event, Rollback):
+            tell(rollback_line(event))
 
     def close(self) -> None:
         pass

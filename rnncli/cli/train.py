@@ -19,6 +19,7 @@ from rnncli.threads import prepare
 if TYPE_CHECKING:
     from rnncli.config import Config
     from rnncli.run import RunFolder
+    from rnncli.snapshot import Described
     from rnncli.text.corpus import Texts
     from rnncli.training import Trainer
 
@@ -133,7 +134,8 @@ class _Command:
         memory.check(self.config, texts)
         if self.fresh and self.folder.holds_run():
             with self.folder.lock():
-                tell(f"the run that was there is now {self.folder.move_aside()}")
+                if self.folder.holds_run():  # else another process has moved it
+                    tell(f"the run that was there is now {self.folder.move_aside()}")
         self.folder.create()
         with self.folder.lock():
             if self._nothing_to_do(locked=True):  # another process may have come first
@@ -144,8 +146,9 @@ class _Command:
         """Whether the run is finished. Raises UsageError where the user must say what to do with what is there, and
         RunInUseError where another process is at it.
         """
-        from rnncli import snapshot
+        from rnncli import lock
         from rnncli.errors import UsageError
+        from rnncli.progress import finished
 
         if not self.folder.holds_run():
             for path in (self.folder.config, self.folder.vocabulary):
@@ -154,17 +157,15 @@ class _Command:
             return False
         if self.fresh:
             return False
+        if not locked and (holder := self.folder.holder()):
+            raise lock.in_use(self.folder.path, holder)
         last = self.folder.last()
         if last is not None:
-            path, meta = last
-            progress = snapshot.progress_of(meta)
-            if (reason := snapshot.finished(progress, self.config)) is not None:
-                self._tell_finished(path, progress, reason, meta)
+            progress = last.described.progress
+            if (reason := finished(progress, self.config)) is not None:
+                self._tell_finished(last.path, last.described, reason)
                 return True
         if not self.resume:
-            if not locked:
-                with self.folder.lock():
-                    pass
             where = f"an unfinished run, stopped at step {progress.step}" if last else "a run without a checkpoint yet"
             raise UsageError(
                 f"{self.folder.path}: holds {where}; "
@@ -174,8 +175,11 @@ class _Command:
 
     def _trainer(self, texts: Texts) -> Trainer:
         """The trainer of this run, with the folder made ready for it."""
+        from shutil import disk_usage
+
         from rnncli import config_file, snapshot
         from rnncli.errors import RunError
+        from rnncli.keeping import room
         from rnncli.randomness import draw_seed
         from rnncli.text.vocabulary import write_words
         from rnncli.training import Trainer
@@ -183,23 +187,30 @@ class _Command:
         last = self.folder.last()
         random_seed = self.config.training.random_seed
         if last is not None:
-            path, meta = last
-            if changed := snapshot.changes(meta, self.config, texts):
+            if changed := snapshot.changes(last.described, self.config, texts):
                 listed = "".join(f"\n  {line}" for line in changed)
-                raise RunError(f"{path}: cannot go on with another config or corpus:{listed}\nbegin anew with --fresh")
-            random_seed = meta["random_seed"]
+                raise RunError(
+                    f"{last.path}: cannot go on with another config or corpus:{listed}\nbegin anew with --fresh"
+                )
+            random_seed = last.described.random_seed
         elif random_seed is None:
             random_seed = draw_seed()
         config = replace(self.config, training=replace(self.config.training, random_seed=random_seed))
         trainer = Trainer(config, texts, random_seed, self.folder)
         if last is not None:
-            trainer.resume(path)
-            tell(f"going on from {path}, step {trainer.progress.step}")
-            for line in snapshot.other_machine(meta):
+            for problem in last.passed_over:
+                tell(f"warning: passed over {problem}")
+            trainer.resume(last.path)
+            tell(f"going on from {last.path}, step {trainer.progress.step}")
+            for line in snapshot.other_machine(last.described):
                 tell(f"warning: {line}; the bits may differ from those of a run that was not stopped")
         self.folder.begin()
         config_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
+        need, free = room(trainer.contents(), config.run.keep), disk_usage(self.folder.path).free
+        if need > free:
+            has = f"{free / 1e6:,.1f} MB free, and checkpoints will take up to {need / 1e6:,.1f} MB"
+            tell(f"warning: {self.folder.path}: the disk has {has}; make room, or set run.dir")
         return trainer
 
     def _train(self, trainer: Trainer) -> None:
@@ -252,20 +263,21 @@ class _Command:
         else:
             tell(f"stopped by {done.reason}; go on with: {self.again}")
 
-    def _tell_finished(self, path: Path, progress: Any, reason: str, meta: dict[str, Any]) -> None:
+    def _tell_finished(self, path: Path, described: Described, reason: str) -> None:
         from rnncli import build, snapshot
         from rnncli.cli.reading import reading_display
         from rnncli.errors import RnncliError
+        from rnncli.progress import done
         from rnncli.text.files import size_of
 
         if self.as_json:
-            self._print_done(snapshot.done(progress, self.config, reason, meta["random_seed"]), path)
-        tell(f"{self.folder.path}: finished already, after {progress.epoch} epochs; --fresh trains it anew")
+            self._print_done(done(described.progress, self.config, reason, described.random_seed), path)
+        tell(f"{self.folder.path}: finished already, after {described.progress.epoch} epochs; --fresh trains it anew")
         texts = None
         with suppress(RnncliError), reading_display(self.quiet) as watch:  # a finished run needs its texts no more
             if size_of(build.files(self.config).paths) is not None:  # nobody may write into that pipe again
                 texts = build.texts(self.config, watch)
-        for line in snapshot.changes(meta, self.config, texts):
+        for line in snapshot.changes(described, self.config, texts):
             tell(f"  changed since then: {line}")
 
     def _print_done(

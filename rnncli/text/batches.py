@@ -119,6 +119,13 @@ class Batches(ABC):
                 yield self._batch(*pool.find(step), number, before + step)
             before += pool.steps
 
+    def has_place(self, epoch: int, index: int, words: int, columns: int) -> bool:
+        """Whether so many words are read before the batch `index`, and so many columns carry their state into it."""
+        batch = next(self.epoch(epoch, index), None)
+        if batch is None:
+            return words == self.words and index > 0
+        return words < self.words and (batch.fresh or batch.inputs.shape[1] == columns)
+
     @abstractmethod
     def _pools(self, epoch: int) -> Iterator[_Pool]:
         """All columns of the text, a pool at a time, in the order in which they are read."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rnncli import disk
 from rnncli.errors import ConfigError, TextError, WriteError
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
@@ -178,8 +180,9 @@ def build(counts: Mapping[str, int], end_count: int, rules: Rules, tokenizer: To
 
 
 def write_words(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
-    """Write `vocabulary.txt`: one word a line, in the order of the ids. Raises WriteError."""
-    _write_lines(vocabulary.words, path)
+    """Write `vocabulary.txt`, whole or not at all: one word a line, in the order of the ids. Raises WriteError."""
+    with _told(path), disk.replacing(Path(path)) as file:
+        file.write(_lines(vocabulary.words))
 
 
 def write_counts(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
@@ -188,12 +191,18 @@ def write_counts(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
     """
     assert vocabulary.counts is not None
     counts = vocabulary.counts.tolist()
-    _write_lines([f"{word}\t{n}" for word, n in zip(vocabulary.words, counts, strict=True)], path)
+    with _told(path):
+        Path(path).write_bytes(_lines(f"{word}\t{n}" for word, n in zip(vocabulary.words, counts, strict=True)))
 
 
-def _write_lines(lines: Iterable[str], path: str | os.PathLike[str]) -> None:
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+@contextmanager
+def _told(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
-        Path(path).write_bytes("".join(f"{line}\n" for line in lines).encode())
+        yield
     except OSError as error:
         raise WriteError(f"{path}: cannot be written ({error.strerror}); is there room, and permission?") from None
 

@@ -77,11 +77,12 @@ def test_a_checkpoint_of_another_version(refused, work, fruit, command, monkeypa
     from rnncli import checkpoint
 
     meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(checkpoint, "READABLE", (4,))
     checkpoint.write(work / "future.npz", meta, members)
     monkeypatch.undo()
     monkeypatch.chdir(work)
-    told = ["future.npz: a checkpoint of format version 3", "reads version 2", "train again"]
+    told = ["future.npz: a checkpoint of format version 4", "reads versions 2 and 3", "train again"]
     refused(5, told, *command, "--run", "future.npz")
 
 

@@ -109,7 +109,17 @@ def test_what_must_not_be_compared(rnncli, work):
     config = settings(work)
     vocabulary = Vocabulary(("<unk>", "<end>"))
     parameters = build.architecture(config, 2).initialise(1, "float32")
-    contents = snapshot.Contents(config, vocabulary, 1, snapshot.Progress(), {}, parameters, {}, {})
+    contents = snapshot.Contents(
+        config=config,
+        vocabulary=vocabulary,
+        random_seed=1,
+        progress=snapshot.Progress(),
+        data={"train": None, "valid": None},
+        parameters=parameters,
+        moments={},
+        state={},
+        weights_only=True,
+    )
     snapshot.write(work / "alone.npz", contents)
     Path("text.txt").write_text(TEXT)
     told = rnncli("evaluate", "--run", "alone.npz", "text.txt")

@@ -1,9 +1,13 @@
 """`rnncli inspect`: what a run or a checkpoint holds."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from rnncli.run import RunFolder
 
 
 def test_json(rnncli, fruit):
@@ -46,3 +50,104 @@ def test_text(rnncli, fruit):
 
 def test_the_run_twice(refused, fruit):
     refused(2, "give the run once", "inspect", fruit, "--run", fruit)
+
+
+@pytest.fixture
+def copy(fruit, work):
+    """A run to be changed."""
+    shutil.copytree(fruit, "runs/fruit")
+    return RunFolder(Path("runs/fruit"))
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\x93NUMPY") + 128] ^= 1
+    path.write_bytes(content)
+
+
+def test_verify(rnncli, refused, copy):
+    result = rnncli("inspect", "--verify")
+    assert result.exit_code == 0
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["good", "yes", "yes"]
+    damage(copy.checkpoint_at(150))
+    result = rnncli("inspect", "runs/fruit", "--verify")
+    assert result.exit_code == 5
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["good", "yes", "no"]
+    assert "step-00000150.npz: not a whole checkpoint (the content of parameter." in result.stderr
+    assert result.stderr.endswith("1 of 2 not good\n")
+    assert rnncli("inspect", "--verify", copy.checkpoint_at(100)).exit_code == 0
+    assert rnncli("inspect", "--verify", copy.checkpoint_at(150)).exit_code == 5
+
+
+def test_verify_looks_at_moments_and_state_too(rnncli, copy):
+    path = copy.checkpoint_at(100)
+    with np.load(path) as archive:
+        moment = archive["moment.v.layer0.Wxa"].tobytes()
+    content = path.read_bytes()
+    at = content.index(moment)
+    path.write_bytes(content[: at + 5] + bytes([content[at + 5] ^ 4]) + content[at + 6 :])
+    assert rnncli("predict", "--run", path, "--samples", 0).exit_code == 0  # which does not use it
+    assert "moment.v.layer0.Wxa does not match" in rnncli("inspect", "--verify", path).stderr
+
+
+def test_verify_as_json(rnncli, copy):
+    damage(copy.checkpoint_at(100))
+    result = rnncli("inspect", "--verify", "--json")
+    assert result.exit_code == 5
+    found = json.loads(result.stdout)
+    assert (found["good"], found["damaged"]) == (1, 1)
+    assert [(each["good"], each["step"]) for each in found["checkpoints"]] == [(False, None), (True, 150)]
+    assert found["checkpoints"][1]["bytes"] == copy.checkpoint_at(150).stat().st_size
+    assert "SHA-256" in found["checkpoints"][0]["problem"]
+
+
+def test_verify_looks_at_guards(rnncli, fruit_config):
+    assert rnncli("train", fruit_config, "--epochs", 20, "--set", "guard.every=15").exit_code == 0
+    found = json.loads(rnncli("inspect", "--verify", "--json").stdout)["checkpoints"]
+    assert [(Path(each["checkpoint"]).parent.name, each["step"]) for each in found] == [
+        ("checkpoints", 20),
+        ("guard", 15),
+    ]
+
+
+def test_strip(rnncli, refused, copy):
+    result = rnncli("inspect", "--strip", "weights.npz")
+    assert result.exit_code == 0
+    assert "weights.npz: the weights of runs/fruit/checkpoints/step-00000150.npz, 0.03 MB of 0.08 MB" in result.stdout
+    whole, alone = (
+        json.loads(rnncli("predict", "--run", run, "--seed", "mango is", "--random-seed", 1, "--json").stdout)
+        for run in ("runs/fruit", "weights.npz")
+    )
+    assert [whole[key] == alone[key] for key in ("candidates", "samples", "checkpoint")] == [True, True, False]
+    Path("data.txt").write_text("mango is pink color\n")
+    measured = [rnncli("evaluate", "--run", run, "data.txt", "--json") for run in ("runs/fruit", "weights.npz")]
+    assert measured[0].stdout == measured[1].stdout
+    assert "weights alone: to predict with, not to resume" in rnncli("inspect", "weights.npz").stdout
+    assert json.loads(rnncli("inspect", "weights.npz", "--json").stdout)["weights_only"]
+    assert rnncli("inspect", "--verify", "weights.npz").exit_code == 0
+    assert rnncli("inspect", "weights.npz", "--strip", "again.npz").exit_code == 0
+    assert Path("again.npz").read_bytes() == Path("weights.npz").read_bytes()
+
+
+def test_weights_alone_cannot_be_resumed(rnncli, refused, fruit_config):
+    assert rnncli("train", fruit_config, "--epochs", 5).exit_code == 0
+    assert rnncli("inspect", "--strip", "weights.npz").exit_code == 0
+    for path in RunFolder(Path("runs/fruit")).checkpoints():
+        path.unlink()
+    Path("weights.npz").rename("runs/fruit/checkpoints/step-00000005.npz")
+    refused(5, "holds weights alone", "train", fruit_config, "--epochs", 9, "--resume")
+    assert rnncli("predict").exit_code == 0
+
+
+def test_strip_writes_over_nothing(refused, rnncli, copy):
+    Path("mine").write_text("mine")
+    refused(2, "mine: there already", "inspect", "--strip", "mine")
+    assert Path("mine").read_text() == "mine"
+    refused(
+        7, "nowhere/x.npz: cannot write a checkpoint of 0.0 MB: No such file", "inspect", "--strip", "nowhere/x.npz"
+    )
+    refused(2, "give one of the two", "inspect", "--strip", "x", "--verify")
+    damage(copy.checkpoint_at(150))
+    result = rnncli("inspect", "--strip", "x.npz", "--json")
+    assert json.loads(result.stdout)["checkpoint"] == str(copy.checkpoint_at(100))
+    assert "warning: passed over runs/fruit/checkpoints/step-00000150.npz" in result.stderr

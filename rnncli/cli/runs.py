@@ -1,0 +1,139 @@
+"""`rnncli runs`: the runs in a folder, and how each stands."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnncli.cli.figures import figure
+from rnncli.cli.options import json_option, print_json, tell
+
+if TYPE_CHECKING:
+    from rnncli.runs import Run
+
+UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
+COLUMNS = ("run", "state", "epoch", "step", "train", "best", "model", "MB", "age")
+RIGHT = ("epoch", "step", "train", "best", "MB")
+LEFT_OUT = ("step", "MB", "model")  # of a terminal that is too narrow, in this order
+SHORTEST = 8  # characters of a name that is cut
+
+
+@click.command()
+@click.argument("folder", required=False)
+@json_option
+def runs(folder: str | None, as_json: bool) -> None:
+    """List the runs in FOLDER, itself or up to three folders below it; without it: of ./runs and the current folder.
+
+    \b
+    Examples:
+      rnncli runs
+      rnncli runs experiments
+      rnncli runs --json
+
+    The run that was written to last stands first; those that --fresh moved aside (fruit.1) are among them. A run is
+    training (another process has it now), finished, out of patience (finished before its last epoch), stopped (train
+    --resume goes on with it), has no checkpoint yet, is damaged (none of its checkpoints can be read), or of another
+    version of the format. Epochs completed, steps, train perplexity and the best validation perplexity are what its
+    newest checkpoint says that can be read; the numbers in it are not read (train --resume and inspect do). A narrow
+    terminal leaves columns out.
+
+    \b
+    JSON: {"runs": [{"run" (its path), "state" (training, finished, stopped, no checkpoint yet, damaged, other version),
+    "changed" (the time of its last checkpoint or row of metrics, UTC), "age" (seconds since then), "bytes" (of all
+    its files), "reason" (of finished: epochs or patience), "holder" (the process that trains it), "checkpoint",
+    "cell", "layers", "hidden_size", "output", "epoch", "epochs", "step", "train_perplexity",
+    "best_valid_perplexity", "problems" (what is wrong with checkpoints that were passed over)}]}; what is not known is
+    null, as is train_perplexity where the output layer is sampled
+    """
+    from rnncli.runs import runs as find
+
+    found, now = [], time.time()
+    for run in find(folder):
+        for problem in run.problems:
+            tell(f"warning: passed over {problem}")
+        found.append(run)
+    if as_json:
+        print_json({"runs": [_document(run, now) for run in found]})
+        return
+    _print([_row(run, now) for run in found])
+    count = "1 run" if len(found) == 1 else f"{len(found)} runs"
+    whole = next((run.path for run in found if run.checkpoint is not None), None)
+    tell(count if whole is None else f"{count}; more of one: rnncli inspect {shlex.quote(str(whole))}")
+
+
+def _document(run: Run, now: float) -> dict[str, Any]:
+    told = asdict(run)
+    changed = datetime.fromtimestamp(run.changed, UTC).isoformat(timespec="seconds")
+    checkpoint = None if run.checkpoint is None else str(run.checkpoint)
+    age = max(0.0, now - run.changed)
+    return {"run": str(told.pop("path"))} | told | {"checkpoint": checkpoint, "changed": changed, "age": age}
+
+
+def _row(run: Run, now: float) -> dict[str, str]:
+    """What stands in each column; a run that says nothing of itself has its state alone, its size and its age."""
+    row = dict.fromkeys(COLUMNS, "")
+    row |= {
+        "run": _name(str(run.path)),
+        "state": run.state,
+        "MB": f"{run.bytes / 1e6:.1f}",
+        "age": _age(now - run.changed),
+    }
+    if run.reason == "patience":
+        row["state"] = "patience"
+    if run.step is not None:
+        row["epoch"] = f"{run.epoch}/{run.epochs or '?'}"
+        row["step"] = f"{run.step:,}"
+        row["train"], row["best"] = figure(run.train_perplexity, 2), figure(run.best_valid_perplexity, 2)
+    if run.cell is not None:
+        row["model"] = f"{run.cell} {run.layers}x{run.hidden_size}"
+    return row
+
+
+def _name(path: str) -> str:
+    """A path on one line."""
+    return path if path.isprintable() else repr(path)
+
+
+def _age(seconds: float) -> str:
+    """`3 min`, in the largest unit that there is one of."""
+    for unit, size in UNITS:
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}"
+    return "now"
+
+
+def _print(rows: list[dict[str, str]]) -> None:
+    """Print a line a run. A terminal that is too narrow for them gets fewer columns, and then shorter names."""
+    table = [{column: column for column in COLUMNS}, *rows]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    columns, left_out = list(COLUMNS), list(LEFT_OUT)
+    while room and left_out and _width(table, columns) > room:
+        columns.remove(left_out.pop(0))
+    if room and (excess := _width(table, columns) - room) > 0:
+        longest = max(SHORTEST, max(len(row["run"]) for row in table) - excess)
+        for row in rows:
+            if len(row["run"]) > longest:
+                row["run"] = f"{row['run'][: longest - 1]}…"
+    widths = _widths(table, columns)
+    for row in table:
+        cells = [row[c].rjust(widths[c]) if c in RIGHT else row[c].ljust(widths[c]) for c in columns]
+        if not row["step"]:  # a long state runs over the columns that are empty
+            first, last = columns.index("run") + 1, columns.index("age") - ("MB" in columns)
+            cells[first:last] = [row["state"].ljust(sum(widths[c] + 2 for c in columns[first:last]) - 2)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _widths(table: list[dict[str, str]], columns: list[str]) -> dict[str, int]:
+    return {c: max(len(row[c]) for row in table if row["step"] or c != "state") for c in columns}
+
+
+def _width(table: list[dict[str, str]], columns: list[str]) -> int:
+    return sum(width + 2 for width in _widths(table, columns).values()) - 2

@@ -1,0 +1,88 @@
+"""`rnncli selftest`: proof on this machine."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rnncli.cli.options import json_option, print_json, tell
+from rnncli.signals import Signals, Stopped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rnncli.selftest import Check
+
+WORDS = {True: "ok", False: "FAILED", None: "not checked"}
+
+
+@click.command()
+@json_option
+def selftest(as_json: bool) -> None:
+    """Prove that rnncli works on this machine: some 10 seconds, no network, nothing left behind.
+
+    \b
+    Examples:
+      rnncli selftest
+      TMPDIR=/mnt/shared rnncli selftest     on the disk where your runs will be
+
+    A tiny model is trained in a temporary folder (train), trained once more (repeat), killed in mid-epoch and resumed
+    (kill), stopped by SIGTERM and by SIGINT and resumed (stop), each to the same bytes; a checkpoint with a flipped
+    bit must be refused (damage), and so must a second train on a run that is being trained (lock); probabilities must
+    sum to 1 (predict), and every gradient must be proven (gradcheck).
+
+    Exit code 6 where a number is wrong (repeat, kill, stop, predict or gradcheck failed), 5 where another check
+    failed. The folder of a failed selftest is kept, to be looked at.
+
+    \b
+    JSON: {"passed", "seconds", "machine" (versions, BLAS, its kernel, threads), "folder" (null, or what was kept),
+    "checks": [{"name", "passed" (null: could not be checked here), "seen", "expected", "seconds"}]}
+    """
+    from rnncli import machine
+    from rnncli.errors import NumericalError
+    from rnncli.selftest import Selftest
+
+    facts, test, started = machine.describe(), Selftest(), time.monotonic()
+    checks: list[Check] = []
+    if not as_json:
+        click.echo(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))
+    with Signals():
+        try:
+            with closing(test.checks()) as made:
+                for check in made:
+                    checks.append(check)
+                    if not as_json:
+                        _print(check)
+        except Stopped:
+            tell("stopped before the verdict")
+            raise
+    seconds, failed = time.monotonic() - started, [check for check in checks if check.passed is False]
+    if as_json:
+        print_json(_document(checks, facts, seconds, test.kept))
+    elif not failed:
+        count = sum(check.passed is True for check in checks)
+        click.echo(f"rnncli works on this machine: {count} checks passed in {seconds:.1f} s")
+    if failed:
+        wrong = "".join(f"\n  {check.name}: expected {check.expected}; seen: {check.seen}" for check in failed)
+        error = NumericalError if any(check.error is NumericalError for check in failed) else failed[0].error
+        raise error(
+            f"rnncli FAILED on this machine, {len(failed)} of {len(checks)} checks:{wrong}\n"
+            f"what it wrote is kept in {test.kept}"
+        )
+
+
+def _print(check: Check) -> None:
+    """One line, at once: a check may take seconds."""
+    click.echo(f"{check.name:9}  {check.seen:53}  {WORDS[check.passed]:6}  {check.seconds:4.1f} s")
+    sys.stdout.flush()
+
+
+def _document(checks: list[Check], facts: dict[str, Any], seconds: float, kept: Path | None) -> dict[str, Any]:
+    told = [{name: value for name, value in asdict(check).items() if name != "error"} for check in checks]
+    head = {"passed": all(check.passed is not False for check in checks), "seconds": seconds, "machine": facts}
+    return head | {"folder": None if kept is None else str(kept), "checks": told}

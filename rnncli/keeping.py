@@ -1,0 +1,90 @@
+"""What of a run is kept on the disk while it trains, and in which order, so that it may be killed at any instant."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from rnncli import divergence, snapshot
+from rnncli.config import Config
+from rnncli.divergence import Diverged
+from rnncli.errors import RunError
+from rnncli.metrics import Metrics
+from rnncli.progress import Progress
+from rnncli.run import RunFolder
+from rnncli.snapshot import Contents
+
+
+class Keeper:
+    """Writes the checkpoints and guards of one run, and removes those that need not be kept.
+
+    A guard is a checkpoint at a fixed step, which a run that diverges goes back to, so that what happens then depends
+    on no clock and no signal. It is on the disk at once, where a killed process leaves it, and made durable before the
+    next checkpoint; a run that lost it in a power cut stands at an earlier checkpoint, and comes by its step again.
+    """
+
+    def __init__(self, folder: RunFolder, config: Config) -> None:
+        self._folder, self._keep, self._every = folder, config.run.keep, config.guard.every
+        self._written: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
+        self._best_of_guard: int | None = None
+
+    def save(self, contents: Contents, metrics: Metrics) -> None:
+        """Write a checkpoint of this step, if there is none yet. What it needs to go on is on the disk before it.
+
+        Raises WriteError; Diverged, where a parameter is not finite.
+        """
+        p = contents.progress
+        at = (p.step, p.epoch)  # the end of an epoch changes what is stored, without a step
+        if self._written != at:
+            _check(contents)
+            metrics.sync()
+            self._folder.sync_guards()
+            snapshot.write(self._folder.checkpoint_at(p.step), contents)
+            self._written = at
+            self._folder.prune(self._keep, p.step, (p.best_step, self._best_of_guard))
+
+    def guard(self, contents: Contents) -> None:
+        """Keep a guard. Raises as `save` does."""
+        p = contents.progress
+        _check(contents)
+        self._folder.create("guard")
+        snapshot.write(self._folder.guard_at(p.step), contents, durable=False)
+        self._folder.prune_guards(p.step)
+        self._best_of_guard = p.best_step
+
+    def resumed(self, path: Path, progress: Progress) -> None:
+        """The run goes on from that checkpoint, or guard, and is at that progress."""
+        if path == self._folder.checkpoint_at(progress.step):
+            self._written = (progress.step, progress.epoch)
+        if guards := self._folder.guards():
+            try:
+                self._best_of_guard = snapshot.describe(guards[-1]).progress.best_step
+            except RunError:
+                self._best_of_guard = progress.best_step
+
+    def behind(self, progress: Progress) -> Path | None:
+        """What a run that diverges goes back to: the guard of the last fixed step; None for the beginning.
+
+        Where that guard is lost, the newest checkpoint before the step that was not taken.
+        """
+        self._written = None  # what is there of later steps is of a run that went another way
+        step = progress.step // self._every * self._every
+        return self._folder.newest(progress.step, self._folder.guard_at(step)) if step else None
+
+
+def room(contents: Contents, keep: int) -> int:
+    """Bytes that the files of a run take at most: `keep` checkpoints, the best of them and of the guard,
+    the guard, and one that is being written.
+    """
+    numbers = contents.parameters.vector.nbytes + sum(moment.nbytes for moment in contents.moments.values())
+    return (keep + 4) * (numbers + sum(len(word.encode()) + 12 for word in contents.vocabulary.words))
+
+
+def _check(contents: Contents) -> None:
+    """Raises Diverged where a parameter is not finite."""
+    vector = contents.parameters.vector
+    if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # NaN is both
+        bad = divergence.first_not_finite(dict(contents.parameters.items()))
+        raise Diverged(f"{bad} is not finite", math.nan, contents.progress.gradient_norm, bad)
