@@ -118,7 +118,8 @@ def stopping_section(config: str, folder: str) -> str:
     return "\n\n".join(
         [
             "From SIGTERM to the end of the process, its checkpoint durable: "
-            f"{statistics.median(ends):.2f} s, the longest of {TIMES} {max(ends):.2f} s, with steps of {1e3 * step:.0f} ms (goal: a step and {GOAL_SECONDS} s).",
+            f"{statistics.median(ends):.2f} s, the longest of {TIMES} {max(ends):.2f} s, with steps of "
+            f"{1e3 * step:.0f} ms (goal: a step and {GOAL_SECONDS} s).",
             "From the start of `train --resume`, with every byte of the checkpoint verified, to its first step: "
             f"{statistics.median(firsts):.2f} s, median of {TIMES - 1}.",
         ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -139,6 +140,7 @@ class Stored:
                 piece = bytearray(min(PIECE, found.size - start))
                 self._archive.read_into(found, memoryview(piece), start)
                 digest.update(piece)
+                _expect_finite(name, np.frombuffer(piece, found.dtype))
             self._compare(name, digest.hexdigest())
 
     def read_into(self, name: str, out: Array) -> None:
@@ -158,6 +160,7 @@ class Stored:
         flat = (array.T if layout.fortran_order else array).reshape(-1)
         self._archive.read_into(layout, flat.view(np.uint8).data)
         self._compare(name, _sha256(array))
+        _expect_finite(name, array)
 
     def _compare(self, name: str, sha256: str) -> None:
         if sha256 != self.meta["sha256"][name]:
@@ -178,10 +181,10 @@ class Stored:
         version = meta.get("format_version")
         if type(version) is not int or version not in READABLE:
             raise OtherVersionError(
-                f"{self._path}: a checkpoint of format version {str(version)[:40]}, and this rnncli reads versions "
+                f"{self._path}: a checkpoint of format version {reprlib.repr(version)}, and this rnncli reads versions "
                 f"{' and '.join(map(str, READABLE))}; use the rnncli that wrote it, or train again"
             )
-        if _json(meta) != content:
+        if _json(meta) != content:  # other spaces, a key twice, NaN
             raise _damaged(self._path, "its meta data is not written as it was")
         told = meta.pop("meta_sha256")
         if hashlib.sha256(_json(meta)).hexdigest() != told:
@@ -189,11 +192,18 @@ class Stored:
         return meta
 
 
+def _expect_finite(name: str, array: Array) -> None:
+    if array.size and array.dtype.kind == "f" and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+        raise ValueError(f"{name} has numbers that are not finite")
+
+
 def _memory_of(content: bytearray) -> int:
-    """At most so many bytes takes reading a JSON text: it, its characters, and an object for each value."""
+    """At most so many bytes takes it to read a JSON text and to write it again: the text, its characters three times,
+    and an object for each value.
+    """
     width = 1 if content.isascii() else 2 if max(content) < 0xF0 else 4
     objects = ((b",", 40), (b'"', 28), (b"[", 64), (b"{", 64), (b":", 120))
-    return (1 + 2 * width) * len(content) + sum(size * content.count(mark) for mark, size in objects)
+    return (2 + 3 * width) * len(content) + sum(size * content.count(mark) for mark, size in objects)
 
 
 @contextmanager

@@ -117,11 +117,6 @@ def given_up(
     return NumericalError("\n".join(filter(None, lines)))
 
 
-def first_not_finite(tensors: dict[str, Array]) -> str | None:
-    """The first of some tensors that is not finite."""
-    return next((name for name, each in tensors.items() if not np.isfinite(each).all()), None)
-
-
 def worst_sentence(batch: Batch, losses: Array, vocabulary: Vocabulary) -> str:
     """The words of the column with the highest mean loss, or the first that is not finite, as the model read them.
 

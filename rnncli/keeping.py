@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rnncli import divergence, snapshot
+from rnncli import snapshot
 from rnncli.config import Config
 from rnncli.divergence import Diverged
 from rnncli.errors import RunError
 from rnncli.metrics import Metrics
+from rnncli.parameters import Parameters
 from rnncli.progress import Progress
 from rnncli.run import RunFolder
 from rnncli.snapshot import Contents
@@ -83,8 +84,13 @@ def room(contents: Contents, keep: int) -> int:
 
 
 def _check(contents: Contents) -> None:
-    """Raises Diverged where a parameter is not finite."""
-    vector = contents.parameters.vector
-    if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # NaN is both
-        bad = divergence.first_not_finite(dict(contents.parameters.items()))
-        raise Diverged(f"{bad} is not finite", math.nan, contents.progress.gradient_norm, bad)
+    """Raises Diverged where a number that would be written is not finite."""
+    vectors = {"": contents.parameters.vector} | {f"the moment {n} of ": each for n, each in contents.moments.items()}
+    for what, vector in vectors.items():
+        if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # NaN is both
+            tensors = Parameters(contents.parameters.shapes, vector=vector)
+            bad = next(name for name, tensor in tensors.items() if not np.isfinite(tensor).all())
+            raise Diverged(f"{what}{bad} is not finite", math.nan, contents.progress.gradient_norm, bad)
+    for name, array in contents.state.items():
+        if not np.isfinite(array).all():
+            raise Diverged(f"the state {name} is not finite", math.nan, contents.progress.gradient_norm)

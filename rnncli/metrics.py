@@ -24,7 +24,11 @@ class Metrics:
         """
         with _told(path):
             self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
-        self.rewind(progress)
+        try:
+            self.rewind(progress)
+        except WriteError:
+            self.close()
+            raise
 
     def rewind(self, progress: Progress) -> None:
         """Drop the rows of later steps, of the ends of later epochs, and of later rollbacks. Raises WriteError."""

@@ -70,6 +70,8 @@ class Optimizer(Protocol):
     """Changes a vector of parameters by its gradient."""
 
     moment_names: tuple[str, ...]
+    squares: tuple[str, ...]
+    """Those of the moments that are never below 0."""
     moments: dict[str, Array]
     """What is remembered between steps, each (size,), by name; a checkpoint stores it."""
 
@@ -86,6 +88,7 @@ class Sgd:
     """Plain stochastic gradient descent: w -= learning_rate * gradient."""
 
     moment_names: tuple[str, ...] = ()
+    squares: tuple[str, ...] = ()
 
     def __init__(self, size: int, dtype: np.dtype[np.generic]) -> None:
         self.moments: dict[str, Array] = {}
@@ -110,6 +113,7 @@ class Adam:
     """
 
     moment_names: tuple[str, ...] = ("m", "v")
+    squares: tuple[str, ...] = ("v",)
 
     def __init__(
         self, size: int, dtype: np.dtype[np.generic], beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -55,7 +56,7 @@ def progress_of(meta: Mapping[str, Any]) -> Progress:
     for name in EVALUATIONS:
         if stored[name] is not None:
             evaluation = _of(Evaluation, stored[name])
-            if not evaluation.tokens >= max(1, evaluation.oov):
+            if evaluation.tokens < max(1, evaluation.oov) or evaluation.characters < 1:
                 raise ValueError(f"{name} is over {evaluation.tokens} tokens, {evaluation.oov} of them unknown")
             stored[name] = evaluation
     found: Progress = _of(Progress, stored)
@@ -65,13 +66,17 @@ def progress_of(meta: Mapping[str, Any]) -> Progress:
 
 
 def _of(kind: type, stored: Mapping[str, Any]) -> Any:
-    """A dataclass of plain numbers from what is stored of it: of the right types, finite, and counts not below 0."""
+    """A dataclass of plain numbers from what is stored of it: of the right types, finite, counts from 0 to 2^63 - 1."""
     values = {}
     for field in fields(kind):
         value = values[field.name] = stored[field.name]
         right = type(value) in TYPES[str(field.type)]
-        if not right or (type(value) is float and not math.isfinite(value)) or (type(value) is int and value < 0):
-            raise ValueError(f"{field.name} is {str(value)[:40]!r}, and should be {field.type}")
+        if (
+            not right
+            or (type(value) is float and not math.isfinite(value))
+            or (type(value) is int and not 0 <= value < 2**63)
+        ):
+            raise ValueError(f"{field.name} is {reprlib.repr(value)}, and should be {field.type}")
     return kind(**values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -112,14 +113,17 @@ def read(path: Path, resume: bool = True, out: Contents | None = None) -> Conten
                 "training, name a checkpoint of the run"
             )
         shapes, dtype = _architecture(described).shapes(), described.config.training.dtype
-        names = OPTIMIZERS[described.config.optimizer.name].moment_names if resume else ()
+        optimizer = OPTIMIZERS[described.config.optimizer.name]
+        moments = {
+            name: _tensors(stored, f"moment.{name}.", shapes, dtype, out.moments[name] if out else None).vector
+            for name in (optimizer.moment_names if resume else ())
+        }
+        if negative := [name for name in optimizer.squares if name in moments and moments[name].min() < 0]:
+            raise ValueError(f"moment {negative[0]} has numbers below 0")
         return Contents(
             **{each.name: getattr(described, each.name) for each in fields(described)},
             parameters=_tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None),
-            moments={
-                name: _tensors(stored, f"moment.{name}.", shapes, dtype, out.moments[name] if out else None).vector
-                for name in names
-            },
+            moments=moments,
             state=_state(stored, described) if resume else {},
         )
 
@@ -135,7 +139,7 @@ def _usable(path: Path) -> Iterator[tuple[checkpoint.Stored, Described]]:
                 Described(
                     config=from_dict(meta["config"]),
                     vocabulary=_vocabulary(meta),
-                    random_seed=_typed(meta["random_seed"], int),
+                    random_seed=_seed(meta["random_seed"]),
                     progress=progress_of(meta),
                     data=_facts(meta["data"], ("train", "valid")),
                     machine=_facts(meta["machine"], machine.describe()),
@@ -171,7 +175,13 @@ def _vocabulary(meta: checkpoint.Meta) -> Vocabulary:
 
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise ValueError(f"{str(value)[:40]!r} should be of type {kind.__name__}")
+        raise ValueError(f"{reprlib.repr(value)} should be of type {kind.__name__}")
+    return value
+
+
+def _seed(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError("random_seed is no whole number from 0 to 2^63 - 1")
     return value
 
 
@@ -180,7 +190,7 @@ def _facts(stored: Any, names: Iterable[str]) -> dict[str, Any]:
     _typed(stored, dict)
     for name in names:
         if not isinstance(stored[name], str | int | None):
-            raise ValueError(f"{name} is {str(stored[name])[:40]!r}")
+            raise ValueError(f"{name} is {reprlib.repr(stored[name])}")
     return dict(stored)
 
 
@@ -192,8 +202,8 @@ def _state(stored: checkpoint.Stored, described: Described) -> dict[str, Array]:
     for name, array in state.items():
         if array.shape != (architecture.hidden_size, *columns) or array.dtype != training.dtype:
             raise ValueError(f"state.{name} is {array.dtype} {array.shape}")
-    if not 1 <= max(columns) <= training.batch_size or not all(np.isfinite(array).all() for array in state.values()):
-        raise ValueError("the carried state is not finite, or not one of such batches")
+    if not 1 <= max(columns) <= training.batch_size:
+        raise ValueError(f"the carried state is of {max(columns)} columns, and a batch has {training.batch_size}")
     return state
 
 

@@ -219,7 +219,12 @@ def test_a_parameter_that_is_not_finite_reaches_no_file(tmp_path):
     events = made.train()
     while next(events).step < 4:
         pass
-    made.model.parameters["layer0.Waa"][0, 0] = np.nan
-    with pytest.raises(Diverged, match=r"layer0\.Waa is not finite"):
-        made.save()
+    tensors = made.model.parameters["layer0.Waa"], made.optimizer.moments["v"], made.state[0][0]
+    for tensor, told in zip(tensors, ("layer0.Waa", "the moment v of embedding.E", "the state layer0.a"), strict=True):
+        before = tensor.flat[0]
+        tensor.flat[0] = np.nan
+        with pytest.raises(Diverged) as diverged:
+            made.save()
+        assert diverged.value.what == f"{told} is not finite"
+        tensor.flat[0] = before
     assert made.folder.checkpoints() == []

@@ -13,6 +13,7 @@ Parameters: Wya (c1 + K, H) and by of the head; P1 (d_1, H), W1 (words, d_1) and
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,8 +147,8 @@ def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
     edges = [*(default_cutoffs(vocabulary_size) if cutoffs is None else cutoffs), vocabulary_size]
     if sorted(set(edges)) != edges:
         raise ConfigError(
-            f"model.output.cutoffs: {edges[:-1]} must rise, and stay below the {vocabulary_size} words of the "
-            "vocabulary; leave them away for cutoffs that fit it"
+            f"model.output.cutoffs: {reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words "
+            "of the vocabulary; leave them away for cutoffs that fit it"
         )
     return edges
 
