@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 TIMINGS = ("words_per_second", "seconds")
 LINES = [f"{a} {b} {c}" for a in ("sun", "moon", "sea") for b in ("is", "was") for c in ("high", "low", "far")]
@@ -26,7 +27,7 @@ FAULTS = [
 
 def facts():
     """What the package as it is imported now makes of it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):  # which takes most of the time
         text = Path(folder, "text")
         text.write_text("".join(f"{line}\n" for line in LINES))
         return _faults(), _runs(Path(folder), text)
@@ -78,6 +79,8 @@ def _runs(folder, text):
     found = [left("whole")]
     for n in range(1, events):
         stopped = n % 2 and n < events - 1
+        if stopped and n % 4 == 3:
+            continue
         again = trainer(f"{n}")
         if stopped:
             told = []
