@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -182,3 +184,80 @@ def test_two_models_of_one_name(rnncli, work):
     assert newest("runs/config").read_bytes() == before
     os.remove("two/corpus.txt")  # a finished run needs no text, and nothing is said of it
     assert "changed since then" not in rnncli("train", "two/config.yaml", *words).stderr
+
+
+SLOWED = ("--set", "optimizer.learning_rate=5", "--set", "optimizer.clip_norm=null")
+
+
+def test_a_run_that_diverges_goes_on_more_slowly(rnncli, fruit_config):
+    result = rnncli("train", fruit_config, *SLOWED)
+    assert result.exit_code == 0
+    told = [line for line in result.stderr.splitlines() if line.startswith("diverged at step 2: the loss is ")]
+    assert [line.rpartition("; ")[2] for line in told] == [
+        f"back to step 0, learning rate {rate:g}" for rate in (2.5, 1.25, 0.625)
+    ]
+    assert "perplexity train 1.25" in result.stdout
+    rnncli("train", fruit_config, *SLOWED, "--set", "run.dir=again")
+    assert newest("again").read_bytes() == newest().read_bytes()
+
+
+def test_a_rollback_is_a_row_of_json(rnncli, fruit_config):
+    result = rnncli("train", fruit_config, *SLOWED, "--json", "--epochs", 5)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    back = [row for row in rows if row["event"] == "rollback"]
+    assert [(row["step"], row["diverged_at"], row["rollbacks"]) for row in back] == [(0, 2, 1), (0, 2, 2), (0, 2, 3)]
+    assert back[0]["sentence"] in {f"{line} <end>" for line in Path("data/fruit.txt").read_text().splitlines()}
+    kept = [json.loads(line) for line in Path("runs/fruit/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in kept] == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [row for row in kept if row["event"] == "rollback"] == back
+
+
+def test_after_the_last_try_the_message_has_all(refused, fruit_config):
+    message = refused(
+        6, "diverged at step 2: the loss is", "train", fruit_config, *SLOWED, "--set", "guard.rollbacks=1"
+    )
+    for piece in ("learning rate 2.5, lowered 1 time from 5", "the first tensor to look at: ", " <end>", "--fresh"):
+        assert piece in message
+
+
+def test_a_guard_setting_that_is_impossible(refused, fruit_config):
+    refused(3, "guard.every is 0", "train", fruit_config, "--set", "guard.every=0")
+    refused(3, "guard.learning_rate_factor", "train", fruit_config, "--set", "guard.learning_rate_factor=2")
+
+
+def test_a_killed_run_goes_on_from_its_guard(start, rnncli, fruit_config):
+    words = ("--epochs", 60, "--set", "run.checkpoint_every=1000 epochs", "--set", "guard.every=20")
+    process = start("train", fruit_config, *words, "--json")
+    while json.loads(process.stdout.readline())["step"] < 45:
+        pass
+    process.kill()
+    process.wait()
+    result = rnncli("train", fruit_config, *words, "--resume")
+    at = int(re.search(r"going on from runs/fruit/guard/step-000000(\d\d)\.npz", result.stderr)[1])
+    assert at >= 40
+    rnncli("train", fruit_config, *words, "--set", "run.dir=whole")
+    assert newest().read_bytes() == newest("whole").read_bytes()
+
+
+def test_a_run_that_another_process_trains_is_in_use_however_far_it_is(start, refused, fruit_config):
+    holder = start("train", fruit_config, "--epochs", 1000000, "--json", "--set", "run.checkpoint_every=5 epochs")
+    while json.loads(holder.stdout.readline())["step"] < 20:
+        pass
+    for words in ([], ["--resume"], ["--fresh"]):
+        refused(8, f"in use by process {holder.pid}", "train", fruit_config, "--epochs", 3, *words)
+
+
+def test_too_little_room_is_told_before_it_is_needed(rnncli, fruit_config, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    result = rnncli("train", fruit_config, "--epochs", 2)
+    assert result.exit_code == 0
+    assert "warning: runs/fruit: the disk has 0.1 MB free, and checkpoints will take up to 0.4 MB" in result.stderr
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_passed_over(rnncli, fruit_config):
+    assert rnncli("train", fruit_config, "--epochs", 2).exit_code == 0
+    os.mkfifo("runs/fruit/checkpoints/step-00000009.npz")
+    for words in (("predict", "--samples", 0), ("inspect",), ("train", fruit_config, "--epochs", 3, "--resume")):
+        result = rnncli(*words)
+        assert result.exit_code == 0
+        assert "step-00000009.npz: not a whole checkpoint (it is a pipe)" in result.stderr
