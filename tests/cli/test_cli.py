@@ -2,13 +2,12 @@
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 
 import pytest
+from terminal import terminal
 
 import rnncli as package
 from rnncli.cli import COMMANDS, main
@@ -113,19 +112,11 @@ def test_a_full_disk_behind_stdout(fruit, json_flag):
 
 def on_a_terminal(start, *words, **environment):
     """What a terminal at stderr shows."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (25, 120))
-    process = start(*words, stderr=theirs, **environment)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 4096)
-        except OSError:  # EIO: the other end is closed
-            break
-    os.close(ours)
-    assert process.wait() == 0
-    return shown.decode(), process.stdout.read().decode()
+    with terminal(120) as (theirs, shown):
+        process = start(*words, stderr=theirs, **environment)
+        told = shown()
+        assert process.wait() == 0
+    return told, process.stdout.read().decode()
 
 
 def test_a_bar_on_a_terminal_alone(start, fruit_config):

@@ -2,16 +2,15 @@
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
 import sys
-import termios
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from terminal import terminal
 
 from rnncli.cli.runs import _age
 from rnncli.run import RunFolder
@@ -94,21 +93,13 @@ def test_a_run_in_training_is_not_disturbed(rnncli, start, fruit_config):
 
 def on_a_terminal(columns):
     """The lines that a terminal of that width shows."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (25, columns))
-    words = [sys.executable, "-m", "rnncli", "runs"]
-    # GNU readline, in this process, has told the C library's environment of 80 columns.
-    process = subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 4096)
-        except OSError:  # EIO: the other end is closed
-            break
-    os.close(ours)
-    assert process.wait() == 0
-    return shown.decode().splitlines()
+    with terminal(columns) as (theirs, shown):
+        words = [sys.executable, "-m", "rnncli", "runs"]
+        # GNU readline, in this process, has told the C library's environment of 80 columns.
+        process = subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ)
+        lines = shown().splitlines()
+        assert process.wait() == 0
+    return lines
 
 
 def test_a_narrow_terminal(three, monkeypatch):

@@ -1,0 +1,27 @@
+"""A terminal that a process writes to, and what it shows."""
+
+import os
+import pty
+import termios
+from contextlib import contextmanager
+
+
+@contextmanager
+def terminal(columns):
+    """The end that a process is given, and what returns all that it showed, once that process has ended."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, columns))
+
+    def shown():
+        os.close(theirs)
+        read = b""
+        while True:
+            try:
+                read += os.read(ours, 4096)
+            except OSError:  # EIO: the other end is closed
+                return read.decode()
+
+    try:
+        yield theirs, shown
+    finally:
+        os.close(ours)
