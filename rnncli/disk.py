@@ -69,6 +69,7 @@ def sync(path: Path) -> None:
 def lock(descriptor: int, shared: bool = False) -> bool:
     """Take the lock of an open file or folder, and say whether it was free; the kernel frees it when the process ends,
     however it ends. Any number may share it. A system without `flock` (Windows) has no such lock: it is always free.
+    Raises OSError where the file system has none.
     """
     try:
         import fcntl
@@ -76,6 +77,6 @@ def lock(descriptor: int, shared: bool = False) -> bool:
         return True
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True

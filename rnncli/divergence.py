@@ -19,6 +19,7 @@ from rnncli.text.vocabulary import Vocabulary
 
 RUNNING = 100  # steps, about, that the running level of the loss looks back on
 SETTLED = 20  # steps before there is one
+REMEMBERED_EVERY = SETTLED // 2  # steps
 TIMES, DEVIATIONS = 2.0, 10.0  # of the level, and of the mean distance from it
 WORDS_SHOWN = 40
 
@@ -36,33 +37,57 @@ class Diverged(Exception):  # noqa: N818 - what is the matter, not what is told
     sentence: str | None = None
     """What of the batch has the highest loss."""
     words: int = 0
-    """Of the batch."""
+    """Of the batch; 0 where it was no step."""
+
+
+def limit(progress: Progress, jump: float | None, uniform: float) -> float:
+    """What loss is far above its running level: more than `jump` nats a word above it, more than twice it, and more
+    than ten times the mean distance of losses from it, all three.
+
+    The level is at most `uniform`, the loss of who knows nothing, so that it cannot rise with a run that diverges
+    slowly; that is what it begins with, too. Without a jump no loss is far above.
+    """
+    if jump is None:
+        return math.inf
+    level = _level(progress, uniform)
+    return max(level + jump, TIMES * level, level + DEVIATIONS * progress.loss_spread)
+
+
+def _level(progress: Progress, uniform: float) -> float:
+    return min(progress.loss_level, uniform) if settled(progress) else uniform
+
+
+def settled(progress: Progress) -> bool:
+    """Whether there is a running level of the loss."""
+    return progress.loss_steps >= SETTLED
 
 
 def fault(loss: float, gradient_norm: float, progress: Progress, jump: float | None, uniform: float) -> str | None:
-    """What is wrong with a step, or None: a loss or gradient that is not finite, or a loss far above its running level.
-
-    Far above: by more than `jump` nats a word, more than twice the level, and by more than ten times the mean distance
-    of losses from it. All three, as batches differ: a small one may have many times the usual loss.
-    The level is at most `uniform`, the loss of who knows nothing, so that it cannot rise with a run that diverges
-    slowly; that is what it begins with, too.
-    """
+    """What is wrong with a step, or None: a loss or gradient that is not finite, a loss far above its running level."""
     if not perplexity_of(loss) < math.inf:
         return f"the loss is {loss:g}"
     if not math.isfinite(gradient_norm):
         return f"the gradient norm is {gradient_norm:g}"
-    level = min(progress.loss_level, uniform) if progress.step >= SETTLED else uniform
-    far = max(level + jump, TIMES * level, level + DEVIATIONS * progress.loss_spread) if jump else math.inf
-    return f"the loss is {loss:.3g}, far above its running level of {level:.3g}" if loss > far else None
+    if loss > limit(progress, jump, uniform):
+        return f"the loss is {loss:.3g}, far above its running level of {_level(progress, uniform):.3g}"
+    return None
 
 
-def follow(progress: Progress, loss: float) -> None:
-    """Take the loss of a step that is taken, the one after `progress.step`, into its running level."""
-    share = 1 / min(progress.step + 1, RUNNING)
+def follow(progress: Progress, loss: float, calm: bool) -> None:
+    """Take the loss of a step into its running level; calm: it is not far above it.
+
+    Now and then a calm batch is remembered, to ask the parameters with when a loss is far above. Not the last one: the
+    step that spoils the parameters fits them to its own batch.
+    """
+    share = 1 / min(progress.loss_steps + 1, RUNNING)
     distance = abs(loss - progress.loss_level)
     progress.loss_level += share * (loss - progress.loss_level)
-    if progress.step:  # the first has nothing that it could be far from
+    if progress.loss_steps:  # the first has nothing that it could be far from
         progress.loss_spread += share * (distance - progress.loss_spread)
+    if calm and progress.loss_steps % REMEMBERED_EVERY == 0:
+        progress.probe_epoch, progress.probe_index = progress.calm_epoch, progress.calm_index
+        progress.calm_epoch, progress.calm_index = progress.epoch, progress.index
+    progress.loss_steps += 1
 
 
 def worst_tensor(gradients: Gradients) -> str | None:
@@ -77,8 +102,8 @@ def worst_tensor(gradients: Gradients) -> str | None:
     return longest
 
 
-def rollback(diverged: Diverged, at: int, progress: Progress, learning_rate: float, perplexity: float) -> Rollback:
-    """That a run which diverged at step `at` stands at that progress again, and goes on with that learning rate.
+def rollback(diverged: Diverged, progress: Progress, learning_rate: float, perplexity: float) -> Rollback:
+    """That a run which diverged stands at that progress again, and goes on with that learning rate.
 
     perplexity: of the loss, NaN where it has none.
     """
@@ -93,7 +118,7 @@ def rollback(diverged: Diverged, at: int, progress: Progress, learning_rate: flo
         words_per_second=None,
         seconds=0.0,
         rollbacks=progress.rollbacks,
-        diverged_at=at,
+        diverged_at=progress.diverged_at,
         reason=diverged.what,
         tensor=diverged.tensor,
         sentence=diverged.sentence,
@@ -101,18 +126,19 @@ def rollback(diverged: Diverged, at: int, progress: Progress, learning_rate: flo
 
 
 def given_up(
-    diverged: Diverged, folder: RunFolder, config: Config, progress: Progress, learning_rate: float
+    diverged: Diverged, at: int, folder: RunFolder, config: Config, progress: Progress, learning_rate: float
 ) -> NumericalError:
     """What is said when a run that diverged may not go back once more."""
     n, o = progress.rollbacks, config.optimizer
     lowered = f", lowered {n} time{'s' if n > 1 else ''} from {o.learning_rate:g}" if n else ""
     lines = [
-        f"{folder.path}: diverged at step {progress.step + 1}: {diverged.what}",
+        f"{folder.path}: diverged at step {at}: {diverged.what}",
         f"  gradient norm {diverged.gradient_norm:g}, learning rate {learning_rate:g}{lowered}",
         f"  the first tensor to look at: {diverged.tensor}" if diverged.tensor else "",
         f"  the sentence of that batch with the highest loss: {diverged.sentence}" if diverged.sentence else "",
-        "  the checkpoints are as they were" if folder.checkpoints() else "",
-        "lower optimizer.learning_rate or optimizer.clip_norm, or mend that sentence, and train again with --fresh",
+        "  its checkpoints are whole" if folder.checkpoints() else "",
+        "lower optimizer.learning_rate or optimizer.clip_norm, and train again with --fresh; if that loss is right for "
+        "that sentence, go on with --resume and a higher guard.jump",
     ]
     return NumericalError("\n".join(filter(None, lines)))
 

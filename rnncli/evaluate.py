@@ -87,3 +87,9 @@ def _among(positions: npt.NDArray[np.intp], chosen: npt.NDArray[np.integer[Any]]
     found = at < len(chosen)
     found[found] = chosen[at[found]] == positions[found]
     return found
+
+
+def loss_afresh(model: LanguageModel, batch: Batch) -> float:
+    """The mean loss of one batch, in nats a word, read from a state of zeros."""
+    losses, _ = model.score(batch, model.zero_state(batch.inputs.shape[1]))
+    return float(losses.mean(dtype=np.float64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ class Keeper:
     def __init__(self, folder: RunFolder, config: Config) -> None:
         self._folder, self._keep, self._every = folder, config.run.keep, config.guard.every
         self._written: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
-        self._best_of_guard: int | None = None
+        self._best_of_guards: list[int | None] = []  # the last first
 
     def save(self, contents: Contents, metrics: Metrics) -> None:
         """Write a checkpoint of this step, if there is none yet. What it needs to go on is on the disk before it.
@@ -44,43 +45,45 @@ class Keeper:
             self._folder.sync_guards()
             snapshot.write(self._folder.checkpoint_at(p.step), contents)
             self._written = at
-            self._folder.prune(self._keep, p.step, (p.best_step, self._best_of_guard))
+            self._folder.prune(self._keep, p.step, (p.best_step, *self._best_of_guards))
 
     def guard(self, contents: Contents) -> None:
-        """Keep a guard. Raises as `save` does."""
+        """Keep a guard, and the one before. Raises as `save` does."""
         p = contents.progress
         _check(contents)
-        self._folder.create("guard")
+        before, p.guarded = p.guarded, p.step
+        self._folder.create_for_guards()
         snapshot.write(self._folder.guard_at(p.step), contents, durable=False)
-        self._folder.prune_guards(p.step)
-        self._best_of_guard = p.best_step
+        self._folder.prune_guards({p.step, before})
+        self._best_of_guards = [p.best_step, *self._best_of_guards][:2]
 
     def resumed(self, path: Path, progress: Progress) -> None:
         """The run goes on from that checkpoint, or guard, and is at that progress."""
         if path == self._folder.checkpoint_at(progress.step):
             self._written = (progress.step, progress.epoch)
-        if guards := self._folder.guards():
-            try:
-                self._best_of_guard = snapshot.describe(guards[-1]).progress.best_step
-            except RunError:
-                self._best_of_guard = progress.best_step
+        self._best_of_guards = []
+        for guard in self._folder.guards()[::-1]:
+            with suppress(RunError):
+                self._best_of_guards.append(snapshot.describe(guard).progress.best_step)
 
-    def behind(self, progress: Progress) -> Path | None:
-        """What a run that diverges goes back to: the guard of the last fixed step; None for the beginning.
+    def behind(self, progress: Progress, at: int) -> Path | None:
+        """What a run that diverges at a step goes back to: the last guard, or the one before where that was gone back
+        to in vain; None for the beginning.
 
-        Where that guard is lost, the newest checkpoint before the step that was not taken.
+        Where the guard is lost, the newest checkpoint before the step that was not taken.
         """
         self._written = None  # what is there of later steps is of a run that went another way
-        step = progress.step // self._every * self._every
-        return self._folder.newest(progress.step, self._folder.guard_at(step)) if step else None
+        in_vain = progress.rollbacks > 0 and at <= progress.diverged_at and progress.back_to == progress.guarded
+        until = progress.guarded - self._every if in_vain else progress.guarded
+        return self._folder.newest(until, progress.step) if until > 0 else None
 
 
 def room(contents: Contents, keep: int) -> int:
-    """Bytes that the files of a run take at most: `keep` checkpoints, the best of them and of the guard,
-    the guard, and one that is being written.
+    """Bytes that the files of a run take at most: `keep` checkpoints, the best, two guards and the best of each, and
+    one that is being written.
     """
     numbers = contents.parameters.vector.nbytes + sum(moment.nbytes for moment in contents.moments.values())
-    return (keep + 4) * (numbers + sum(len(word.encode()) + 12 for word in contents.vocabulary.words))
+    return (keep + 6) * (numbers + sum(len(word.encode()) + 12 for word in contents.vocabulary.words))
 
 
 def _check(contents: Contents) -> None:

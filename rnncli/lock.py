@@ -33,6 +33,8 @@ def hold(folder: Path) -> Iterator[None]:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
+        with suppress(OSError):  # so that nobody takes the next holder for this one
+            os.ftruncate(descriptor, 0)
         os.close(descriptor)
 
 
@@ -53,7 +55,7 @@ def _locked(folder: Path) -> int:
                 return locked
         except OSError as error:
             if late or error.errno != errno.ENOENT:
-                raise WriteError(f"{folder}: cannot write there: {error.strerror}; set run.dir") from error
+                raise WriteError(f"{folder}: cannot write and lock there: {error.strerror}; set run.dir") from error
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -68,6 +70,8 @@ def holder(folder: Path) -> str | None:
         return None
     try:
         return None if disk.lock(descriptor, shared=True) else _said_by(descriptor)
+    except OSError:  # a file system without locks
+        return None
     finally:
         os.close(descriptor)
 
@@ -78,5 +82,9 @@ def in_use(folder: Path, holder: str) -> RunInUseError:
 
 
 def _said_by(descriptor: int) -> str:
-    """What the holder of a lock wrote into its file."""
-    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+    """What the holder of a lock wrote into its file; it does so just after it has it."""
+    for _ in range(10):
+        if said := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return said
+        time.sleep(PROBED_FOR / 10)
+    return "another process"

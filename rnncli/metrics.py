@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,12 @@ class Metrics:
         with _told(path):
             self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
         try:
-            self.rewind(progress)
+            with _told(path):
+                self._file.seek(0)
+                self._file.truncate(sum(map(len, _until(self._file, progress))))
         except WriteError:
             self.close()
             raise
-
-    def rewind(self, progress: Progress) -> None:
-        """Drop the rows of later steps, of the ends of later epochs, and of later rollbacks. Raises WriteError."""
-        with _told(Path(self._file.name)):
-            self._file.seek(0)
-            kept = takewhile(lambda row: _belongs(row, progress), self._file)
-            self._file.truncate(sum(map(len, kept)))
 
     def append(self, row: Mapping[str, Any]) -> None:
         with _told(Path(self._file.name)):
@@ -60,14 +54,21 @@ def _told(path: Path) -> Iterator[None]:
         raise WriteError(f"{path}: cannot write: {error.strerror}; make room there, or set run.dir") from error
 
 
-def _belongs(row: bytes, progress: Progress) -> bool:
-    """Whether a row is whole, and of a time up to that progress."""
-    try:
-        content = json.loads(row)
-        kind = content.get("event")
-        late = (kind == "epoch" and content["epoch"] > progress.epoch) or (
-            kind == "rollback" and content["rollbacks"] > progress.rollbacks
-        )
-        return row.endswith(b"\n") and not late and bool(content["step"] <= progress.step)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return False
+def _until(rows: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    """The rows up to that progress. Those before a rollback that it has behind it stay, whatever their steps."""
+    rollbacks = 0
+    for row in rows:
+        try:
+            content = json.loads(row)
+            kind, step = content.get("event"), content["step"]
+            if kind == "rollback":
+                rollbacks = content["rollbacks"]
+                late = rollbacks > progress.rollbacks
+            else:
+                late = step > progress.step or (kind == "epoch" and content["epoch"] > progress.epoch)
+                late = late and rollbacks == progress.rollbacks
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return
+        if late or not row.endswith(b"\n"):
+            return
+        yield row

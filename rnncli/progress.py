@@ -33,7 +33,15 @@ class Progress:
     learning_rate: float = 0.0  # of the last step
     loss_level: float = 0.0  # running mean of the losses of steps, and of how far they are from it
     loss_spread: float = 0.0
+    loss_steps: int = 0  # how many losses are in it
+    calm_epoch: int = 0  # where a batch of the last few steps stands whose loss was not far above it
+    calm_index: int = 0
+    probe_epoch: int = 0  # and one of the few steps before those
+    probe_index: int = 0
+    guarded: int = 0  # the step of the last guard; 0: none yet
     rollbacks: int = 0  # how often the run has diverged and gone back
+    diverged_at: int = 0  # the step in which it did so last
+    back_to: int = 0  # and the one that it went back to
     train: Evaluation | None = None  # of the last epoch that was completed, where its loss has a perplexity
     valid: Evaluation | None = None
     best: Evaluation | None = None  # the validation of the best loss

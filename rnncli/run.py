@@ -12,6 +12,7 @@ a checkpoint, too: a run that was killed goes on from the newest of both.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, suppress
@@ -45,10 +46,17 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self._verified: dict[tuple[Path, int, int, int], Described] = {}
 
-    def create(self, part: str = "checkpoints") -> None:
-        """Make the folder, with the one for checkpoints in it, or that for guards. Raises WriteError."""
+    def create(self) -> None:
+        """Make the folder, with the one for checkpoints in it. Raises WriteError."""
+        self._make(disk.make_folder, self.path / "checkpoints")
+
+    def create_for_guards(self) -> None:
+        """Make the folder for guards, in a run folder that must be there. Raises WriteError."""
+        self._make(lambda path: path.mkdir(exist_ok=True), self.path / "guard")
+
+    def _make(self, make: Callable[[Path], None], folder: Path) -> None:
         try:
-            disk.make_folder(self.path / part)
+            make(folder)
         except OSError as error:
             raise WriteError(f"{self.path}: cannot make the run folder: {error.strerror}; set run.dir") from error
 
@@ -65,12 +73,12 @@ class RunFolder:
         return _by_step(self.path / "checkpoints")
 
     def guards(self) -> list[Path]:
-        """Every guard, by step: one, but for those of killed processes."""
+        """Every guard, by step: two, but for those of killed processes."""
         return _by_step(self.path / "guard")
 
     def holds_run(self) -> bool:
         """Whether a run was begun here."""
-        return self.metrics.exists() or bool(self.checkpoints())
+        return self.metrics.exists() or bool(self.checkpoints()) or bool(self.guards())
 
     def begin(self) -> None:
         """Mark the folder as that of a run, and remove what killed processes left half written. Raises WriteError."""
@@ -111,14 +119,19 @@ class RunFolder:
             return snapshot.verify(path)  # which says what is the matter
         key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if key not in self._verified:
-            self._verified[key] = snapshot.verify(path)
+            found = snapshot.verify(path)
+            if found.progress.step != _step(path):
+                raise RunError(f"{path}: is of step {found.progress.step}; a checkpoint has the name of its step")
+            self._verified[key] = found
         return self._verified[key]
 
-    def newest(self, until: int, first: Path) -> Path | None:
-        """`first` if it is a whole checkpoint, else the newest one up to a step that is; None where none is."""
-        for path in [first, *(path for path in self._newest_first() if _step(path) <= until)]:
+    def newest(self, guarded: int, step: int) -> Path | None:
+        """The newest guard up to `guarded` that is whole, else the newest checkpoint up to `step`; None without one."""
+        guards = [path for path in self.guards() if _step(path) <= guarded]
+        checkpoints = [path for path in self.checkpoints() if _step(path) <= step]
+        for path in guards[::-1] + checkpoints[::-1]:
             with suppress(RunError):
-                snapshot.verify(path)
+                self._verify(path)
                 return path
         return None
 
@@ -139,13 +152,13 @@ class RunFolder:
         are `needed`. Later ones go, too: a resumed run found them damaged, or one that diverged went back.
         """
         paths = self.checkpoints()
-        until = paths.index(self.checkpoint_at(step)) + 1
+        until = sum(_step(path) <= step for path in paths)
         kept = {*paths[max(0, until - keep) : until], *(self.checkpoint_at(each) for each in needed if each)}
         remove(path for path in paths if path not in kept)
 
-    def prune_guards(self, step: int) -> None:
-        """Remove all guards but that of a step, which was just written."""
-        remove(path for path in self.guards() if path != self.guard_at(step))
+    def prune_guards(self, kept: Collection[int]) -> None:
+        """Remove all guards but those of some steps."""
+        remove(path for path in self.guards() if _step(path) not in kept)
 
     def sync_guards(self) -> None:
         """Have the guards on the disk. Raises WriteError."""
@@ -167,7 +180,8 @@ class RunFolder:
         Raises UsageError for a folder that has more in it than a run.
         """
         own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", "guard", ".lock"}
-        if foreign := sorted({path.name for path in self.path.iterdir()} - own):
+        names = {path.name for path in self.path.iterdir() if not disk.TEMPORARY.fullmatch(path.name)}
+        if foreign := sorted(names - own):
             raise UsageError(
                 f"{self.path}: has {foreign[0]} in it beside the run, and is not moved aside; set another run.dir"
             )
@@ -204,7 +218,13 @@ def _step(path: Path) -> int:
 
 
 def _by_step(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.glob("step-*.npz") if _step(path) >= 0), key=_step)
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be read: {error.strerror}; what is in it is needed") from error
+    return sorted((folder / name for name in names if CHECKPOINT.fullmatch(name)), key=_step)
 
 
 def reading(path: str | None, use: Callable[[list[Path]], T]) -> T:
@@ -251,7 +271,8 @@ def find(path: str | None) -> list[Path]:
 def _age(folder: Path) -> int:
     """When the newest checkpoint of a folder was written, in ns; 0 where there is none."""
     ages = [0]
-    for path in RunFolder(folder).checkpoints():
-        with suppress(OSError):  # gone between looking and asking
-            ages.append(path.stat().st_mtime_ns)
+    with suppress(RunError):  # which may not be read
+        for path in RunFolder(folder).checkpoints():
+            with suppress(OSError):  # gone between looking and asking
+                ages.append(path.stat().st_mtime_ns)
     return max(ages)

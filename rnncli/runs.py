@@ -83,12 +83,13 @@ def _below(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
     if real in seen:
         return
     seen.add(real)
-    with suppress(OSError):
+    with suppress(OSError, RunError):
         if RunFolder(folder).holds_run():
             yield folder
             return
         if depth:
-            folders = [each for each in os.scandir(folder) if each.is_dir() and not each.name.startswith(".")]
+            with os.scandir(folder) as entries:
+                folders = [each for each in entries if each.is_dir() and not each.name.startswith(".")]
             for each in sorted(folders, key=lambda each: (each.is_symlink(), each.name)):  # a run before links to it
                 yield from _below(folder / each.name, depth - 1, seen)
 

@@ -157,7 +157,7 @@ def _architecture(described: Described) -> Architecture:
 def _upgraded(meta: checkpoint.Meta) -> checkpoint.Meta:
     """What a checkpoint says, as one of today would say it."""
     if meta["format_version"] == 2:
-        return {"weights_only": False, "loss_level": 0.0, "loss_spread": 0.0, "rollbacks": 0} | meta
+        return {"weights_only": False} | asdict(Progress()) | meta
     return meta
 
 
@@ -236,8 +236,8 @@ def _tensors(stored: checkpoint.Stored, prefix: str, shapes: Shapes, dtype: str,
     return tensors
 
 
-# What may change between the parts of one run: how long it trains, and what is kept of it.
-FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "data.train", "data.test")
+# What may change between the parts of one run: how long it trains, what is kept of it, what is done if it diverges.
+FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "guard.", "data.train", "data.test")
 
 
 def changes(stored: Described, config: Config, texts: Texts | None) -> list[str]:

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from rnncli.config import Config
 from rnncli.divergence import Diverged
 from rnncli.engines.architecture import State
 from rnncli.errors import RunError
-from rnncli.evaluate import Counts, Evaluation, count, evaluate, nll_of_unknown, perplexity
+from rnncli.evaluate import Counts, Evaluation, count, evaluate, loss_afresh, nll_of_unknown, perplexity
 from rnncli.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.keeping import Keeper
 from rnncli.metrics import Metrics
@@ -27,7 +27,7 @@ from rnncli.profile import Profile, StepProfile
 from rnncli.progress import Progress, done, finished
 from rnncli.run import RunFolder
 from rnncli.text.batches import Batch
-from rnncli.text.corpus import Corpus, Texts
+from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
 
 Stop = Callable[[], str | None]
@@ -44,7 +44,8 @@ class Trainer:
         self.profile = Profile()
         self.watch: Watch | None = None  # is told how far a text is measured
         V, end_id = len(texts.vocabulary), texts.vocabulary.end_id
-        self.valid_counts = _count(config, texts, texts.valid) if texts.valid else None
+        self._count = partial(count, ends=build.reading(config.data).ends, vocabulary=texts.vocabulary)
+        self.valid_counts = self._count(texts.valid) if texts.valid else None
         self.batches = build.training_batches(config, texts.train, end_id, random_seed)
         self.valid_batches = build.evaluation_batches(config, texts.valid, end_id) if texts.valid else None
         parameters = build.architecture(config, V).initialise(random_seed, config.training.dtype)
@@ -55,13 +56,13 @@ class Trainer:
         self.state: State = ()
         self._keeper = Keeper(folder, config)
         self._jump = config.guard.jump if build.exact(config) else None  # that of a sample has rare, large ones
-        self._rates: list[float] = []  # words/s of each step of this process
+        self.rates: list[float] = []  # words/s of each step of this process
         self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
 
     @cached_property
     def train_counts(self) -> Counts:
         """Of the training text; the spelling of very many unknown words takes a second or two."""
-        return _count(self.config, self.texts, self.texts.train)
+        return self._count(self.texts.train)
 
     def profiled(self) -> Profile:
         """From now on, book where the time of a step goes; the first steps are left out, as they are of words/s."""
@@ -76,11 +77,6 @@ class Trainer:
     @property
     def words_planned(self) -> int:
         return self.config.training.epochs * self.batches.words
-
-    @property
-    def steps_taken(self) -> int:
-        """Optimizer steps of this process."""
-        return len(self._rates)
 
     def train(self, stop: Stop = lambda: None) -> Iterator[Event]:
         """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
@@ -137,7 +133,7 @@ class Trainer:
                 reason = finished(p, self.config) or stop()
         self.save()
         test = self._test(stop) if finished(p, self.config) else None
-        rates = self._rates[FIRST_TIMED_STEP:] or self._rates
+        rates = self.rates[FIRST_TIMED_STEP:] or self.rates
         yield done(p, self.config, reason, self.random_seed, statistics.median(rates) if rates else None, test)
 
     def steps(self) -> Iterator[Step]:
@@ -154,7 +150,7 @@ class Trainer:
             seconds = time.perf_counter() - started
             self.profile.end()
             rate = batch.words / seconds
-            self._rates.append(rate)
+            self.rates.append(rate)
             self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
             told = self._perplexity(loss)
             yield Step(p.step, p.epoch + 1, loss, told, norm, learning_rate, batch.words, rate, seconds)
@@ -162,27 +158,36 @@ class Trainer:
             self.profile.begin()
 
     def _take(self, batch: Batch) -> tuple[float, float, float]:
-        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate.
-
-        Raises Diverged, with nothing changed.
+        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate. Raises
+        Diverged, with nothing changed.
         """
         p, model, o = self.progress, self.model, self.config.optimizer
         passed = model.forward(batch, model.entering(batch, self.state))
+        loss, uniform = float(passed.loss), math.log(len(self.texts.vocabulary))
+        limit = divergence.limit(p, self._jump, uniform)
+        odd = limit < loss < math.inf and self._sound(limit)
+        if odd:  # the batch, and not the parameters: the step is taken
+            passed = model.forward(batch, model.entering(batch, self.state))  # in the buffers that it was in
         gradients, _ = model.backward(passed.cache)
         self.profile.enter("clip and update")
-        loss, norm = float(passed.loss), clip_by_global_norm_(gradients.vector, o.clip_norm, gradients.touched())
-        if what := divergence.fault(loss, norm, p, self._jump, math.log(len(self.texts.vocabulary))):
+        norm = clip_by_global_norm_(gradients.vector, o.clip_norm, gradients.touched())
+        if what := divergence.fault(loss, norm, p, None if odd else self._jump, uniform):
             sentence = divergence.worst_sentence(batch, passed.losses, self.texts.vocabulary)
             raise Diverged(what, loss, norm, divergence.worst_tensor(gradients), sentence, batch.words)
         learning_rate = self._learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
-        vector = model.parameters.vector
-        self.optimizer.step_(vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
+        self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
         self.state = passed.state
         if len(self.texts.train.oov_positions):
             p.epoch_nll_oov += nll_of_unknown(passed.losses, batch, self.texts.train)
-        divergence.follow(p, loss)
+        divergence.follow(p, loss, loss <= limit)
         self.profile.count(lambda: model.flops(passed.cache))
         return loss, norm, learning_rate
+
+    def _sound(self, limit: float) -> bool:
+        """Whether a batch of some steps ago, whose loss was not far above its level, has none now, either."""
+        p = self.progress
+        probe = self.batches.epoch(p.probe_epoch, p.probe_index)
+        return divergence.settled(p) and loss_afresh(self.model, next(probe)) <= limit
 
     @property
     def _learning_rate(self) -> float:
@@ -239,7 +244,7 @@ class Trainer:
         self.model.forget_gradients()  # the parameters of the best checkpoint take their place
         _, stored, _ = snapshot.read_first(self.folder.preferred(), resume=False)
         model = LanguageModel(self.model.engine, stored.parameters)  # in the same buffers
-        text, counts = self.texts.test, _count(self.config, self.texts, self.texts.test)
+        text, counts = self.texts.test, self._count(self.texts.test)
         batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
         return evaluate(model, batches, text, counts, stop, self.watch)
 
@@ -247,15 +252,14 @@ class Trainer:
         """Go back to the last guard, or the beginning, with a lower learning rate. Raises NumericalError where that
         was done as often as it may be.
         """
-        at, before = self.progress.step + 1, self.progress.rollbacks
-        if before == self.config.guard.rollbacks:
-            raise divergence.given_up(diverged, self.folder, self.config, self.progress, self._learning_rate)
-        behind = self._keeper.behind(self.progress)
+        p, at = self.progress, self.progress.step + (diverged.words > 0)
+        if p.rollbacks >= self.config.guard.rollbacks:
+            raise divergence.given_up(diverged, at, self.folder, self.config, p, self._learning_rate)
+        behind = self._keeper.behind(p, at)
         self._restore(behind) if behind else self._begin()
-        self.progress.rollbacks = before
-        self._metrics.rewind(self.progress)
-        self.progress.rollbacks += 1
-        return divergence.rollback(diverged, at, self.progress, self._learning_rate, self._perplexity(diverged.loss))
+        before, p = p, self.progress
+        p.rollbacks, p.diverged_at, p.back_to = before.rollbacks + 1, at, p.step
+        return divergence.rollback(diverged, p, self._learning_rate, self._perplexity(diverged.loss))
 
     def save(self) -> None:
         """Write a checkpoint of this step, if there is none yet, and remove those that need not be kept."""
@@ -294,7 +298,3 @@ class Trainer:
         for moment in self.optimizer.moments.values():
             moment[:] = 0
         self.progress, self.state = Progress(), ()
-
-
-def _count(config: Config, texts: Texts, text: Corpus) -> Counts:
-    return count(text, build.reading(config.data).ends, texts.vocabulary)

@@ -3,18 +3,19 @@
 import hashlib
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from unittest import mock
 
 TIMINGS = ("words_per_second", "seconds")
 LINES = [f"{a} {b} {c}" for a in ("sun", "moon", "sea") for b in ("is", "was") for c in ("high", "low", "far")]
-DIVERGES_AT = {2: 1, 4: 1, 8: 1, 12: 1}  # a step, and how often
+DIVERGES_AT = {2: 1, 4: 1, 8: 1, 12: 2}  # a step, and how often
 SETTINGS = {
     "model": {"hidden_size": 3, "embedding_size": 2},
     "optimizer": {"learning_rate": 0.02},
     "training": {"epochs": 3, "batch_size": 4, "bptt": 3, "random_seed": 5},
     "run": {"keep": 1, "checkpoint_every": "3 steps"},
-    "guard": {"every": 4, "learning_rate_factor": 0.5},
+    "guard": {"every": 4, "rollbacks": 9, "learning_rate_factor": 0.5},
 }
 # loss, gradient norm, steps taken, running level, spread, jump
 FAULTS = [
@@ -38,14 +39,14 @@ def _faults():
     from rnncli.progress import Progress
 
     found = [
-        divergence.fault(loss, norm, Progress(step=step, loss_level=level, loss_spread=spread), jump, 4.5)
+        divergence.fault(loss, norm, Progress(loss_steps=step, loss_level=level, loss_spread=spread), jump, 4.5)
         for loss, norm, step, level, spread, jump in FAULTS
     ]
     p = Progress()
     for loss in (4.0, 3.0, 5.0):
-        divergence.follow(p, loss)
-        p.step += 1
-    return found, p.loss_level, p.loss_spread
+        divergence.follow(p, loss, loss < 4.5)
+        p.step, p.index = p.step + 1, p.index + 1
+    return found, asdict(p)
 
 
 def _runs(folder, text):

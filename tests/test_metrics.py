@@ -67,21 +67,22 @@ def test_metrics_in_no_folder(tmp_path):
         Metrics(tmp_path / "nowhere" / "metrics.jsonl", Progress())
 
 
-def test_going_back_keeps_what_was_told_of_going_back_before(tmp_path):
+def test_what_was_gone_back_from_stays_until_a_checkpoint_from_before_it_is_gone_on_from(tmp_path):
     path = tmp_path / "metrics.jsonl"
     metrics = Metrics(path, Progress())
-    for n in (1, 2):
-        metrics.rewind(Progress(step=2, rollbacks=n - 1))
-        if n == 1:
-            metrics.append({"event": "step", "step": 1})
-            metrics.append({"event": "step", "step": 2})
-        metrics.append({"event": "rollback", "step": 2, "rollbacks": n})
-        metrics.append({"event": "step", "step": 3})
+    for n in (1, 2, 3):
+        for step in (3, 4, 5):
+            metrics.append({"event": "step", "step": step})
+        if n < 3:
+            metrics.append({"event": "rollback", "step": 2, "rollbacks": n})
     metrics.sync()
     metrics.close()
-    assert [(row["event"], row["step"]) for row in rows(path)] == [
-        *(("step", 1), ("step", 2), ("rollback", 2), ("rollback", 2), ("step", 3))
-    ]
-    for n in (2, 1, 0):  # a checkpoint from before it went back for the second, for the first time
-        Metrics(path, Progress(step=3, rollbacks=n)).close()
-        assert sum(row["event"] == "rollback" for row in rows(path)) == n
+    for progress, kept in (
+        (Progress(step=4, rollbacks=2), [3, 4, 5, 2, 3, 4, 5, 2, 3, 4]),
+        (Progress(step=2, rollbacks=2), [3, 4, 5, 2, 3, 4, 5, 2]),
+        (Progress(step=3, rollbacks=1), [3, 4, 5, 2, 3]),
+        (Progress(step=9, rollbacks=0), [3, 4, 5]),
+        (Progress(step=3, rollbacks=0), [3]),
+    ):
+        Metrics(path, progress).close()
+        assert [row["step"] for row in rows(path)] == kept

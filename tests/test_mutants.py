@@ -109,8 +109,8 @@ def of_package(name):
 @contextmanager
 def fresh_package(mutant=None):
     """Inside, `rnncli` is imported anew, with the mutant in it; afterwards all modules are as they were."""
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if of_package(name)}
     hooks = [Hook(mutant.module, mutant.source())] if mutant else []
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if of_package(name)}
     sys.meta_path[:0] = hooks
     try:
         yield

@@ -109,7 +109,8 @@ def test_prune_removes_later_ones(folder):
 
 
 def guard(folder, step):
-    folder.create("guard")
+    folder.create()
+    folder.create_for_guards()
     snapshot.write(folder.guard_at(step), contents(Progress(step=step)))
 
 
@@ -124,7 +125,7 @@ def test_a_run_goes_on_from_the_newest_of_checkpoints_and_guards(folder):
     guard(folder, 8)
     assert folder.last().path == folder.guard_at(8)
     assert folder.preferred()[:2] == [folder.checkpoint_at(4), folder.checkpoint_at(6)]
-    folder.prune_guards(8)
+    folder.prune_guards({8})
     assert folder.guards() == [folder.guard_at(8)]
 
 
@@ -140,7 +141,7 @@ def test_a_checkpoint_of_another_version_is_not_passed_over(folder, monkeypatch)
 
 def test_what_killed_writers_left_is_cleared_at_the_beginning(folder):
     folder.create()
-    folder.create("guard")
+    folder.create_for_guards()
     left = [
         folder.path / ".config.yaml.123.tmp",
         folder.path / "checkpoints" / ".step-00000009.npz.77.tmp",
@@ -199,7 +200,10 @@ def test_one_writer_at_a_time_and_the_kernel_frees_the_lock_of_the_dead(folder):
 
 
 def test_lock_of_no_folder(folder):
-    with pytest.raises(WriteError, match=r"cannot write there: No such file or directory; set run\.dir"), folder.lock():
+    with (
+        pytest.raises(WriteError, match=r"cannot write and lock there: No such file or directory; set run\.dir"),
+        folder.lock(),
+    ):
         pass
 
 

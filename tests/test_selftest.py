@@ -26,7 +26,7 @@ FAULTS = {
         "arrays differ, parameter.",
     ),
     "rows twice": (
-        "from rnncli import metrics; metrics._belongs = lambda *given: True",
+        "from rnncli import metrics; metrics._until = lambda rows, progress: rows",
         "kill",
         "metrics.jsonl:",
     ),
@@ -41,7 +41,7 @@ FAULTS = {
     "no lock": (
         "from rnncli import disk; disk.lock = lambda *given, **more: True",
         "lock",
-        "train ended with exit code 0",
+        "train ended with exit code ",
     ),
     "probabilities": (
         "from rnncli import plain_json; dumps = plain_json.dumps\n"

@@ -15,9 +15,11 @@ from typing import Any
 import click
 
 from rnncli import __version__
-from rnncli.errors import RnncliError, WriteError
+from rnncli.errors import RnncliError, RunError, WriteError
 from rnncli.threads import prepare
 
+# What is wrong with a name, or with a folder on the way to it.
+PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EIO)
 # In the order in which a new user meets them. The text is the command's line in `rnncli --help`.
 COMMANDS = {
     "init": "Write a starter config and corpus, ready to train.",
@@ -78,6 +80,9 @@ class Commands(click.Group):
             _close_stdout()
             ctx.exit(0)
         except OSError as error:
+            if error.filename is not None and error.errno in PLACES:  # asked for where nobody expected it
+                click.echo(f"{os.fsdecode(error.filename)}: {error.strerror}; name another file or folder", err=True)
+                ctx.exit(RunError.exit_code)
             if error.errno != errno.ENOSPC:
                 raise
             _close_stdout()

@@ -6,6 +6,7 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -175,8 +176,6 @@ class _Command:
 
     def _trainer(self, texts: Texts) -> Trainer:
         """The trainer of this run, with the folder made ready for it."""
-        from shutil import disk_usage
-
         from rnncli import config_file, snapshot
         from rnncli.errors import RunError
         from rnncli.keeping import room
@@ -195,6 +194,8 @@ class _Command:
             random_seed = last.described.random_seed
         elif random_seed is None:
             random_seed = draw_seed()
+        if last is None and self.folder.guards():
+            tell(f"warning: {self.folder.path / 'guard'}: nothing in it is whole; the run begins anew")
         config = replace(self.config, training=replace(self.config.training, random_seed=random_seed))
         trainer = Trainer(config, texts, random_seed, self.folder)
         if last is not None:
@@ -207,8 +208,7 @@ class _Command:
         self.folder.begin()
         config_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
-        need, free = room(trainer.contents(), config.run.keep), disk_usage(self.folder.path).free
-        if need > free:
+        if (need := room(trainer.contents(), config.run.keep)) > (free := disk_usage(self.folder.path).free):
             has = f"{free / 1e6:,.1f} MB free, and checkpoints will take up to {need / 1e6:,.1f} MB"
             tell(f"warning: {self.folder.path}: the disk has {has}; make room, or set run.dir")
         return trainer
@@ -222,7 +222,7 @@ class _Command:
         def stop() -> str | None:
             if self.signals.received is not None:
                 return self.signals.received.name
-            late = limit is not None and trainer.steps_taken and process_age() >= limit.seconds
+            late = limit is not None and trainer.rates and process_age() >= limit.seconds
             return "max_time" if late else None
 
         if not (self.as_json or self.quiet):

@@ -208,7 +208,7 @@ def test_a_rollback_is_a_row_of_json(rnncli, fruit_config):
     assert [(row["step"], row["diverged_at"], row["rollbacks"]) for row in back] == [(0, 2, 1), (0, 2, 2), (0, 2, 3)]
     assert back[0]["sentence"] in {f"{line} <end>" for line in Path("data/fruit.txt").read_text().splitlines()}
     kept = [json.loads(line) for line in Path("runs/fruit/metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in kept] == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [row["step"] for row in kept] == [1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]  # with epochs
     assert [row for row in kept if row["event"] == "rollback"] == back
 
 
@@ -248,10 +248,10 @@ def test_a_run_that_another_process_trains_is_in_use_however_far_it_is(start, re
 
 
 def test_too_little_room_is_told_before_it_is_needed(rnncli, fruit_config, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100_000))
+    monkeypatch.setattr("rnncli.cli.train.disk_usage", lambda path: SimpleNamespace(free=100_000))
     result = rnncli("train", fruit_config, "--epochs", 2)
     assert result.exit_code == 0
-    assert "warning: runs/fruit: the disk has 0.1 MB free, and checkpoints will take up to 0.4 MB" in result.stderr
+    assert "warning: runs/fruit: the disk has 0.1 MB free, and checkpoints will take up to 0.6 MB" in result.stderr
 
 
 def test_a_pipe_in_place_of_a_checkpoint_is_passed_over(rnncli, fruit_config):

@@ -254,7 +254,7 @@ class Fuzzer:
         )
         if random.random() < 0.03:
             words = ("gradcheck", "config.yaml", *more)
-        return Trial(kind, words, (DONE, CONFIG, TEXT) + ((NUMERICAL,) if "--quiet" in words else ()))
+        return Trial(kind, words, (DONE, CONFIG, TEXT, WRITING) + ((NUMERICAL,) if "--quiet" in words else ()))
 
     # Checkpoints
 
