@@ -97,7 +97,7 @@ class RunFolder:
         Raises RunError where there are some and none is whole, and where the newest is of another format version.
         """
         while True:
-            errors, paths = list[RunError](), self._newest_first()
+            errors, paths = list[RunError](), self.newest_first()
             for path in paths:
                 try:
                     return Last(path, self._verify(path), [str(error) for error in errors])
@@ -105,7 +105,7 @@ class RunFolder:
                     raise
                 except RunError as error:
                     errors.append(error)
-            if paths == self._newest_first():  # else another process is training here, and has removed what was listed
+            if paths == self.newest_first():  # else another process is training here, and has removed what was listed
                 break
         if errors and self.checkpoints():  # a guard alone may be lost in a power cut: the run then begins anew
             raise errors[0]
@@ -169,7 +169,7 @@ class RunFolder:
         except OSError as error:
             raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
 
-    def _newest_first(self) -> list[Path]:
+    def newest_first(self) -> list[Path]:
         """Checkpoints and guards; of one step, the checkpoint, which may have the end of an epoch, first."""
         paths = [*self.guards(), *self.checkpoints()]
         return sorted(paths, key=_step)[::-1]

@@ -95,8 +95,11 @@ def _below(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
 
 
 def _changed(path: Path) -> float:
-    times = [0.0]
-    for file in (*RunFolder(path).checkpoints(), RunFolder(path).metrics):
+    folder, times = RunFolder(path), [0.0]
+    files = [folder.metrics]
+    with suppress(RunError):  # which may not be read
+        files += folder.checkpoints()
+    for file in files:
         with suppress(OSError):  # gone between looking and asking
             times.append(file.stat().st_mtime)
     return max(times)
@@ -123,8 +126,11 @@ def _newest(folder: RunFolder) -> tuple[dict[str, Any], list[RunError]]:
     """What the newest checkpoint or guard that can be read says, and what is wrong with those that are newer."""
     while True:
         problems, gone = list[RunError](), False
-        paths = [*folder.guards(), *folder.checkpoints()]
-        for path in sorted(paths, key=lambda path: (len(path.name), path.name))[::-1]:
+        try:
+            paths = folder.newest_first()
+        except RunError as error:
+            return {}, [error]
+        for path in paths:
             try:
                 return _said_by(path), problems
             except RunError as error:
@@ -137,8 +143,6 @@ def _newest(folder: RunFolder) -> tuple[dict[str, Any], list[RunError]]:
 
 
 def _said_by(path: Path) -> dict[str, Any]:
-    if not os.path.isfile(path):  # whoever opens a pipe waits for its other end
-        raise RunError(f"{path}: no file that can be read; remove it")
     described = snapshot.describe(path)
     config, p = described.config, described.progress
     m, reason = config.model, finished(p, config)

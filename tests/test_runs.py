@@ -238,3 +238,22 @@ def test_only_words_are_read(here, made, monkeypatch):
     [run] = runs()
     assert isinstance(run, Run)
     assert run.state == "finished"
+
+
+def test_a_run_that_may_not_be_read_stops_no_list(here, monkeypatch):
+    for name in ("open", "closed"):
+        folder = RunFolder(here / "runs" / name)
+        folder.create()
+        folder.begin()
+
+    def listdir(path, listdir=os.listdir):
+        if Path(path).parent.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    found = {run.path.name: run for run in runs()}
+    assert {name: run.state for name, run in found.items()} == {"open": "no checkpoint yet", "closed": "damaged"}
+    assert "cannot be read: Permission denied" in found["closed"].problems[0]
+    with pytest.raises(RunError, match="closed/checkpoints: cannot be read: Permission denied"):
+        RunFolder(here / "runs" / "closed").last()
