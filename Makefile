@@ -41,7 +41,7 @@ soak: $(BIN)/pytest  ## kills, power cuts, damage, fuzz and property tests in fu
 	@echo "make soak SEED=$(SEED)"
 	$(BIN)/pytest tests/faults --soak $(SEED) -rP -s
 	$(BIN)/pytest tests/text tests/test_any_text.py tests/test_findings.py tests/test_config.py \
-	    tests/test_config_file.py tests/test_parameters.py tests/test_randomness.py \
+	    tests/test_config_file.py tests/test_npz.py tests/test_parameters.py tests/test_randomness.py \
 	    --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 clean:  ## remove what make made
