@@ -175,7 +175,8 @@ def portable_dict(config: Config) -> dict[str, Any]:
     """
 
     def base(path: str) -> str:
-        return os.path.basename(path) or path
+        name = os.path.basename(path) or path
+        return name if name.strip() else os.path.join(os.curdir, name)  # a file may be called by a line end
 
     named = map_paths(config, base)
     data, run = dataclasses.replace(named.data, cache=None), dataclasses.replace(named.run, dir=None)

@@ -27,11 +27,12 @@ FAULTS = [
 
 
 def facts():
-    """What the package as it is imported now makes of it."""
+    """What the package as it is imported now makes of it, one thing after another."""
     with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):  # which takes most of the time
         text = Path(folder, "text")
         text.write_text("".join(f"{line}\n" for line in LINES))
-        return _faults(), _runs(Path(folder), text)
+        yield _faults()
+        yield from _runs(Path(folder), text)
 
 
 def _faults():
@@ -77,7 +78,7 @@ def _runs(folder, text):
         return hashes, [{key: value for key, value in row.items() if key not in TIMINGS} for row in rows]
 
     events = sum(1 for _ in trainer("whole").train())
-    found = [left("whole")]
+    yield left("whole")
     for n in range(1, events):
         stopped = n % 2 and n < events - 1
         if stopped and n % 4 == 3:
@@ -91,13 +92,13 @@ def _runs(folder, text):
             for _ in range(n):
                 next(training)
             training.close()
-        found.append(left(f"{n}"))
+        yield left(f"{n}")
         again = trainer(f"{n}")
         if last := again.folder.last():
-            found.append((last.path.relative_to(folder), [path.name for path in again.folder.preferred()]))
+            yield last.path.relative_to(folder), [path.name for path in again.folder.preferred()]
             again.resume(last.path)
         list(again.train())
-        found.append(left(f"{n}"))
+        yield left(f"{n}")
     newest = RunFolder(folder / "whole").checkpoints()[-1]
     content, refused = newest.read_bytes(), []
     headers = [at for at in range(len(content)) if content.startswith(b"PK\3\4", at)]
@@ -108,4 +109,4 @@ def _runs(folder, text):
             refused.append(False)
         except RunError:
             refused.append(True)
-    return found, refused
+    yield refused

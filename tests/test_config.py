@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnncli.config import Config, DataConfig, RunConfig, TrainingConfig, from_dict, portable_dict, to_dict
@@ -116,6 +116,7 @@ def test_any_config_comes_back_from_its_dict_and_from_json(config: Config) -> No
 
 
 @given(configs(paths()))
+@example(Config(DataConfig(("/\r",))))
 def test_a_portable_config_is_valid_and_portable_already(config: Config) -> None:
     portable = from_dict(portable_dict(config))
     assert portable_dict(portable) == portable_dict(config)

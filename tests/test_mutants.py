@@ -25,7 +25,7 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,7 +124,7 @@ def fresh_package(mutant=None):
 
 
 with fresh_package():
-    RIGHT_RUNS = run_facts.facts()
+    RIGHT_RUNS = list(run_facts.facts())
 
 # Of each output layer in the two models that are looked at.
 OPTIONS = {
@@ -329,7 +329,7 @@ def encoded_plainly(text, min_count):
 
 def runs_see():
     try:
-        return run_facts.facts() != RIGHT_RUNS
+        return any(found != right for found, right in zip_longest(run_facts.facts(), RIGHT_RUNS))
     except Exception:  # a mistake may show as anything
         return True
 
