@@ -60,14 +60,10 @@ def write(path: Path, meta: Mapping[str, Any], members: Mapping[str, Array], dur
         ) from error
 
 
-def read_meta(path: Path) -> Meta:
-    """Everything that a checkpoint says in words. Raises RunError for a file that is not a whole checkpoint."""
-    with opened(path) as stored:
-        return stored.meta
-
-
 def verify(path: Path) -> Meta:
-    """The same, once every member has been read and found to be what was written, one after another."""
+    """Everything that a checkpoint says in words, once every member was found to be what was written, one after
+    another. Raises RunError for a file that is not a whole checkpoint.
+    """
     with opened(path) as stored:
         for name in stored.names:
             stored.check(name)

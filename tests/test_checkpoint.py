@@ -44,7 +44,7 @@ def test_round_trip(path):
     assert {key: meta[key] for key in META} == META
     assert meta["format_version"] == checkpoint.FORMAT_VERSION
     assert same(members, MEMBERS)
-    assert checkpoint.read_meta(path) == meta
+    assert checkpoint.verify(path) == meta
     assert checkpoint.read(path, lambda name: name.startswith("state."))[1].keys() == {"state.layer0.a"}
 
 
@@ -218,7 +218,7 @@ def test_another_value_is_refused_though_the_zip_is_sound(path):
         data = bytearray(archive.read("parameter.W.npy"))
     data[-1] ^= 1
     rewritten(path, "parameter.W.npy", bytes(data))
-    assert checkpoint.read_meta(path)["step"] == 3  # what is not used is not read
+    assert checkpoint.read(path, lambda name: False)[0]["step"] == 3  # what is not used is not read
     with pytest.raises(RunError, match=r"parameter\.W does not match its SHA-256"):
         checkpoint.read(path, everything)
 
@@ -228,19 +228,19 @@ def test_a_changed_word_in_the_meta_data_is_refused(path):
         data = archive.read("meta.npy")
     rewritten(path, "meta.npy", data.replace(b'"step":3', b'"step":4'))
     with pytest.raises(RunError, match="meta data does not match"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
 
 
 def test_objects_are_never_unpickled(path):
     np.savez(path, meta=np.array([{"format_version": 1}], dtype=object))
     with pytest.raises(RunError, match="not a whole checkpoint"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
 
 
 def test_compressed_members_are_refused(path):
     np.savez_compressed(path, meta=np.zeros(100, np.uint8))
     with pytest.raises(RunError, match="not a whole checkpoint"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
 
 
 def test_another_format_version_is_refused_by_name(path, monkeypatch):
@@ -249,26 +249,26 @@ def test_another_format_version_is_refused_by_name(path, monkeypatch):
     checkpoint.write(path, META, MEMBERS)
     monkeypatch.undo()
     with pytest.raises(RunError, match=r"format version 99, and this rnncli reads versions 2 and 3; use"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
 
 
 def test_what_is_no_checkpoint_at_all(tmp_path):
     path = tmp_path / "x.npz"
     with pytest.raises(RunError, match="no such checkpoint"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
     for content in (b"", b"hello", b"PK\x05\x06" + bytes(18)):
         path.write_bytes(content)
         with pytest.raises(RunError, match="not a whole checkpoint"):
-            checkpoint.read_meta(path)
+            checkpoint.verify(path)
     np.savez(path, W=np.zeros(3))
     with pytest.raises(RunError, match="not a whole checkpoint"):
-        checkpoint.read_meta(path)
+        checkpoint.verify(path)
     for meta in (b"[1]", b"{", b"\xff", b'{"format_version":2}'):
         np.savez(path, meta=np.frombuffer(meta, np.uint8))
         with pytest.raises(RunError, match="not a whole checkpoint"):
-            checkpoint.read_meta(path)
+            checkpoint.verify(path)
     with pytest.raises(RunError, match="cannot read it: Is a directory"):
-        checkpoint.read_meta(tmp_path)
+        checkpoint.verify(tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(WriteError, match="No such file or directory"):
         checkpoint.write(path, META, MEMBERS)

@@ -195,7 +195,7 @@ def test_the_stored_config_is_the_one_that_was_given(made, tmp_path):
     stored = snapshot.read(made.folder.checkpoint_at(11)).config
     given = settings(tmp_path, model__layers=2)
     assert stored == replace(given, data=replace(given.data, train=("text.txt",)))
-    meta = checkpoint.read_meta(made.folder.checkpoint_at(11))
+    meta = checkpoint.verify(made.folder.checkpoint_at(11))
     assert from_dict(json.loads(json.dumps(meta["config"]))) == stored
     assert meta["tokenizer"] == {"name": "whitespace", "lowercase": False}
     assert meta["vocabulary"] == list(made.texts.vocabulary.words)

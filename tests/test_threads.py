@@ -242,7 +242,7 @@ def test_train_uses_so_many_threads(tmp_path, number):
     ours, alive = json.loads(result.stdout.splitlines()[-1])
     assert ours == number
     [path] = tmp_path.glob("runs/config/checkpoints/*.npz")
-    if (blas := checkpoint.read_meta(path)["machine"]["threads"]) is not None:
+    if (blas := checkpoint.verify(path)["machine"]["threads"]) is not None:
         assert blas == number
     if alive is not None and number == 1:
         assert alive == 1  # of the BLAS none beside the caller's either

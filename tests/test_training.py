@@ -21,7 +21,7 @@ STREAM = {"data__mode": "stream", "training__epochs": 4}
 
 def saved(made):
     """Steps of the checkpoints that are there."""
-    return [checkpoint.read_meta(path)["step"] for path in made.folder.checkpoints()]
+    return [checkpoint.verify(path)["step"] for path in made.folder.checkpoints()]
 
 
 def test_what_is_yielded_and_written(tmp_path):
@@ -74,7 +74,7 @@ def test_same_bytes_in_any_folder_and_however_the_text_is_named(tmp_path):
 def test_nothing_of_this_machine_or_time_is_in_a_checkpoint(tmp_path):
     made, _ = train(settings(tmp_path, run__dir=str(tmp_path / "run")), tmp_path / "run")
     content = last_bytes(tmp_path / "run")
-    meta = checkpoint.read_meta(made.folder.last()[0])
+    meta = checkpoint.verify(made.folder.last()[0])
     for word in (str(tmp_path), tmp_path.name, os.path.expanduser("~"), socket.gethostname()):
         if len(word) > 3:
             assert word.encode() not in content
@@ -130,7 +130,7 @@ def test_patience_and_the_best_checkpoint(tmp_path):
     assert [epoch.best for epoch in epochs] == [v == min(valid[: n + 1]) for n, v in enumerate(valid)]
     assert saved(made) == [epochs[best].step, done.steps]
     assert made.folder.preferred()[0] == made.folder.checkpoint_at(epochs[best].step)
-    assert checkpoint.read_meta(made.folder.last()[0])["best_step"] == epochs[best].step
+    assert checkpoint.verify(made.folder.last()[0])["best_step"] == epochs[best].step
     # the run is finished: to go on gives nothing but the same file
     before = last_bytes(tmp_path / "run")
     assert [type(event) for event in train(config, tmp_path / "run", resume=True)[1]] == [Done]

@@ -70,7 +70,7 @@ def with_a_best(rnncli, fruit_config):
     words = ("--set", "data.valid=valid.txt", "--set", "run.keep=1", "--epochs", 30)
     assert rnncli("train", fruit_config, *words).exit_code == 0
     best, last = steps()
-    assert checkpoint.read_meta(newest())["best_step"] == best
+    assert checkpoint.verify(newest())["best_step"] == best
     return folder().checkpoint_at(best), folder().checkpoint_at(last)
 
 
@@ -155,7 +155,7 @@ def test_a_drawn_seed_can_be_given_again(rnncli, fruit_config):
     done = json.loads(rnncli(*words, *drawn, "--json").stdout.splitlines()[-1])
     seed = done["random_seed"]
     assert config_file.read("runs/fruit/config.yaml").training.random_seed == seed
-    meta = checkpoint.read_meta(newest())
+    meta = checkpoint.verify(newest())
     assert meta["random_seed"] == meta["config"]["training"]["random_seed"] == seed
     assert rnncli(*words, "--random-seed", seed, "--set", "run.dir=given").exit_code == 0
     assert newest("given").read_bytes() == newest().read_bytes()

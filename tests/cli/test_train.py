@@ -121,7 +121,7 @@ def test_a_drawn_seed_is_recorded_and_kept(rnncli, fruit_config):
     words = ("train", fruit_config, "--set", "training.random_seed=null", "--epochs", 4, "--json")
     first = rows(rnncli(*words, "--max-time", "0.001s"))[-1]
     second = rows(rnncli(*words, "--resume"))[-1]
-    assert first["random_seed"] == second["random_seed"] == checkpoint.read_meta(newest())["random_seed"]
+    assert first["random_seed"] == second["random_seed"] == checkpoint.verify(newest())["random_seed"]
     third = rows(rnncli(*words, "--fresh"))[-1]
     assert third["random_seed"] != first["random_seed"]
     train = ("train", fruit_config, "--epochs", 4)
