@@ -130,6 +130,7 @@ def given_up(
 ) -> NumericalError:
     """What is said when a run that diverged may not go back once more."""
     n, o = progress.rollbacks, config.optimizer
+    right = "; if that loss is right for that sentence, go on with --resume and a higher guard.jump"
     lowered = f", lowered {n} time{'s' if n > 1 else ''} from {o.learning_rate:g}" if n else ""
     lines = [
         f"{folder.path}: diverged at step {at}: {diverged.what}",
@@ -137,8 +138,8 @@ def given_up(
         f"  the first tensor to look at: {diverged.tensor}" if diverged.tensor else "",
         f"  the sentence of that batch with the highest loss: {diverged.sentence}" if diverged.sentence else "",
         "  its checkpoints are whole" if folder.checkpoints() else "",
-        "lower optimizer.learning_rate or optimizer.clip_norm, and train again with --fresh; if that loss is right for "
-        "that sentence, go on with --resume and a higher guard.jump",
+        "lower optimizer.learning_rate or optimizer.clip_norm, and train again with --fresh"
+        + (right if diverged.sentence and math.isfinite(diverged.loss + diverged.gradient_norm) else ""),
     ]
     return NumericalError("\n".join(filter(None, lines)))
 

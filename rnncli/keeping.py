@@ -30,7 +30,7 @@ class Keeper:
     def __init__(self, folder: RunFolder, config: Config) -> None:
         self._folder, self._keep, self._every = folder, config.run.keep, config.guard.every
         self._written: tuple[int, int] | None = None  # step and completed epochs of the last checkpoint
-        self._best_of_guards: list[int | None] = []  # the last first
+        self._best_of_guards: dict[int, int | None] = {}  # by the steps of the guards that are there
 
     def save(self, contents: Contents, metrics: Metrics) -> None:
         """Write a checkpoint of this step, if there is none yet. What it needs to go on is on the disk before it.
@@ -45,7 +45,7 @@ class Keeper:
             self._folder.sync_guards()
             snapshot.write(self._folder.checkpoint_at(p.step), contents)
             self._written = at
-            self._folder.prune(self._keep, p.step, (p.best_step, *self._best_of_guards))
+            self._folder.prune(self._keep, p.step, (p.best_step, *self._best_of_guards.values()))
 
     def guard(self, contents: Contents) -> None:
         """Keep a guard, and the one before. Raises as `save` does."""
@@ -55,16 +55,16 @@ class Keeper:
         self._folder.create_for_guards()
         snapshot.write(self._folder.guard_at(p.step), contents, durable=False)
         self._folder.prune_guards({p.step, before})
-        self._best_of_guards = [p.best_step, *self._best_of_guards][:2]
+        self._best_of_guards = {before: self._best_of_guards.get(before), p.step: p.best_step}
 
     def resumed(self, path: Path, progress: Progress) -> None:
         """The run goes on from that checkpoint, or guard, and is at that progress."""
         if path == self._folder.checkpoint_at(progress.step):
             self._written = (progress.step, progress.epoch)
-        self._best_of_guards = []
-        for guard in self._folder.guards()[::-1]:
+        for guard in self._folder.guards():
             with suppress(RunError):
-                self._best_of_guards.append(snapshot.describe(guard).progress.best_step)
+                kept = snapshot.describe(guard).progress
+                self._best_of_guards[kept.step] = kept.best_step
 
     def behind(self, progress: Progress, at: int) -> Path | None:
         """What a run that diverges at a step goes back to: the last guard, or the one before where that was gone back

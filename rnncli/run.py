@@ -1,8 +1,8 @@
-"""The run folder: its lock, its checkpoints, its metrics; how a run is found.
+"""The run folder: its checkpoints and guards, and which of them a run stands for or goes on from; how it is found.
 
     <run>/config.yaml                  as resolved
     <run>/vocabulary.txt               one word a line, in the order of ids
-    <run>/metrics.jsonl                one object a step, and one an epoch
+    <run>/metrics.jsonl                one object a step, one an epoch, and one each time that it went back
     <run>/checkpoints/step-00001234.npz
     <run>/guard/step-00001000.npz      what a run that diverges goes back to
 

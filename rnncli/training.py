@@ -82,8 +82,8 @@ class Trainer:
         """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
 
         `stop` is asked after every step, and often while validating: a validation that is broken off is done when the
-        run is resumed. Raises NumericalError where a loss, gradient or parameter is not finite; what is not finite
-        reaches no checkpoint.
+        run is resumed. A run that diverges goes back to its guard; raises NumericalError where it has done so as often
+        as it may. What is not finite reaches no checkpoint.
         """
         self._metrics = Metrics(self.folder.metrics, self.progress)
         try:

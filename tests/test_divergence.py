@@ -320,3 +320,16 @@ def test_a_run_of_a_version_without_a_running_level_goes_on(tmp_path):
     p.loss_level = p.loss_spread = 0.0
     p.loss_steps = 0
     assert not [event for event in events if isinstance(event, Rollback)]
+
+
+def test_the_best_of_every_guard_stays(tmp_path, diverges):
+    diverges({13: 2, 19: 2})
+    config = settings(tmp_path, **GUARDED | {"guard__every": 4, "run__keep": 1, "training__epochs": 4})
+    made = trainer(config, tmp_path / "run")
+    named = set()
+    for _ in made.train():
+        for guard in made.folder.guards():
+            best = snapshot.describe(guard).progress.best_step
+            named.add(best)
+            assert best is None or made.folder.checkpoint_at(best).exists()
+    assert len(named) > 2
