@@ -27,7 +27,7 @@ demo: $(BIN)/rnncli  ## train on three sentences about fruit, then predict after
 	$(BIN)/rnncli predict --run runs/fruit --seed "mango is"
 
 test: $(BIN)/pytest  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(BIN)/pytest  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -40,8 +40,8 @@ bench: $(BIN)/torchrun  ## measure; writes benchmarks/RESULTS.md
 soak: $(BIN)/pytest  ## kills, power cuts, damage, fuzz and property tests in full (half an hour); SEED=N repeats a run
 	@echo "make soak SEED=$(SEED)"
 	$(BIN)/pytest tests/faults --soak $(SEED) -rP -s
-	$(BIN)/pytest tests/text tests/test_any_text.py tests/test_findings.py tests/test_config.py \
-	    tests/test_config_file.py tests/test_npz.py tests/test_parameters.py tests/test_randomness.py \
+	$(BIN)/pytest tests/text tests/corpus_check tests/config tests/runs/test_npz.py \
+	    tests/model/test_parameters.py tests/system/test_randomness.py \
 	    --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 clean:  ## remove what make made

@@ -22,12 +22,14 @@ import numpy as np
 from peers import Model
 from speed import PTB
 
-from rnncli import build, config
-from rnncli.run import RunFolder
-from rnncli.text.batches import Batch, Batches, SentenceBatches, StreamBatches
+from rnncli.batches.batch import Batch, Batches
+from rnncli.batches.sentences import SentenceBatches
+from rnncli.batches.stream import StreamBatches
+from rnncli.config import config, corpora
+from rnncli.runs.folder import RunFolder
 from rnncli.text.corpus import Corpus, Texts
 from rnncli.text.vocabulary import END, Vocabulary
-from rnncli.training import Trainer
+from rnncli.training.trainer import Trainer
 
 BPTT = 35
 COPIES = 100
@@ -41,7 +43,7 @@ MODELS = {
 
 
 def treebank() -> Texts:
-    return build.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "sentences"}}))
+    return corpora.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "sentences"}}))
 
 
 def seconds(work: Callable[[], Any], times: int = 5) -> float:

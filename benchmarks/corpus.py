@@ -29,11 +29,11 @@ run: {{dir: {run}}}
 
 def encode(config: str) -> None:
     """Read the texts of a config, and print what it took."""
-    from rnncli import build, config_file
+    from rnncli.config import corpora, yaml_file
 
-    settings = config_file.read(config, [])
+    settings = yaml_file.read(config, [])
     started = time.perf_counter()
-    texts = build.texts(settings)
+    texts = corpora.texts(settings)
     print(json.dumps({"seconds": time.perf_counter() - started, "tokens": texts.train.tokens}))
 
 

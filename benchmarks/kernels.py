@@ -14,12 +14,12 @@ NAMES = ("lstm", "b64", "gru", "rnn", "h650", "v33278")
 
 def measure() -> str:
     """The table of `speed` with that kernel; nothing where it is the kernel anyway."""
-    from rnncli import machine
+    from rnncli.system import blas
 
     title = "## The same with 256-bit kernels"
     if util.find_spec("torch") is None:
         return f"{title}\n\n{speed.WITHOUT_TORCH}"
-    if machine.describe()["kernel"] == "Haswell":
+    if blas.describe()["kernel"] == "Haswell":
         return f"{title}\n\nIt is the kernel of the tables above."
     configurations = {name: speed.CONFIGURATIONS[name] for name in NAMES}
     results = {name: speed.run(each, KERNEL) for name, each in configurations.items()}

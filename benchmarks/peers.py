@@ -92,7 +92,7 @@ class Rnncli:
     """A `Trainer` on the ids of `data.npz`; `output` is `model.output` of its config."""
 
     def __init__(self, model: dict[str, Any], folder: str, threads: int, output: dict[str, Any]) -> None:
-        from rnncli.threads import prepare
+        from rnncli.system.threads import prepare
 
         prepare(threads)
         self.model, self.folder, self.threads = Model(**model), Path(folder), threads
@@ -100,9 +100,9 @@ class Rnncli:
         self._events = self.trainer.train()
 
     def _trainer(self, output: dict[str, Any]) -> Any:
-        from rnncli import build, config
-        from rnncli.run import RunFolder
-        from rnncli.training import Trainer
+        from rnncli.config import config, corpora
+        from rnncli.runs.folder import RunFolder
+        from rnncli.training.trainer import Trainer
 
         m = self.model
         sizes = {"cell": m.cell, "layers": m.layers, "hidden_size": m.H, "embedding_size": m.D}
@@ -117,7 +117,7 @@ class Rnncli:
         )
         run = RunFolder(self.folder / f"run-{os.getpid()}")
         run.create()
-        return Trainer(settings, build.texts(settings) if m.sentences else self._texts(), 1, run)
+        return Trainer(settings, corpora.texts(settings) if m.sentences else self._texts(), 1, run)
 
     def _texts(self) -> Any:
         import numpy as np
@@ -147,7 +147,7 @@ class Rnncli:
 
     def steps(self, count: int) -> dict[str, Any]:
         """Take steps of the training loop."""
-        from rnncli.events import Step
+        from rnncli.runs.events import Step
 
         seconds = []
         for _ in range(count):
@@ -159,9 +159,9 @@ class Rnncli:
         return {"seconds": seconds, "loss": event.loss}
 
     def machine(self) -> dict[str, Any]:
-        from rnncli import machine
+        from rnncli.system import blas
 
-        return machine.describe()
+        return blas.describe()
 
     def peak(self) -> float:
         import roofline

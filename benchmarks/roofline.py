@@ -152,7 +152,7 @@ def measure_items(m: Model, threads: int) -> list[list[Any]]:
 
 def measure_parts(trainer: Any, take_steps: Callable[[int], object], count: int) -> dict[str, float]:
     """Milliseconds of a step by part, means: what `rnncli train --profile` tells."""
-    from rnncli.training import FIRST_TIMED_STEP
+    from rnncli.training.trainer import FIRST_TIMED_STEP
 
     profile = trainer.profiled()
     take_steps(FIRST_TIMED_STEP + count)

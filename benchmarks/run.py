@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from rnncli import machine
+from rnncli.system import blas
 
 SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "corpus", "batches", "saving", "book")
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ def processor() -> str:
 
 def results(sections: list[str]) -> str:
     """The machine, and what these sections measured."""
-    told = ", ".join(f"{name} {value}" for name, value in machine.describe().items() if value is not None)
+    told = ", ".join(f"{name} {value}" for name, value in blas.describe().items() if value is not None)
     head = [
         "# Results",
         "",

@@ -21,10 +21,10 @@ from typing import Any
 from memory import environment, rnncli, write_config
 from speed import PTB
 
-from rnncli import build, config_file
-from rnncli.keeping import Keeper
-from rnncli.run import RunFolder
-from rnncli.training import Trainer
+from rnncli.config import corpora, yaml_file
+from rnncli.runs.folder import RunFolder
+from rnncli.training.retention import Keeper
+from rnncli.training.trainer import Trainer
 
 MINUTES = 3.05
 TIMES = 10  # that a run is stopped by SIGTERM
@@ -52,10 +52,10 @@ def timed(owner: Any, name: str, spent: list[float]) -> Iterator[None]:
 
 def share_section(config: str, folder: str) -> str:
     """Train for some minutes in this process, and add up what `Keeper` takes."""
-    settings = config_file.read(config, ["run.checkpoint_every=1m", "training.epochs=10"])
+    settings = yaml_file.read(config, ["run.checkpoint_every=1m", "training.epochs=10"])
     run = RunFolder(Path(folder, "share"))
     run.create()
-    trainer = Trainer(settings, build.texts(settings), 1, run)
+    trainer = Trainer(settings, corpora.texts(settings), 1, run)
     names = {"saving": (Keeper, "save"), "guards": (Keeper, "guard")}
 
     spent: dict[str, list[float]] = {name: [] for name in names}

@@ -104,9 +104,9 @@ class Result:
 def ids_of(V: int, words: int) -> tuple[np.ndarray[Any, Any], int]:
     """A text of the vocabulary, most frequent words first, and the id of `<end>` in it."""
     if V == 10_000 and (PTB / "train.txt").exists():
-        from rnncli import build, config
+        from rnncli.config import config, corpora
 
-        texts = build.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "stream"}}))
+        texts = corpora.texts(config.from_dict({"data": {"train": [str(PTB / "train.txt")], "mode": "stream"}}))
         assert len(texts.vocabulary) == V
         return texts.train.ids, texts.vocabulary.end_id
     p = 1 / (np.arange(V) + 2.7)
@@ -206,7 +206,7 @@ def run(configuration: Configuration, environment: dict[str, str] | None = None)
 
 def run_outputs(model: Model) -> Result:
     """Race the output layers, each with its defaults."""
-    from rnncli.outputs.adaptive import default_cutoffs
+    from rnncli.model.outputs.adaptive import default_cutoffs
 
     cutoffs = list(default_cutoffs(model.V))
     outputs: dict[str, dict[str, Any]] = {

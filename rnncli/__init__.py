@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # `load` is imported on first use: `import rnncli` and `rnncli --help` stay free of NumPy.
     if name == "load":
-        from rnncli.threads import prepare
+        from rnncli.system.threads import prepare
 
         prepare()  # before NumPy is imported
         from rnncli.api import load

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnncli import build, generate, run, snapshot
-from rnncli.config import Config
-from rnncli.evaluate import Evaluation, count, evaluate
-from rnncli.model import LanguageModel
+from rnncli.config import build, corpora
+from rnncli.config.config import Config
+from rnncli.evaluation import generate
+from rnncli.evaluation.evaluate import Evaluation, count, evaluate
+from rnncli.model.language_model import LanguageModel
+from rnncli.runs import checkpoint, find
 from rnncli.text.files import Source, Watch
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Vocabulary
@@ -39,7 +41,7 @@ class Loaded:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        return build.reading(self.config.data).tokenizer
+        return corpora.reading(self.config.data).tokenizer
 
     def read(self, seed: str = "") -> generate.Seeded:
         """The model after reading `<end>` and the words of the seed. Raises TextError for a word it cannot read."""
@@ -47,9 +49,9 @@ class Loaded:
 
     def evaluate(self, files: Sequence[Source], watch: Watch | None = None) -> Evaluation:
         """The perplexity of texts, one after another as one text, and what it is counted over. Raises TextError."""
-        corpus = build.corpus(self.config, files, self.vocabulary, watch)
+        corpus = corpora.corpus(self.config, files, self.vocabulary, watch)
         batches = build.evaluation_batches(self.config, corpus, self.vocabulary.end_id)
-        counts = count(corpus, build.reading(self.config.data).ends, self.vocabulary)
+        counts = count(corpus, corpora.reading(self.config.data).ends, self.vocabulary)
         result = evaluate(self.model, batches, corpus, counts, watch=watch)
         assert result is not None  # nothing stops it
         return result
@@ -60,7 +62,7 @@ def load(path: str | Path | None = None) -> Loaded:
 
     Raises RunError where there is none, or none that is whole.
     """
-    found = run.reading(None if path is None else str(path), lambda paths: snapshot.read_first(paths, resume=False))
-    checkpoint, stored, damaged = found
+    found = find.reading(None if path is None else str(path), lambda paths: checkpoint.read_first(paths, resume=False))
+    file, stored, damaged = found
     model = build.model(stored.config, stored.parameters, stored.vocabulary)
-    return Loaded(checkpoint, stored.config, stored.vocabulary, model, tuple(damaged))
+    return Loaded(file, stored.config, stored.vocabulary, model, tuple(damaged))

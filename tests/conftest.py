@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 from hypothesis import settings
-from soaking import Soak
+from support.soaking import Soak
 
-from rnncli.threads import prepare
+from rnncli.system.threads import prepare
 
 # No test reads or writes the cache of whoever runs them.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rnncli-tests-")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from small_run import settings, train
+from support.small_run import settings, train
 
 import rnncli
 from rnncli import api

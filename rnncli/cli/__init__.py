@@ -16,7 +16,7 @@ import click
 
 from rnncli import __version__
 from rnncli.errors import RnncliError, RunError, WriteError
-from rnncli.threads import prepare
+from rnncli.system.threads import prepare
 
 # What is wrong with a name, or with a folder on the way to it.
 PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EIO)

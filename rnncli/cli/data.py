@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnncli.cli.display.reading import reading_display
 from rnncli.cli.options import json_option, print_json, print_table, set_option
-from rnncli.cli.reading import reading_display
 
 if TYPE_CHECKING:
-    from rnncli.findings import Finding, Report
-    from rnncli.text.facts import Place, Survey
+    from rnncli.corpus_check import Finding, Report
+    from rnncli.corpus_check.facts import Place, Survey
 
 BARS = 10  # rows of the histogram
 BAR = 40  # characters of the longest
@@ -51,11 +51,11 @@ def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: b
     line), "text" (of the line), "what", "advice", "count", "share" (0 to 1)}],
     "view": [{"file", "line", "tokens"}]}
     """
-    from rnncli import config_file
+    from rnncli.config import yaml_file
+    from rnncli.corpus_check import examine
     from rnncli.errors import TextError
-    from rnncli.findings import examine
 
-    settings = config_file.read(config, overrides)
+    settings = yaml_file.read(config, overrides)
     with reading_display() as watch:
         report = examine(settings, watch)
     print_json(_document(report)) if as_json else _print(report)
@@ -97,13 +97,13 @@ def _split(found: Survey, report: Report) -> dict[str, Any]:
 
 
 def _unknown(found: Survey, report: Report) -> int | None:
-    from rnncli.findings.words import outside
+    from rnncli.corpus_check.words import outside
 
     return None if report.vocabulary is None else outside(found, report.vocabulary).total()
 
 
 def _finding(each: Finding, report: Report) -> dict[str, Any]:
-    from rnncli.text.facts import Place
+    from rnncli.corpus_check.facts import Place
 
     at = each.where if isinstance(each.where, Place) else None
     return {
@@ -123,7 +123,7 @@ def _finding(each: Finding, report: Report) -> dict[str, Any]:
 
 def _view(report: Report) -> list[tuple[Place, str]]:
     """The first lines of the training text, and those in which something was found."""
-    from rnncli.text.facts import Place
+    from rnncli.corpus_check.facts import Place
 
     lines = dict(report.splits["train"].samples[:VIEWED])
     telling = [
@@ -185,7 +185,7 @@ def _print_lengths(found: Survey, unit: str) -> None:
 
 
 def _at_most(length: int) -> str:
-    from rnncli.text.facts import LONGEST_COUNTED
+    from rnncli.corpus_check.facts import LONGEST_COUNTED
 
     return f"{length:,} or {'fewer' if length < LONGEST_COUNTED else 'more'}"
 
@@ -211,7 +211,7 @@ def _print_findings(report: Report) -> None:
 
 
 def _verdict(report: Report) -> str:
-    from rnncli.findings import SEVERITIES
+    from rnncli.corpus_check import SEVERITIES
 
     counts = {name: sum(each.severity == name for each in report.findings) for name in SEVERITIES}
     told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
@@ -222,7 +222,7 @@ def _verdict(report: Report) -> str:
 
 def _visible(text: str) -> str:
     r"""The text, with what shows nothing as \u200b."""
-    from rnncli.text.look import INVISIBLE
+    from rnncli.corpus_check.block_survey import INVISIBLE
 
     return "".join(c if c.isprintable() and c not in INVISIBLE else _escaped(c) for c in text)
 

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 from rnncli.cli.options import print_json, print_table, tell
 
 if TYPE_CHECKING:
-    from rnncli.config import Config
-    from rnncli.memory import Prediction
-    from rnncli.run import RunFolder
+    from rnncli.config.config import Config
+    from rnncli.runs.folder import RunFolder
     from rnncli.text.corpus import Texts
+    from rnncli.training.memory_forecast import Prediction
 
 
 def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     """Read the texts and print what training would take. Raises what training would raise at its beginning."""
-    from rnncli import build, memory
-    from rnncli.cli.reading import reading_display
+    from rnncli.cli.display.reading import reading_display
+    from rnncli.config import corpora
+    from rnncli.training import memory_forecast
 
     with reading_display() as watch:
-        texts = build.texts(config, watch)
-    document = _document(config, texts, folder, memory.check(config, texts))
+        texts = corpora.texts(config, watch)
+    document = _document(config, texts, folder, memory_forecast.check(config, texts))
     if as_json:
         print_json(document)
         return
@@ -39,7 +40,8 @@ def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
 
 
 def _document(config: Config, texts: Texts, folder: RunFolder, predicted: Prediction) -> dict[str, Any]:
-    from rnncli import build, machine
+    from rnncli.config import build
+    from rnncli.system import process
 
     read = {"training": texts.train, "validation": texts.valid, "test": texts.test}
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
@@ -56,5 +58,5 @@ def _document(config: Config, texts: Texts, folder: RunFolder, predicted: Predic
         "parameters": [{"name": name, "shape": list(shape)} for name, shape in architecture.shapes().items()],
         "memory": predicted.parts,
         "predicted_peak_memory": predicted.peak,
-        "available_memory": machine.available_memory(),
+        "available_memory": process.available_memory(),
     }

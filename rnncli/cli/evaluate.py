@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from rnncli.cli.figures import bits_of, ends_in_words, figure, tell_incomparable
+from rnncli.cli.display.perplexities import bits_of, ends_in_words, figure, tell_incomparable
+from rnncli.cli.display.reading import reading_display
 from rnncli.cli.options import json_option, load, print_json, run_option
-from rnncli.cli.reading import reading_display
 
 
 @click.command()

@@ -32,8 +32,8 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
     JSON: {"passed", "method", "tolerance", "seconds", "checks": [{"engine", "cell", "parameter",
     "max_relative_error", "max_absolute_error", "passed"}]}
     """
-    from rnncli import gradcheck as proof
     from rnncli.errors import NumericalError
+    from rnncli.proof import gradcheck as proof
 
     if overrides and config is None:
         raise click.UsageError("--set changes a config; name one.")
@@ -62,8 +62,8 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
 
 
 def _cases(config: str, overrides: tuple[str, ...]) -> list[Any]:
-    from rnncli import gradcheck as proof
-    from rnncli.config_file import read
+    from rnncli.config.yaml_file import read
+    from rnncli.proof import gradcheck as proof
 
     settings = read(config, overrides)
     m = settings.model

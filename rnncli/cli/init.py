@@ -29,7 +29,7 @@ def init(folder: str) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
         for name in FILES:
-            (place / name).write_bytes(files("rnncli").joinpath("starter", name).read_bytes())
+            (place / name).write_bytes(files("rnncli").joinpath("cli", "starter", name).read_bytes())
             click.echo(place / name)
     except OSError as error:
         raise WriteError(f"{place}: cannot write there: {error.strerror}; name another folder") from error

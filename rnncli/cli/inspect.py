@@ -11,9 +11,9 @@ import click
 from rnncli.cli.options import json_option, print_json, run_option, tell
 
 if TYPE_CHECKING:
-    from rnncli.perplexity import Evaluation
-    from rnncli.progress import Progress
-    from rnncli.snapshot import Contents
+    from rnncli.evaluation.perplexity import Evaluation
+    from rnncli.runs.checkpoint import Contents
+    from rnncli.runs.progress import Progress
 
 
 @click.command()
@@ -42,16 +42,16 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
     With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
     With --strip: {"checkpoint", "out", "bytes", "bytes_before"}
     """
-    from rnncli import run
+    from rnncli.runs import find
 
     if path is not None and run_path is not None:
         raise click.UsageError("give the run once: as PATH or as --run PATH.")
     if verify and out is not None:
         raise click.UsageError("--verify looks at all checkpoints, --strip takes one; give one of the two.")
     if verify:
-        _verify(run.find(path or run_path), as_json)
+        _verify(find.find(path or run_path), as_json)
         return
-    checkpoint, stored, size, damaged, paths = run.reading(path or run_path, _read)
+    checkpoint, stored, size, damaged, paths = find.reading(path or run_path, _read)
     for problem in damaged:
         tell(f"warning: passed over {problem}")
     if path is None and run_path is None:
@@ -65,10 +65,10 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
 
 
 def _read(paths: list[Path]) -> tuple[Path, Contents, int, list[str], list[Path]]:
-    from rnncli import snapshot
+    from rnncli.runs import checkpoint
 
-    checkpoint, stored, damaged = snapshot.read_first(paths, resume=False)
-    return checkpoint, stored, checkpoint.stat().st_size, damaged, paths
+    path, stored, damaged = checkpoint.read_first(paths, resume=False)
+    return path, stored, path.stat().st_size, damaged, paths
 
 
 def _verify(paths: list[Path], as_json: bool) -> None:
@@ -97,12 +97,12 @@ def _verify(paths: list[Path], as_json: bool) -> None:
 
 
 def _verified(path: Path) -> dict[str, Any]:
-    from rnncli import snapshot
     from rnncli.errors import RunError
+    from rnncli.runs import checkpoint
 
     found: dict[str, Any] = {"checkpoint": str(path), "bytes": None, "step": None, "epoch": None}
     try:
-        progress = snapshot.verify(path).progress
+        progress = checkpoint.verify(path).progress
         found |= {"bytes": path.stat().st_size, "step": progress.step, "epoch": progress.epoch}
         return found | {"good": True, "problem": None}
     except (RunError, OSError) as error:
@@ -113,19 +113,19 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _strip(checkpoint: Path, stored: Contents, size: int, out: Path, as_json: bool) -> None:
-    from rnncli import snapshot
+def _strip(path: Path, stored: Contents, size: int, out: Path, as_json: bool) -> None:
     from rnncli.errors import UsageError
+    from rnncli.runs import checkpoint
 
     if out.exists():
         raise UsageError(f"{out}: there already; name a file that is not there yet")
-    snapshot.write_weights(out, stored)
+    checkpoint.write_weights(out, stored)
     sizes = {"bytes": out.stat().st_size, "bytes_before": size}
     if as_json:
-        print_json({"checkpoint": str(checkpoint), "out": str(out)} | sizes)
+        print_json({"checkpoint": str(path), "out": str(out)} | sizes)
         return
     before, after = (f"{sizes[key] / 1e6:.2f} MB" for key in ("bytes_before", "bytes"))
-    click.echo(f"{out}: the weights of {checkpoint}, {after} of {before}")
+    click.echo(f"{out}: the weights of {path}, {after} of {before}")
     tell(f'try: rnncli predict --run {out} --seed "..."')
 
 
@@ -134,9 +134,9 @@ def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
 
 
 def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
-    from rnncli import build
-    from rnncli.config import to_dict
-    from rnncli.perplexity import perplexity
+    from rnncli.config import build
+    from rnncli.config.config import to_dict
+    from rnncli.evaluation.perplexity import perplexity
 
     p = stored.progress
 
@@ -167,7 +167,7 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) -> None:
-    from rnncli.cli.figures import print_evaluations
+    from rnncli.cli.display.perplexities import print_evaluations
     from rnncli.cli.options import print_table
 
     model, data, machine = document["config"]["model"], document["config"]["data"], document["machine"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from rnncli import plain_json
+from rnncli.system import json_text
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -32,7 +32,7 @@ def tell(message: str) -> None:
 
 def print_json(content: Any) -> None:
     """Write the one JSON document of a command; what is not finite is null."""
-    click.echo(plain_json.dumps(content, indent=2))
+    click.echo(json_text.dumps(content, indent=2))
 
 
 def load(run_path: str | None) -> Any:

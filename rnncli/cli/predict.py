@@ -97,8 +97,8 @@ def _predict(
     no_unk: bool,
     random_seed: int | None,
 ) -> dict[str, Any]:
-    from rnncli.generate import Sampling
-    from rnncli.randomness import draw_seed
+    from rnncli.evaluation.generate import Sampling
+    from rnncli.system.randomness import draw_seed
 
     read = loaded.read(seed)
     if random_seed is None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.figures import figure
+from rnncli.cli.display.perplexities import figure
 from rnncli.cli.options import json_option, print_json, tell
 
 if TYPE_CHECKING:
-    from rnncli.runs import Run
+    from rnncli.runs.listing import Run
 
 UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 COLUMNS = ("run", "state", "epoch", "step", "train", "best", "model", "MB", "age")
@@ -52,7 +52,7 @@ def runs(folder: str | None, as_json: bool) -> None:
     "best_valid_perplexity", "problems" (what is wrong with checkpoints that were passed over)}]}; what is not known is
     null, as is train_perplexity where the output layer is sampled
     """
-    from rnncli.runs import runs as find
+    from rnncli.runs.listing import runs as find
 
     found, now = [], time.time()
     for run in find(folder):

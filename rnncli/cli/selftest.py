@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnncli.cli.options import json_option, print_json, tell
-from rnncli.signals import Signals, Stopped
+from rnncli.system.signals import Signals, Stopped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rnncli.selftest import Check
+    from rnncli.proof.selftest import Check
 
 WORDS = {True: "ok", False: "FAILED", None: "not checked"}
 
@@ -43,11 +43,11 @@ def selftest(as_json: bool) -> None:
     JSON: {"passed", "seconds", "machine" (versions, BLAS, its kernel, threads), "folder" (null, or what was kept),
     "checks": [{"name", "passed" (null: could not be checked here), "seen", "expected", "seconds"}]}
     """
-    from rnncli import machine
     from rnncli.errors import NumericalError
-    from rnncli.selftest import Selftest
+    from rnncli.proof.selftest import Selftest
+    from rnncli.system import blas
 
-    facts, test, started = machine.describe(), Selftest(), time.monotonic()
+    facts, test, started = blas.describe(), Selftest(), time.monotonic()
     checks: list[Check] = []
     if not as_json:
         click.echo(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli import plain_json
 from rnncli.cli.options import set_option, tell
-from rnncli.events import Done, row
-from rnncli.signals import Signals, Stopped
-from rnncli.threads import prepare
+from rnncli.runs.events import Done, row
+from rnncli.system import json_text
+from rnncli.system.signals import Signals, Stopped
+from rnncli.system.threads import prepare
 
 if TYPE_CHECKING:
-    from rnncli.config import Config
-    from rnncli.run import RunFolder
-    from rnncli.snapshot import Described
+    from rnncli.config.config import Config
+    from rnncli.runs.checkpoint import Described
+    from rnncli.runs.folder import RunFolder
     from rnncli.text.corpus import Texts
-    from rnncli.training import Trainer
+    from rnncli.training.trainer import Trainer
 
 # Options that are short for a --set.
 SHORT = {"epochs": "training.epochs", "max_time": "training.max_time", "random_seed": "training.random_seed"}
@@ -76,11 +76,11 @@ def train(
         try:
             if threads is not None:
                 _set_threads(threads)
-            from rnncli import config_file
-            from rnncli.run import RunFolder
+            from rnncli.config import yaml_file
+            from rnncli.runs.folder import RunFolder
 
             short = {SHORT[name]: options[name] for name in SHORT if options[name] is not None}
-            settings = config_file.read(config, [*overrides, *(f"{key}={value}" for key, value in short.items())])
+            settings = yaml_file.read(config, [*overrides, *(f"{key}={value}" for key, value in short.items())])
             folder = RunFolder(Path(settings.run.dir or Path("runs", Path(config).stem)))
             if options["dry_run"]:
                 from rnncli.cli.dry_run import dry_run
@@ -97,9 +97,9 @@ def train(
 
 def _set_threads(threads: int) -> None:
     prepare(threads)  # what NumPy's import reads, just below
-    from rnncli import machine
+    from rnncli.system import blas
 
-    machine.set_threads(threads)  # and where it was imported before
+    blas.set_threads(threads)  # and where it was imported before
 
 
 def _again(config: str, overrides: tuple[str, ...], short: dict[str, str], threads: int | None) -> str:
@@ -125,14 +125,15 @@ class _Command:
     profile: bool
 
     def run(self) -> None:
-        from rnncli import build, memory
-        from rnncli.cli.reading import reading_display
+        from rnncli.cli.display.reading import reading_display
+        from rnncli.config import corpora
+        from rnncli.training import memory_forecast
 
         if self._nothing_to_do():
             return
         with reading_display(self.quiet) as watch:
-            texts = build.texts(self.config, watch)
-        memory.check(self.config, texts)
+            texts = corpora.texts(self.config, watch)
+        memory_forecast.check(self.config, texts)
         if self.fresh and self.folder.holds_run():
             with self.folder.lock():
                 if self.folder.holds_run():  # else another process has moved it
@@ -147,9 +148,9 @@ class _Command:
         """Whether the run is finished. Raises UsageError where the user must say what to do with what is there, and
         RunInUseError where another process is at it.
         """
-        from rnncli import lock
         from rnncli.errors import UsageError
-        from rnncli.progress import finished
+        from rnncli.runs import lock
+        from rnncli.runs.progress import finished
 
         if not self.folder.holds_run():
             for path in (self.folder.config, self.folder.vocabulary):
@@ -176,17 +177,18 @@ class _Command:
 
     def _trainer(self, texts: Texts) -> Trainer:
         """The trainer of this run, with the folder made ready for it."""
-        from rnncli import config_file, snapshot
+        from rnncli.config import yaml_file
         from rnncli.errors import RunError
-        from rnncli.keeping import room
-        from rnncli.randomness import draw_seed
+        from rnncli.runs import checkpoint
+        from rnncli.system.randomness import draw_seed
         from rnncli.text.vocabulary import write_words
-        from rnncli.training import Trainer
+        from rnncli.training.retention import room
+        from rnncli.training.trainer import Trainer
 
         last = self.folder.last()
         random_seed = self.config.training.random_seed
         if last is not None:
-            if changed := snapshot.changes(last.described, self.config, texts):
+            if changed := checkpoint.changes(last.described, self.config, texts):
                 listed = "".join(f"\n  {line}" for line in changed)
                 raise RunError(
                     f"{last.path}: cannot go on with another config or corpus:{listed}\nbegin anew with --fresh"
@@ -203,10 +205,10 @@ class _Command:
                 tell(f"warning: passed over {problem}")
             trainer.resume(last.path)
             tell(f"going on from {last.path}, step {trainer.progress.step}")
-            for line in snapshot.other_machine(last.described):
+            for line in checkpoint.other_machine(last.described):
                 tell(f"warning: {line}; the bits may differ from those of a run that was not stopped")
         self.folder.begin()
-        config_file.write(config, self.folder.config)
+        yaml_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
         if (need := room(trainer.contents(), config.run.keep)) > (free := disk_usage(self.folder.path).free):
             has = f"{free / 1e6:,.1f} MB free, and checkpoints will take up to {need / 1e6:,.1f} MB"
@@ -214,8 +216,8 @@ class _Command:
         return trainer
 
     def _train(self, trainer: Trainer) -> None:
-        from rnncli.cli.progress import Nothing, display
-        from rnncli.machine import process_age
+        from rnncli.cli.display.training import Nothing, display
+        from rnncli.system.process import process_age
 
         limit = self.config.training.max_time
 
@@ -246,9 +248,9 @@ class _Command:
             raise SystemExit(self.signals.exit_code)
 
     def _tell_done(self, done: Done, profile: dict[str, Any] | None) -> None:
-        from rnncli.cli.figures import print_done
-        from rnncli.cli.profile import print_profile
-        from rnncli.machine import peak_memory
+        from rnncli.cli.display.perplexities import print_done
+        from rnncli.cli.display.profile import print_profile
+        from rnncli.system.process import peak_memory
 
         peak, path = peak_memory(), self.folder.checkpoint_at(done.steps)
         if self.as_json:
@@ -264,10 +266,11 @@ class _Command:
             tell(f"stopped by {done.reason}; go on with: {self.again}")
 
     def _tell_finished(self, path: Path, described: Described, reason: str) -> None:
-        from rnncli import build, snapshot
-        from rnncli.cli.reading import reading_display
+        from rnncli.cli.display.reading import reading_display
+        from rnncli.config import corpora
         from rnncli.errors import RnncliError
-        from rnncli.progress import done
+        from rnncli.runs import checkpoint
+        from rnncli.runs.progress import done
         from rnncli.text.files import size_of
 
         if self.as_json:
@@ -275,25 +278,25 @@ class _Command:
         tell(f"{self.folder.path}: finished already, after {described.progress.epoch} epochs; --fresh trains it anew")
         texts = None
         with suppress(RnncliError), reading_display(self.quiet) as watch:  # a finished run needs its texts no more
-            if size_of(build.files(self.config).paths) is not None:  # nobody may write into that pipe again
-                texts = build.texts(self.config, watch)
-        for line in snapshot.changes(described, self.config, texts):
+            if size_of(corpora.files(self.config).paths) is not None:  # nobody may write into that pipe again
+                texts = corpora.texts(self.config, watch)
+        for line in checkpoint.changes(described, self.config, texts):
             tell(f"  changed since then: {line}")
 
     def _print_done(
         self, done: Done, path: Path, peak: int | None = None, profile: dict[str, Any] | None = None
     ) -> None:
         told = row(done) | {"run": str(self.folder.path), "checkpoint": str(path), "peak_memory": peak}
-        click.echo(plain_json.dumps(told | ({"profile": profile} if self.profile else {})))
+        click.echo(json_text.dumps(told | ({"profile": profile} if self.profile else {})))
 
 
 def _sizes(trainer: Trainer) -> str:
-    from rnncli import build
-    from rnncli.cli.figures import ends_in_words
+    from rnncli.cli.display.perplexities import ends_in_words
+    from rnncli.config import corpora
 
     texts, parameters = trainer.texts, trainer.model.parameters
     valid = f", {texts.valid.tokens:,} to validate" if texts.valid else ""
-    ends = ends_in_words(build.reading(trainer.config.data).ends)
+    ends = ends_in_words(corpora.reading(trainer.config.data).ends)
     return (
         f"{texts.train.tokens:,} words to train on{valid}, {ends}; vocabulary {len(texts.vocabulary):,}; "
         f"{parameters.vector.size:,} parameters"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rnncli.cli.figures import ends_in_words
+from rnncli.cli.display.perplexities import ends_in_words
 from rnncli.cli.options import json_option, print_json, print_table, set_option, tell
 
 if TYPE_CHECKING:
-    from rnncli.vocabularies import Candidates, Row
+    from rnncli.training.vocabulary_trial import Candidates, Row
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -63,18 +63,18 @@ def vocab(
     "words", "train_covered", "valid_covered" (0 to 1), "valid_unknown" (words), "refused" (unknown words, but no
     <unk>), "parameters", "peak_memory" (bytes), "words_per_second", "epoch_seconds"}]}; null is what was not measured
     """
-    from rnncli import build, config_file
-    from rnncli.cli.reading import reading_display
+    from rnncli.cli.display.reading import reading_display
+    from rnncli.config import corpora, yaml_file
     from rnncli.text.vocabulary import write_counts
-    from rnncli.vocabularies import MAX_SIZES, MIN_COUNTS, Candidates
+    from rnncli.training.vocabulary_trial import MAX_SIZES, MIN_COUNTS, Candidates
 
-    settings = config_file.read(config, overrides)
+    settings = yaml_file.read(config, overrides)
     if path is not None and os.path.lexists(path):
         raise click.UsageError(f"--write {path}: there already; give the name of a new file.")
     with reading_display() as watch:
         candidates = Candidates.read(settings, watch)
     if path is not None:
-        write_counts(candidates.vocabulary(build.rules(settings)), path)
+        write_counts(candidates.vocabulary(corpora.rules(settings)), path)
         tell(f"wrote {path}")
     asked = min_counts is not None or max_sizes is not None
     if not asked:

@@ -14,11 +14,11 @@ A training step, with nothing but this package:
     parameters, v, s = update_parameters_with_adam(parameters, gradients, v, s, t)
 """
 
-from rnncli.functional import sigmoid, softmax
 from rnncli.reference.adam import initialize_adam, update_parameters_with_adam
 from rnncli.reference.adaptive import adaptive_output_backward, adaptive_output_forward
 from rnncli.reference.cost import cross_entropy_backward, cross_entropy_cost
 from rnncli.reference.data import END, FRUIT_SENTENCES, PreparedSentences, build_vocabulary, prepare_sentences
+from rnncli.reference.functional import sigmoid, softmax
 from rnncli.reference.gru import gru_backward, gru_cell_backward, gru_cell_forward, gru_forward
 from rnncli.reference.lstm import lstm_backward, lstm_cell_backward, lstm_cell_forward, lstm_forward
 from rnncli.reference.names import H_NAMES, from_h_names, to_h_names

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.functional import Array, log_softmax
+from rnncli.reference.functional import Array, log_softmax
 from rnncli.reference.sequence import Gradients, Parameters
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnncli.functional import Array
+from rnncli.reference.functional import Array
 
 Reduction = Literal["mean", "sum"]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.functional import Array, one_hot
+from rnncli.reference.functional import Array, one_hot
 
 END = "<end>"
 FRUIT_SENTENCES = ("mango is yellow color", "banana is pink color", "hair has black color")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.functional import Array, sigmoid, sigmoid_backward, tanh_backward
+from rnncli.reference.functional import Array, sigmoid, sigmoid_backward, tanh_backward
 from rnncli.reference.output import output_forward
 from rnncli.reference.sequence import Caches, Gradients, Parameters, backward_over_time, forward_over_time
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnncli.functional import Array
+from rnncli.reference.functional import Array
 from rnncli.reference.sequence import Gradients, Parameters
 
 H_NAMES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.functional import Array, softmax
 from rnncli.reference.cost import Reduction, cross_entropy_backward
+from rnncli.reference.functional import Array, softmax
 from rnncli.reference.sequence import Gradients, Parameters
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.functional import Array
+from rnncli.reference.functional import Array
 
 Parameters = Mapping[str, Array]
 Gradients = dict[str, Array]

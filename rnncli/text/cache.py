@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from rnncli import disk, threads
 from rnncli.errors import TextError, WriteError
+from rnncli.system import disk, threads
 from rnncli.text.corpus import Corpus, Reading, Texts, prepare
 from rnncli.text.files import READING, Content, Watch, content_of, size_of
 from rnncli.text.spool import PIECE, mapped

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import TextError
+from rnncli.text.encode import LINE_END, Counts, Reading, Text, read_text, where
 from rnncli.text.files import WRITING, Source, Watch
-from rnncli.text.reading import LINE_END, Counts, Reading, Text, read_text, where
 from rnncli.text.spool import Spool
 from rnncli.text.vocabulary import Rules, Vocabulary, build
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rnncli import disk
 from rnncli.errors import ConfigError, TextError, WriteError
+from rnncli.system import disk
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from terminal import terminal
+from support.terminal import terminal
 
 import rnncli as package
 from rnncli.cli import COMMANDS, main
@@ -37,7 +37,7 @@ def test_help_imports_neither_numpy_nor_yaml():
     program = (
         "import sys\nfrom rnncli.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
-        "assert not {'numpy', 'yaml', 'tqdm', 'rnncli.config'} & set(sys.modules)"
+        "assert not {'numpy', 'yaml', 'tqdm', 'rnncli.config.config'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
@@ -73,12 +73,12 @@ def test_runs_that_cannot_be_used(refused, work, fruit, command):
 
 @pytest.mark.parametrize("command", [["predict"], ["evaluate", "x.txt"], ["inspect"]])
 def test_a_checkpoint_of_another_version(refused, work, fruit, command, monkeypatch):
-    from rnncli import checkpoint
+    from rnncli.runs import checkpoint_file
 
-    meta, members = checkpoint.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 4)
-    monkeypatch.setattr(checkpoint, "READABLE", (4,))
-    checkpoint.write(work / "future.npz", meta, members)
+    meta, members = checkpoint_file.read(sorted((fruit / "checkpoints").iterdir())[-1], lambda name: True)
+    monkeypatch.setattr(checkpoint_file, "FORMAT_VERSION", 4)
+    monkeypatch.setattr(checkpoint_file, "READABLE", (4,))
+    checkpoint_file.write(work / "future.npz", meta, members)
     monkeypatch.undo()
     monkeypatch.chdir(work)
     told = ["future.npz: a checkpoint of format version 4", "reads versions 2 and 3", "train again"]

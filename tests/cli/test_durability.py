@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnncli import checkpoint, config_file
-from rnncli.run import RunFolder
+from rnncli.config import yaml_file
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 
 def folder(path="runs/fruit"):
@@ -41,7 +42,7 @@ def test_a_damaged_later_checkpoint_does_not_cost_the_one_just_written(rnncli, f
     result = rnncli(*words, "--epochs", 15, "--resume")
     assert result.exit_code == 0
     assert "going on from runs/fruit/checkpoints/step-00000010.npz, step 10" in result.stderr
-    assert checkpoint.read(folder().checkpoint_at(15), lambda name: True)[0]["step"] == 15
+    assert checkpoint_file.read(folder().checkpoint_at(15), lambda name: True)[0]["step"] == 15
     predicted = rnncli("predict", "--run", "runs/fruit", "--seed", "mango", "--json")
     assert json.loads(predicted.stdout)["checkpoint"] == str(folder().checkpoint_at(15))
     assert "warning: passed over runs/fruit/checkpoints/step-00000020.npz" in result.stderr
@@ -70,7 +71,7 @@ def with_a_best(rnncli, fruit_config):
     words = ("--set", "data.valid=valid.txt", "--set", "run.keep=1", "--epochs", 30)
     assert rnncli("train", fruit_config, *words).exit_code == 0
     best, last = steps()
-    assert checkpoint.verify(newest())["best_step"] == best
+    assert checkpoint_file.verify(newest())["best_step"] == best
     return folder().checkpoint_at(best), folder().checkpoint_at(last)
 
 
@@ -154,8 +155,8 @@ def test_a_drawn_seed_can_be_given_again(rnncli, fruit_config):
     drawn = ("--set", "training.random_seed=null")
     done = json.loads(rnncli(*words, *drawn, "--json").stdout.splitlines()[-1])
     seed = done["random_seed"]
-    assert config_file.read("runs/fruit/config.yaml").training.random_seed == seed
-    meta = checkpoint.verify(newest())
+    assert yaml_file.read("runs/fruit/config.yaml").training.random_seed == seed
+    meta = checkpoint_file.verify(newest())
     assert meta["random_seed"] == meta["config"]["training"]["random_seed"] == seed
     assert rnncli(*words, "--random-seed", seed, "--set", "run.dir=given").exit_code == 0
     assert newest("given").read_bytes() == newest().read_bytes()

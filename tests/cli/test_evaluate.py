@@ -5,11 +5,12 @@ import math
 from pathlib import Path
 
 import pytest
-from plain_model import Plain
-from plain_spelling import PlainSpelling
-from small_run import settings
+from support.plain_model import Plain
+from support.plain_spelling import PlainSpelling
+from support.small_run import settings
 
-from rnncli import build, snapshot
+from rnncli.config import build
+from rnncli.runs import checkpoint
 from rnncli.text.vocabulary import Vocabulary
 
 FIGURES = {"cross_entropy", "perplexity", "perplexity_excluding_oov", "bits_per_word", "bits_per_character"}
@@ -109,18 +110,18 @@ def test_what_must_not_be_compared(rnncli, work):
     config = settings(work)
     vocabulary = Vocabulary(("<unk>", "<end>"))
     parameters = build.architecture(config, 2).initialise(1, "float32")
-    contents = snapshot.Contents(
+    contents = checkpoint.Contents(
         config=config,
         vocabulary=vocabulary,
         random_seed=1,
-        progress=snapshot.Progress(),
+        progress=checkpoint.Progress(),
         data={"train": None, "valid": None},
         parameters=parameters,
         moments={},
         state={},
         weights_only=True,
     )
-    snapshot.write(work / "alone.npz", contents)
+    checkpoint.write(work / "alone.npz", contents)
     Path("text.txt").write_text(TEXT)
     told = rnncli("evaluate", "--run", "alone.npz", "text.txt")
     assert told.exit_code == 0

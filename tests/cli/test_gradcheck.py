@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rnncli import gradcheck
-from rnncli.engines import ENGINES
+from rnncli.model.engines import ENGINES
+from rnncli.proof import gradcheck
 
 
 def test_the_model_of_a_config(rnncli, fruit_config):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rnncli import config_file
+from rnncli.config import yaml_file
 
 
 def test_what_is_written_trains_as_it_is(rnncli, work):
@@ -19,7 +19,7 @@ def test_what_is_written_trains_as_it_is(rnncli, work):
     done = json.loads(trained.stdout.splitlines()[-1])
     assert done["best_valid_perplexity"] < 60  # the vocabulary has 133 words
     assert rnncli("predict", "--seed", "the cat sleeps on the sofa").exit_code == 0  # a word that it cannot know
-    assert config_file.read("my-model/config.yaml").vocabulary.unknown
+    assert yaml_file.read("my-model/config.yaml").vocabulary.unknown
 
 
 def test_in_the_current_folder(rnncli, work):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli.run import RunFolder
+from rnncli.runs.folder import RunFolder
 
 
 def test_json(rnncli, fruit):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from rnncli import machine
+from rnncli.system import process
 
-pytestmark = pytest.mark.skipif(machine.resident_memory() is None, reason="nobody tells the size of a process here")
+pytestmark = pytest.mark.skipif(process.resident_memory() is None, reason="nobody tells the size of a process here")
 
 VOCABULARY = 4000
 WIDE = {"model.hidden_size": 128, "model.embedding_size": 96, "model.layers": 2, "training.batch_size": 24}

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from rnncli.cli.profile import print_profile
-from rnncli.profile import SECTIONS
+from rnncli.cli.display.profile import print_profile
+from rnncli.system.profile import SECTIONS
 
 
 def last(stdout):

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from terminal import terminal
+from support.terminal import terminal
 
 from rnncli.cli.runs import _age
-from rnncli.run import RunFolder
+from rnncli.runs.folder import RunFolder
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
-import test_selftest
+from proof import test_selftest
 
-from rnncli.selftest import checks
+from rnncli.proof.selftest import checks
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rnncli import checkpoint
-from rnncli.run import RunFolder
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 
 def newest(path="runs/fruit"):
@@ -72,7 +72,7 @@ def test_how_to_go_on_keeps_all_but_the_time_limit(start, fruit_config):
     process = start(*command[1:])
     process.communicate()
     assert process.returncode == 0
-    assert checkpoint.verify(newest())["epoch"] == 2
+    assert checkpoint_file.verify(newest())["epoch"] == 2
 
 
 @pytest.mark.parametrize(("words", "reader"), [("--json", "head -1"), ("", "true")], ids=["head", "true"])

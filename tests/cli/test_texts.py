@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_run import metrics
+from support.small_run import metrics
 
 TEXT = "mango is pink color\nhair is black\n"
 

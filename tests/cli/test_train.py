@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnncli import checkpoint
-from rnncli.run import RunFolder
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 DONE = {"event", "reason", "run", "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity"}
 DONE |= {"valid_perplexity", "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory"}
@@ -121,13 +121,13 @@ def test_a_drawn_seed_is_recorded_and_kept(rnncli, fruit_config):
     words = ("train", fruit_config, "--set", "training.random_seed=null", "--epochs", 4, "--json")
     first = rows(rnncli(*words, "--max-time", "0.001s"))[-1]
     second = rows(rnncli(*words, "--resume"))[-1]
-    assert first["random_seed"] == second["random_seed"] == checkpoint.verify(newest())["random_seed"]
+    assert first["random_seed"] == second["random_seed"] == checkpoint_file.verify(newest())["random_seed"]
     third = rows(rnncli(*words, "--fresh"))[-1]
     assert third["random_seed"] != first["random_seed"]
     train = ("train", fruit_config, "--epochs", 4)
     rnncli(*train, "--random-seed", first["random_seed"], "--set", "run.dir=again")
-    stored = checkpoint.read(newest("again"), lambda name: True)[1]
-    theirs = checkpoint.read(newest("runs/fruit.1"), lambda name: True)[1]
+    stored = checkpoint_file.read(newest("again"), lambda name: True)[1]
+    theirs = checkpoint_file.read(newest("runs/fruit.1"), lambda name: True)[1]
     assert all(np.array_equal(stored[name], theirs[name]) for name in theirs)
 
 
@@ -282,7 +282,7 @@ def test_dry_run_as_json(rnncli, fruit_config, work, cell):
     assert found["available_memory"] is None or found["available_memory"] > found["predicted_peak_memory"]
     assert sorted(work.rglob("*")) == before
     rnncli("train", fruit_config, *words, "--epochs", 1)
-    shapes = {name: list(tensor.shape) for name, tensor in checkpoint.read(newest(), lambda name: True)[1].items()}
+    shapes = {name: list(tensor.shape) for name, tensor in checkpoint_file.read(newest(), lambda name: True)[1].items()}
     assert [each["name"] for each in found["parameters"]]
     assert all(shapes[f"parameter.{each['name']}"] == each["shape"] for each in found["parameters"])
 

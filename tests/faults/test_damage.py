@@ -4,11 +4,11 @@ import os
 import shutil
 
 import pytest
-from crafting import contents, good, parts
-from small_run import settings, train
+from support.crafting import contents, good, parts
+from support.small_run import settings, train
 
-from rnncli import checkpoint, snapshot
 from rnncli.errors import RunError
+from rnncli.runs import checkpoint, checkpoint_file
 
 SECTOR = 512
 
@@ -37,7 +37,7 @@ class Damaged:
 
     def check(self, what):
         """Both readers refuse it by name, or find what was written."""
-        found = [self._read(snapshot.read), self._read(checkpoint.verify)]
+        found = [self._read(checkpoint.read), self._read(checkpoint_file.verify)]
         if all(found):
             assert contents(self.path) in self.expected, what
         assert found[0] == found[1], what

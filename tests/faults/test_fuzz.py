@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from crafting import craft, good
-from test_any_text import at_most
+from support.crafting import craft, good
+from text.test_any_text import at_most
 
 from rnncli.cli import COMMANDS, main
-from rnncli.config import Config, DataConfig, to_dict
-from rnncli.settings import settings_of
+from rnncli.config.config import Config, DataConfig, to_dict
+from rnncli.schema.fields import settings_of
 
 LONGEST = 5.0  # seconds
 LONGEST_MESSAGE = 50_000  # characters: a hundred faults of a config, each in its line
 DONE, USAGE, CONFIG, TEXT, RUN, NUMERICAL, WRITING = 0, 2, 3, 4, 5, 6, 7
 
 HERE = Path(__file__).parents[2]
-FILES = [*sorted(HERE.glob("configs/*.yaml")), *sorted(HERE.glob("rnncli/starter/*.yaml"))]
+FILES = [*sorted(HERE.glob("configs/*.yaml")), *sorted(HERE.glob("rnncli/cli/starter/*.yaml"))]
 CONFIGS = [re.sub(r"(?<=train: )\S+", "text.txt", path.read_text()) for path in FILES]
 CONFIGS.append("data: {train: text.txt, valid: 0.3}\nmodel: {hidden_size: 2}\ntraining: {epochs: 1}\n")
 

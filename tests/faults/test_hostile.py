@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import as_json, contents, craft, entries, good, meta_bytes, npy, npy_of, patched, sha256, write
-from measured import Measured
+from support.crafting import as_json, contents, craft, entries, good, meta_bytes, npy, npy_of, patched, sha256, write
+from support.measured import Measured
 
-from rnncli import checkpoint
+from rnncli.runs import checkpoint_file
 
 MARGIN = 64_000_000  # bytes, beside twice the file
 LONGEST = 5.0  # seconds
@@ -632,7 +632,7 @@ def raw_value(key, text):
 
     def make(path, good):
         hashes = {name: sha256(array) for name, array in good.members.items()}
-        content = good.meta | {"format_version": checkpoint.FORMAT_VERSION, "sha256": hashes} | {key: "@@"}
+        content = good.meta | {"format_version": checkpoint_file.FORMAT_VERSION, "sha256": hashes} | {key: "@@"}
         told = as_json(content).replace(b'"@@"', text)
         mark = hashlib.sha256(told).hexdigest()
         whole = as_json(content | {"meta_sha256": mark}).replace(b'"@@"', text)

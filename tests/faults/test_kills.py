@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from recorded import Disk, checkpoints_ever, checkpoints_on, no_strace, operations, recording, traced
-from small_run import metrics
-from tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
+from support.recorded import Disk, checkpoints_ever, checkpoints_on, no_strace, operations, recording, traced
+from support.small_run import metrics
+from support.tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
 
-from rnncli import checkpoint
-from rnncli.run import RunFolder
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 strace = pytest.mark.skipif(no_strace() is not None, reason=str(no_strace()))
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
@@ -197,7 +197,7 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(soak, tmp_path):
         latencies.append(time.monotonic() - began)
         assert process.returncode == 143, stderr.decode()
         last = RunFolder(run).checkpoints()[-1]
-        checkpoint.verify(last)
+        checkpoint_file.verify(last)
         assert metrics(run)[-1]["step"] == int(last.stem.removeprefix("step-"))
     soak.report(
         f"SIGTERM to a durable checkpoint and exit, {len(latencies)} times: "

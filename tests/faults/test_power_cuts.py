@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from recorded import (
+from support.recorded import (
     CUTS,
     RANDOM_CUTS,
     Disk,
@@ -22,12 +22,12 @@ from recorded import (
     operations,
     recording,
 )
-from small_run import TIMINGS
-from tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
+from support.small_run import TIMINGS
+from support.tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
 
-from rnncli import checkpoint
 from rnncli.errors import RnncliError, RunError
-from rnncli.run import RunFolder
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(no_strace() is not None, reason=str(no_strace()))
 
@@ -91,7 +91,7 @@ def fault_of(state, newest, recorded, folder):
         return f"{newest} was durable, and the last is {last and last[0].name}"
     if last is None:
         return None
-    meta = checkpoint.verify(last[0])
+    meta = checkpoint_file.verify(last[0])
     best = RunFolder(run).checkpoint_at(meta["best_step"] or 0)
     if meta["best_step"] and best not in believed(run):
         return f"{last[0].name} is there, and {best.name}, the best that it knows, is not"

@@ -14,13 +14,14 @@ import time
 from collections import Counter
 
 import pytest
-from small_run import metrics, settings
+from support.small_run import metrics, settings
 
-from rnncli import build, checkpoint, config_file
+from rnncli.config import corpora, yaml_file
 from rnncli.errors import ConfigError, NumericalError, TextError
-from rnncli.events import Done
-from rnncli.run import RunFolder
-from rnncli.training import Trainer
+from rnncli.runs import checkpoint_file
+from rnncli.runs.events import Done
+from rnncli.runs.folder import RunFolder
+from rnncli.training.trainer import Trainer
 
 WORDS = ["sun", "Moon", "über", "rain", "the", "The", "falls", "rises,", "on", "sea.", "ice", "it's", "7", "42"]
 RARE = ["comet", "Naïve", "x1", "zeta!", "quasar", "nebula"]
@@ -106,7 +107,7 @@ def valid_draw(r, folder):
     for n in range(50):
         try:
             config, drawn = draw(r, folder / f"config-{n}")
-            Trainer(config, build.texts(config), config.training.random_seed, RunFolder(folder / "unused"))
+            Trainer(config, corpora.texts(config), config.training.random_seed, RunFolder(folder / "unused"))
             return config, drawn
         except (ConfigError, TextError):  # an unknown word where there is no <unk>, fewer words than columns
             continue
@@ -117,7 +118,7 @@ def train_here(config, folder, kind=None, at=0):
     """Train on until the end or the interruption; the numbers of steps and of questions, and how it ended."""
     run = RunFolder(folder)
     run.create()
-    made = Trainer(config, build.texts(config), config.training.random_seed, run)
+    made = Trainer(config, corpora.texts(config), config.training.random_seed, run)
     if (last := run.last()) is not None:
         made.resume(last[0])
     asked = 0
@@ -180,7 +181,7 @@ def ends(folder, how):
     if how not in ("epochs", "patience"):
         return found
     paths = run.checkpoints()
-    _, arrays = checkpoint.read(paths[-1], lambda name: True)
+    _, arrays = checkpoint_file.read(paths[-1], lambda name: True)
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
@@ -200,7 +201,7 @@ def differences(number, folder, elsewhere=False):
     plan = draw_plan(r, max(1, steps), max(1, asked), elsewhere)
     happened = []
     if elsewhere:
-        config_file.write(config, folder / "resolved.yaml")
+        yaml_file.write(config, folder / "resolved.yaml")
     for kind, at in plan:
         if elsewhere:
             happened.append((kind, train_elsewhere(folder / "resolved.yaml", folder / "run", kind, at)))

@@ -7,10 +7,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from tiny import Whole, config_in, here, start, train_words
+from support.tiny import Whole, config_in, here, start, train_words
 
-from rnncli import checkpoint
-from rnncli.run import RunFolder
+from rnncli.runs import checkpoint_file
+from rnncli.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs flock and signals")
 
@@ -90,7 +90,7 @@ def contest(endless, run, words, pause, program):
         for process in processes:
             process.kill()
             process.communicate()
-    epochs = checkpoint.verify(RunFolder(run).checkpoints()[-1])["epoch"] // ROUND * ROUND + ROUND
+    epochs = checkpoint_file.verify(RunFolder(run).checkpoints()[-1])["epoch"] // ROUND * ROUND + ROUND
     lone(endless, epochs).is_what_resuming_gives(run)
 
 

@@ -17,11 +17,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from small_run import settings
-from text_facts import all_of
+from support.small_run import settings
+from support.text_facts import all_of
 
-from rnncli import build, config_file, disk
+from rnncli.config import corpora, yaml_file
 from rnncli.errors import TextError, WriteError
+from rnncli.system import disk
 from rnncli.text import cache
 from rnncli.text.corpus import Reading, prepare
 from rnncli.text.spool import Spool
@@ -305,7 +306,7 @@ import os, sys, time
 from pathlib import Path
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]}
 import test_cache
-from rnncli import disk
+from rnncli.system import disk
 from rnncli.text import cache
 def wait(*_):
     print("now", flush=True)
@@ -431,7 +432,7 @@ def test_no_room_for_a_file(chosen):
     "what",
     [
         *(f"pathlib.Path.{name}" for name in ("mkdir", "rename", "write_bytes", "iterdir")),
-        *("rnncli.disk.sync", "os.fsync", "rnncli.text.spool.Spool._write"),
+        *("rnncli.system.disk.sync", "os.fsync", "rnncli.text.spool.Spool._write"),
     ],
 )
 def test_no_room_for_something_else(what):
@@ -554,33 +555,33 @@ def config_of(**changes):
 
 def test_the_cache_that_a_config_names():
     config = config_of(data__cache=str(CACHE.absolute()))
-    first = all_of(build.texts(config))
+    first = all_of(corpora.texts(config))
     with unread():
-        assert all_of(build.texts(config)) == first
+        assert all_of(corpora.texts(config)) == first
     assert len(entries()) == 1
-    with mock.patch.object(build, "prepare", prepare):
-        assert all_of(build.texts(config_of())) == first
+    with mock.patch.object(corpora, "prepare", prepare):
+        assert all_of(corpora.texts(config_of())) == first
 
 
 def test_a_small_text_makes_no_folder(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
-    build.texts(config_of())
+    corpora.texts(config_of())
     assert not Path("home").exists()
 
 
 @pytest.fixture
 def large(monkeypatch):
     """Texts that are worth it."""
-    monkeypatch.setattr(build, "SMALL", 10)
+    monkeypatch.setattr(corpora, "SMALL", 10)
 
 
 def test_the_cache_of_the_user(large, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
-    first = all_of(build.texts(config_of()))
+    first = all_of(corpora.texts(config_of()))
     assert [path.name for path in Path("home").iterdir()] == ["rnncli"]
     assert len(list(Path("home/rnncli").iterdir())) == 1
     with unread():
-        assert all_of(build.texts(config_of())) == first
+        assert all_of(corpora.texts(config_of())) == first
 
 
 @pytest.mark.parametrize("value", ["relative", "", None])
@@ -589,7 +590,7 @@ def test_a_folder_that_is_no_absolute_path_is_ignored(large, monkeypatch, value)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    build.texts(config_of())
+    corpora.texts(config_of())
     assert len(list(Path("home/.cache/rnncli").iterdir())) == 1
     assert not Path("relative").exists()
 
@@ -605,8 +606,8 @@ def test_without_a_folder_for_the_user_it_goes_on(large, monkeypatch, lacking):
     else:  # which the owner of all files always has
         monkeypatch.setattr(os, "access", lambda *_: False)
     config = config_of()
-    found = all_of(build.texts(config))
-    assert found == all_of(prepare(config.data.train, build.reading(config.data), build.rules(config)))
+    found = all_of(corpora.texts(config))
+    assert found == all_of(prepare(config.data.train, corpora.reading(config.data), corpora.rules(config)))
 
 
 def test_a_pattern_and_a_folder_in_a_config():
@@ -615,7 +616,7 @@ def test_a_pattern_and_a_folder_in_a_config():
         Path("config/texts", name).write_text(f"the {name}\n")
     for train in ("texts", "texts/*.txt", ["texts/10.txt", "texts/9*"]):
         Path("config/config.yaml").write_text(f"data: {{train: {json.dumps(train)}}}\n")
-        config = config_file.read("config/config.yaml")
-        found = build.texts(config)
+        config = yaml_file.read("config/config.yaml")
+        found = corpora.texts(config)
         assert [Path(file).name for file, _ in found.train.files] == ["10.txt", "9.txt"]
         assert set(found.vocabulary.words) == {"<end>", "the", "10.txt", "9.txt"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plain_spelling import BEGIN, END, OUTCOMES, PlainSpelling
+from support.plain_spelling import BEGIN, END, OUTCOMES, PlainSpelling
 
 from rnncli.text import spelling
 from rnncli.text.spelling import Spelling

@@ -1,0 +1,1 @@
+"""From a text as ids to (T, B) windows of it."""

@@ -1,0 +1,1 @@
+"""The config, its YAML file, and the objects that it names."""

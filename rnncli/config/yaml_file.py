@@ -1,0 +1,271 @@
+"""Configs as YAML files: `read` with the `--set` of the command line, `to_yaml` and `write` back.
+
+Only a small, safe part of YAML is read: mappings, lists and scalars in one document, nested a few levels. The tree is
+made from PyYAML's events, not by its constructors: these take `1e-3` for text and `1:30` for 90, keep the last of two
+equal keys, and forget where a value was written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rnncli.config.config import Config, build, map_paths, to_dict
+from rnncli.errors import ConfigError, WriteError
+from rnncli.schema.builder import Fault, Node, Source
+from rnncli.schema.suggestions import dotted, listed, nearest, shown
+from rnncli.system import disk
+
+LARGEST_FILE = 1 << 20  # bytes
+MOST_NODES = 20_000  # PyYAML takes about a second for so many
+DEEPEST = 16  # levels of nesting; a config has four
+AFTER_THE_FILE = 1 << 40  # the faults of a --set are told after those of the file
+
+BOOLS = {**dict.fromkeys(("true", "on", "yes"), True), **dict.fromkeys(("false", "off", "no"), False)}
+NULLS = ("", "~", "null")
+# Bounded: Python refuses to read an int of more than 4300 digits. What is longer stays text, and is refused.
+INT = re.compile(r"[-+]?[0-9][0-9_]{0,59}")
+FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]{0,59}(?:\.[0-9_]{0,59})?|\.[0-9][0-9_]{0,59})(?:e[-+]?[0-9]{1,9})?")
+# What would work, by a piece of what PyYAML says.
+HINTS = {
+    "'\\t'": "indent with spaces, not with tabs",
+    "mapping values are not allowed": "write one `key: value` a line, and quote a value that has a colon in it",
+    "quoted scalar": "close the quote",
+    "flow sequence": "close the bracket, with commas between the items",
+    "flow mapping": "close the brace, with commas between the entries",
+    "block mapping": "keys of one section start in the same column",
+    "could not find expected ':'": "write `key: value`",
+    "start any token": "quote the value",
+    "alias": "quote a value that starts with *",
+    "anchor": "quote a value that starts with &",
+}
+
+
+def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Return the config in the file at `path`, with `overrides` as given to `--set`: "model.cell=gru".
+
+    An override's value is YAML. Paths in the file are relative to its folder, those in overrides to the current one.
+    Raises ConfigError: at once for a file that cannot be read as YAML, else with every fault of the file and of the
+    overrides, one a line. Whether the texts exist is not looked at.
+    """
+    name, faults = os.fspath(path), list[Fault]()
+    text = _text(name)
+    try:
+        here = os.getcwd()
+    except OSError:
+        raise ConfigError("the current folder is gone; change to one that is there") from None
+    root = _Composer(Source(name, os.path.dirname(os.path.join(here, name))), faults).document(text)
+    if root.value is None:
+        raise ConfigError(f"{name}: the file is empty; it needs at least data.train, the text to train on")
+    if not isinstance(root.value, dict):
+        example = "write sections, such as data: and below it train: and a path"
+        raise ConfigError(f"{root.source.label}: this is {shown(root.value)}, not a config; {example}")
+    for number, override in enumerate(overrides):
+        label = f"--set {override if override.isprintable() else shown(override)}"
+        _set_(root, override, Source(label, here, AFTER_THE_FILE + number), faults)
+    return build(root, faults)
+
+
+def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
+    """Return a config as YAML that `read` makes the same config of, if the file stands in `folder`.
+
+    Paths are written relative to `folder`.
+    """
+    absolute = os.path.abspath(folder)
+
+    def relative(path: str) -> str:
+        short = os.path.relpath(path, absolute)
+        # `~x` would be expanded, and a file named `0.1` be taken for a fraction
+        return os.path.join(os.curdir, short) if short.startswith("~") or _scalar(short) != short else short
+
+    plain = to_dict(map_paths(config, relative))
+    text: str = yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LARGEST_FILE)
+    return text
+
+
+def write(config: Config, path: str | os.PathLike[str]) -> None:
+    """Write `to_yaml` to the file at `path`, whole or not at all. Raises WriteError."""
+    name = os.fspath(path)
+    try:
+        with disk.replacing(Path(name)) as file:
+            file.write(to_yaml(config, os.path.dirname(os.path.abspath(name))).encode())
+    except OSError as error:
+        raise WriteError(f"{name}: cannot be written: {error.strerror}") from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what PyYAML writes unquoted or in single quotes and cannot read back, such as U+0085."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def _text(name: str) -> str:
+    """The text of the file; raises ConfigError if there is none to be had."""
+    try:
+        with open(name, "rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: no such file{_nearby(name)}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{name}: is a folder; give the config file in it{_nearby(os.path.join(name, ''))}") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ConfigError(f"{shown(name)}: is no file name") from None
+    if len(data) > LARGEST_FILE:
+        raise ConfigError(f"{name}: is larger than 1 MiB, so no config; a text to train on belongs under data.train")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{name}:{line}: not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}; save the file as UTF-8"
+        ) from None
+
+
+def _nearby(name: str) -> str:
+    """The YAML files that may be meant, as a piece of a message."""
+    folder, base = os.path.split(name)
+    found = []
+    for place in (folder, os.path.join(folder, "configs")):
+        try:
+            names = sorted(os.listdir(place or os.curdir))
+        except (OSError, ValueError):
+            continue
+        found += [os.path.join(place, each) for each in names if each.endswith((".yaml", ".yml"))]
+    stems = {os.path.splitext(os.path.basename(each))[0].lower(): each for each in reversed(found)}
+    near = nearest(os.path.splitext(base)[0], stems) if base else None
+    if near:
+        return f" (did you mean {stems[near]}?)"
+    return f"; there is {listed(found[:5], 'and')}" if found else ""
+
+
+def _scalar(text: str) -> str | int | float | bool | None:
+    """What an unquoted text means: YAML 1.1 without octal, base 60, dates, infinity and NaN, but with `1e-3`."""
+    word = text.lower()
+    if word in NULLS:
+        return None
+    if word in BOOLS:
+        return BOOLS[word]
+    if INT.fullmatch(word):
+        return int(word.replace("_", ""))
+    return float(word.replace("_", "")) if FLOAT.fullmatch(word) else text
+
+
+class _Composer:
+    """Makes nodes from the events of one YAML text; equal keys go to `faults`, what cannot be read is raised.
+
+    `start` is the source of the text; where `lines`, that of a node has the line in its label.
+    """
+
+    def __init__(self, start: Source, faults: list[Fault], lines: bool = True) -> None:
+        self.start, self.faults, self.lines, self.nodes = start, faults, lines, 0
+
+    def source(self, line: int) -> Source:
+        """The source of line `line`, counted from 0."""
+        return Source(f"{self.start.label}:{line + 1}", self.start.folder, line) if self.lines else self.start
+
+    def refuse(self, line: int, message: str) -> ConfigError:
+        return ConfigError(f"{self.source(line).label}: {message}")
+
+    def document(self, text: str, path: tuple[str, ...] = ()) -> Node:
+        """The one document in the text, the value of the key `path`; a null node if there is none."""
+        try:
+            return self._document(yaml.parse(text, Loader=yaml.SafeLoader), path)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            said = " ".join(filter(None, (error.context, error.problem)))
+            hint = next((hint for piece, hint in HINTS.items() if piece in said), "write `key: value` lines")
+            raise self.refuse(mark.line if mark else 0, f"no valid YAML: {said}; {hint}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position)
+            raise self.refuse(line, f"the character {error.character:#x} has no place in YAML; take it out") from None
+        except (ValueError, OverflowError):  # "\UFFFFFFFF", %YAML 99…9.1
+            message = "no valid YAML: a character or version in it has too large a number; take it out"
+            raise ConfigError(f"{self.start.label}: {message}") from None
+
+    def _document(self, events: Iterator[Any], path: tuple[str, ...]) -> Node:
+        root = Node(None, self.source(0))
+        for event in events:
+            line = event.start_mark.line
+            if isinstance(event, yaml.DocumentStartEvent) and (root.text is not None or root.value is not None):
+                raise self.refuse(line, "a second document starts here; keep one of them")
+            if isinstance(event, yaml.NodeEvent):
+                root = self._node(event, events, path)
+        return root
+
+    def _node(self, event: Any, events: Iterator[Any], path: tuple[str, ...], at: int | None = None) -> Node:
+        """The node that starts with `event`; faults are told at line `at`, where its key is."""
+        line = event.start_mark.line
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise self.refuse(line, f"more than {MOST_NODES} keys and values, so no config; leave some away")
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise self.refuse(line, "anchors and aliases (& and *) are not read; write the value out, or quote it")
+        if event.tag is not None:
+            tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            raise self.refuse(line, f"tags, here {tag}, are not read; leave it away, or quote the value")
+        source = self.source(line if at is None else at)
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(_scalar(event.value) if event.implicit[0] else event.value, source, event.value)
+        if len(path) >= DEEPEST:
+            raise self.refuse(line, f"nested more than {DEEPEST} levels deep; a config has section, key and value")
+        if isinstance(event, yaml.MappingStartEvent):
+            return Node(self._entries(events, path), source)
+        items: list[Node] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(self._node(event, events, (*path, "[]")))
+        return Node(items, source)
+
+    def _entries(self, events: Iterator[Any], path: tuple[str, ...]) -> dict[str, Node]:
+        entries: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            line = event.start_mark.line
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self.refuse(line, "a key is a word here, not a list, a mapping or an alias; write `key: value`")
+            key = self._node(event, events, path).text or ""
+            if key in entries:
+                message = f"is given twice, first in line {lines[key] + 1}; keep one of them"
+                self.faults.append(Fault(self.source(line), dotted((*path, key)), message))
+            entries[key] = self._node(next(events), events, (*path, key), line)
+            lines[key] = line
+        return entries
+
+
+def _set_(root: Node, override: str, source: Source, faults: list[Fault]) -> None:
+    """Put the value of one `--set` into the tree.
+
+    A mapping given for a section adds to it; everything else takes the place of what is there.
+    """
+    key, equals, text = override.partition("=")
+    *path, last = (part.strip() for part in key.split("."))
+    if not equals or not all((*path, last)):
+        faults.append(Fault(source, "", "write it as key=value, such as --set model.cell=gru"))
+        return
+    try:
+        value = _Composer(source, faults, lines=False).document(text, (*path, last))
+    except ConfigError as error:
+        faults.append(Fault(Source(order=source.order), "", str(error)))
+        return
+    node = root
+    for part in path:
+        below = node.value.get(part)
+        if below is None or below.value is None:
+            below = Node({}, below.source if below else source)
+        elif not isinstance(below.value, dict):
+            below = Node({"name": below}, source)  # `output: adaptive` in the file, then --set model.output.cutoffs=…
+        node.value[part] = node = below
+    if not path and isinstance(value.value, dict) and last in node.value and isinstance(node.value[last].value, dict):
+        value = Node(node.value[last].value | value.value, source)
+    node.value[last] = value

@@ -1,0 +1,1 @@
+"""The language model: parameters, cells, output layers, and the engines that run them."""

@@ -1,0 +1,106 @@
+"""What enters a cell, and the one conversion between the two layouts.
+
+The recurrence works on `(T, n, B)`, so that step t is the course's contiguous matrix (n, m); the big products work on
+rows `(T*B, n)`, so that all steps are one product. `to_steps` and `to_rows` go from one to the other.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from rnncli.model.buffers import Buffers
+from rnncli.model.parameters import Array, write_rows_
+
+Tensors = dict[str, Array]
+
+
+def to_steps(rows: Array, out: Array) -> Array:
+    """(T*B, n) to (T, n, B), written into `out`."""
+    T, n, B = out.shape
+    np.copyto(out, rows.reshape(T, B, n).transpose(0, 2, 1))
+    return out
+
+
+def to_rows(steps: Array, out: Array) -> Array:
+    """(T, n, B) to (T*B, n), written into `out`."""
+    T, n, B = steps.shape
+    np.copyto(out.reshape(T, B, n), steps.transpose(0, 2, 1))
+    return out
+
+
+class Inputs(Protocol):
+    """The input of a cell over T steps and B columns."""
+
+    T: int
+    B: int
+
+    def project(self, Wxa: Array, out: Array) -> None:
+        """Write the input product of all steps, (T*B, G n_a)."""
+
+    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> Array | None:
+        """From dz (T*B, G n_a): write the gradient of Wxa, return that of the input rows if it has one."""
+
+
+class OneHot:
+    """One-hot vectors, given as ids (T, B): their product with Wxa is a gather of its rows."""
+
+    def __init__(self, ids: Array) -> None:
+        self.T, self.B = ids.shape
+        self.ids = ids.reshape(-1)
+
+    def project(self, Wxa: Array, out: Array) -> None:
+        out[...] = Wxa[self.ids]
+
+    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> None:
+        write_rows_(g, "Wxa", self.ids, dz)
+
+
+class Rows:
+    """Dense input rows (T*B, n_x): embeddings, or the hidden states of the layer below."""
+
+    def __init__(self, x: Array, T: int) -> None:
+        self.T, self.B = T, len(x) // T
+        self.x = x
+
+    def project(self, Wxa: Array, out: Array) -> None:
+        np.matmul(self.x, Wxa, out=out)
+
+    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> Array:
+        np.matmul(self.x.T, dz, out=g["Wxa"])
+        return np.matmul(dz, p["Wxa"].T, out=buffers.scratch("dx", self.x.shape, self.x.dtype))
+
+
+def gate_inputs(p: Tensors, x: Inputs, buffers: Buffers) -> Array:
+    """Wax x<t> + ba for every step and gate: (T, G n_a, B)."""
+    n, dtype = len(p["ba"]), p["ba"].dtype
+    z = buffers.scratch("gate rows", (x.T * x.B, n), dtype)
+    x.project(p["Wxa"], z)
+    z += p["ba"]
+    return to_steps(z, buffers.array("gates", (x.T, n, x.B), dtype))
+
+
+def hidden_rows(a: Array, buffers: Buffers) -> Array:
+    """The hidden states (T+1, n_a, B), without the starting one, as rows (T*B, n_a)."""
+    T, n_a, B = a[1:].shape
+    return to_rows(a[1:], buffers.array("hidden", (T * B, n_a), a.dtype))
+
+
+def weight_gradients_(
+    p: Tensors, g: Tensors, x: Inputs, a: Array, dz: Array, buffers: Buffers, du: Array | None = None
+) -> Array | None:
+    """The gradients of Wxa, ba and Waa over all steps at once, each as one product; returns that of the input rows.
+
+    a (T+1, n_a, B) are the hidden states with the starting one first, dz (T, G n_a, B) the gradient of the gates'
+    inputs, du that of the recurrent products Waa a<t-1> where it is not dz (the GRU).
+    """
+    rows = buffers.scratch("gate rows", (x.T * x.B, dz.shape[1]), dz.dtype)
+    before = to_rows(a[:-1], buffers.scratch("hidden before", (x.T * x.B, a.shape[1]), a.dtype))
+    if du is not None:
+        np.matmul(to_rows(du, rows).T, before, out=g["Waa"])
+    dz_rows = to_rows(dz, rows)
+    if du is None:
+        np.matmul(dz_rows.T, before, out=g["Waa"])
+    np.sum(dz_rows, axis=0, out=g["ba"])
+    return x.backward_(p, g, dz_rows, buffers)

@@ -1,0 +1,90 @@
+"""The LSTM with a forget gate (Hochreiter and Schmidhuber 1997, Gers et al. 2000; notebooks 001 to 003).
+
+Gates are stacked f, i, o, c~ (the course's Gamma_f, Gamma_i or Gamma_u, Gamma_o and the candidate).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnncli.model.buffers import Buffers
+from rnncli.model.cells.base import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
+from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
+from rnncli.model.parameters import Array, Shapes
+
+Cache = tuple[Inputs, Array, Array, Array, Array]
+
+
+class Lstm:
+    """Same result as `reference.lstm_forward` and `lstm_backward`; a test of the engines holds them together."""
+
+    states: tuple[str, ...] = ("a", "c")
+
+    def shapes(self, n_x: int, n_a: int) -> Shapes:
+        return {"Wxa": (n_x, 4 * n_a), "Waa": (4 * n_a, n_a), "ba": (4 * n_a,)}
+
+    def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
+        initialise_gates_(p, rng)
+        p["ba"][: p["Waa"].shape[1]] = 1  # an open forget gate at the start (Jozefowicz et al. 2015)
+
+    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+        gates = gate_inputs(p, x, buffers)  # (T, 4 n_a, B)
+        n_a, T, B, dtype = p["Waa"].shape[1], x.T, x.B, gates.dtype
+        a, c = (buffers.array(name, (T + 1, n_a, B), dtype) for name in self.states)
+        tanh_c = buffers.array("tanh c", (T, n_a, B), dtype)
+        a[0], c[0] = state
+        recurrent, remembered = np.empty_like(gates[0]), np.empty_like(a[0])
+        for t in range(T):
+            z, z_sigmoid = gates[t], gates[t, : 3 * n_a]
+            z += np.matmul(p["Waa"], a[t], out=recurrent)  # (4 n_a, n_a) @ (n_a, B)
+            z_sigmoid *= 0.5  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: one tanh for all four gates
+            np.tanh(z, out=z)
+            z_sigmoid *= 0.5
+            z_sigmoid += 0.5
+            f, i, o, candidate = z.reshape(4, n_a, B)
+            np.multiply(f, c[t], out=remembered)
+            np.multiply(i, candidate, out=c[t + 1])
+            c[t + 1] += remembered
+            np.tanh(c[t + 1], out=tanh_c[t])
+            np.multiply(o, tanh_c[t], out=a[t + 1])
+        return hidden_rows(a, buffers), (a[-1].copy(), c[-1].copy()), (x, gates, a, c, tanh_c)
+
+    def backward_(
+        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
+    ) -> tuple[Array | None, State]:
+        x, gates, a, c, tanh_c = cache
+        n_a = p["Waa"].shape[1]
+        f, i, o, candidate = (gates[:, k * n_a : (k + 1) * n_a] for k in range(4))
+        dh, da_to_dc = (buffers.scratch(name, tanh_c.shape, dhidden.dtype) for name in ("dh", "da to dc"))
+        to_steps(dhidden, dh)
+        # What multiplies dc and da in each gate does not depend on them: over all steps at once.
+        dz = buffers.scratch("dz", gates.shape, gates.dtype)
+        for k, (factor, gate) in enumerate(((c[:-1], f), (candidate, i), (tanh_c, o))):
+            slope = np.subtract(1, gate, out=dz[:, k * n_a : (k + 1) * n_a])
+            slope *= gate
+            slope *= factor
+        slope = np.multiply(candidate, candidate, out=dz[:, 3 * n_a :])
+        np.subtract(1, slope, out=slope)
+        slope *= i
+        np.multiply(tanh_c, tanh_c, out=da_to_dc)
+        np.subtract(1, da_to_dc, out=da_to_dc)
+        da_to_dc *= o
+        WaaT = np.ascontiguousarray(p["Waa"].T)
+        da, dc = (each.copy() for each in dstate)
+        for t in reversed(range(x.T)):
+            da += dh[t]
+            da_to_dc[t] *= da
+            dc += da_to_dc[t]
+            df_di, do, dcandidate = dz[t, : 2 * n_a].reshape(2, n_a, -1), dz[t, 2 * n_a : 3 * n_a], dz[t, 3 * n_a :]
+            df_di *= dc
+            do *= da
+            dcandidate *= dc
+            dc *= f[t]
+            np.matmul(WaaT, dz[t], out=da)
+        return weight_gradients_(p, g, x, a, dz, buffers), (da, dc)
+
+    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
+        return flops_of_gates(4, n_x, n_a, positions, one_hot)
+
+    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
+        return held_of_gates(4, 3, 1, n_x, n_a, T, B, one_hot)  # a, c, tanh c; and what turns da into dc

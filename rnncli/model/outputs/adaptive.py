@@ -1,0 +1,160 @@
+"""The adaptive softmax (Grave et al. 2017): frequent words in a short head, rarer ones in clusters of smaller size.
+
+Words are numbered by falling frequency, so that cutoffs c1 < c2 < ... cut the vocabulary into a head, the words below
+c1, and K clusters, from each cutoff to the next. The head is a softmax over its words and one entry for each cluster;
+cluster k has a softmax over its own words, of the hidden state brought down to d_k = H / div_value^k features:
+
+    P(w | h) = head(w | h)                               for w in the head
+    P(w | h) = head(cluster k | h) tail_k(w | P_k h)     for w in cluster k
+
+Parameters: Wya (c1 + K, H) and by of the head; P1 (d_1, H), W1 (words, d_1) and b1 of the first cluster, and so on.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnncli.errors import ConfigError
+from rnncli.model.initialise import glorot_
+from rnncli.model.outputs.base import Tensors
+from rnncli.model.outputs.softmax import Cache as SoftmaxCache
+from rnncli.model.outputs.softmax import Softmax, in_pieces, log_softmax, rows_in_a_piece
+from rnncli.model.parameters import Array, Shapes
+from rnncli.schema.fields import setting
+
+Cache = tuple[Array, SoftmaxCache, list[tuple[Array, SoftmaxCache]]]
+
+
+class AdaptiveSoftmax:
+    """Same result as `by_word.AdaptiveByWord`; a test of the engines holds them together."""
+
+    exact = True
+
+    @dataclass(frozen=True)
+    class Options:
+        """`cutoffs` None are those of `default_cutoffs`; `div_value` is what each cluster's size is divided by."""
+
+        cutoffs: tuple[int, ...] | None = setting(None, minimum=1, rising=True)
+        div_value: float = setting(4.0, minimum=1, maximum=1000)
+
+    def __init__(self, options: Options | None = None, counts: Array | None = None) -> None:
+        self._counts = counts
+        self._head = Softmax()
+        self._tails: list[Softmax] = []
+
+    @staticmethod
+    def shapes(hidden_size: int, vocabulary_size: int, options: Options | None = None) -> Shapes:
+        options = options or AdaptiveSoftmax.Options()
+        edges = _edges(options.cutoffs, vocabulary_size)
+        clusters = len(edges) - 1
+        shapes: Shapes = {"Wya": (edges[0] + clusters, hidden_size), "by": (edges[0] + clusters,)}
+        features = float(hidden_size)
+        for k in range(1, clusters + 1):
+            features /= options.div_value
+            size, words = max(1, int(features)), edges[k] - edges[k - 1]
+            shapes |= {f"P{k}": (size, hidden_size), f"W{k}": (words, size), f"b{k}": (words,)}
+        return shapes
+
+    @staticmethod
+    def initialise_(p: Tensors, rng: np.random.Generator) -> None:
+        for tensor in p.values():
+            if tensor.ndim == 2:
+                glorot_(tensor, tensor.shape[1], tensor.shape[0], rng)
+            else:
+                tensor[...] = 0
+
+    def forward(
+        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
+    ) -> tuple[Array, Cache]:
+        starts = _starts(p)
+        cluster = np.searchsorted(starts, targets, side="right")  # 0: the head
+        head_targets = np.where(cluster == 0, targets, starts[0] + cluster - 1) if len(starts) else targets
+        nll, head = self._head.forward(p["Wya"], p["by"], hidden, head_targets)
+        self._tails += [Softmax() for _ in starts[len(self._tails) :]]
+        tails = []
+        for k, start in enumerate(starts, 1):
+            rows = np.flatnonzero(cluster == k)
+            x = hidden[rows] @ p[f"P{k}"].T
+            tail_nll, cache = self._tails[k - 1].forward(p[f"W{k}"], p[f"b{k}"], x, targets[rows] - start)
+            nll[rows] += tail_nll
+            tails.append((rows, cache))
+        return nll, (hidden, head, tails)
+
+    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Cache) -> Array:
+        hidden, head, tails = cache
+        dhidden = self._head.backward_(p["Wya"], g["Wya"], g["by"], scale, head)
+        for k, (rows, tail) in enumerate(tails, 1):
+            dx = self._tails[k - 1].backward_(p[f"W{k}"], g[f"W{k}"], g[f"b{k}"], scale, tail)
+            np.matmul(dx.T, hidden[rows], out=g[f"P{k}"])
+            dhidden[rows] += dx @ p[f"P{k}"]
+        return dhidden
+
+    def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
+        widest = max(len(b) for b in p.values() if b.ndim == 1)
+        return in_pieces(lambda rows: self.forward(p, hidden[rows], targets[rows])[0], len(hidden), widest)
+
+    def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
+        starts = _starts(p)
+        head = log_softmax(p["Wya"], p["by"], hidden)
+        words = len(p["by"]) - len(starts)
+        parts = [head[:, :words]]
+        for k in range(1, len(starts) + 1):
+            tail = log_softmax(p[f"W{k}"], p[f"b{k}"], hidden @ p[f"P{k}"].T)
+            parts.append(head[:, [words + k - 1]] + tail)
+        return np.concatenate(parts, axis=1)
+
+    def flops(self, p: Tensors, cache: Cache) -> tuple[int, int]:
+        hidden, _, tails = cache
+        products = len(hidden) * p["Wya"].size
+        for k, (rows, _) in enumerate(tails, 1):  # as many rows as the cluster got
+            products += len(rows) * (p[f"P{k}"].size + p[f"W{k}"].size)
+        return 2 * products, 4 * products
+
+    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
+        head, size = shapes["Wya"]
+        clusters = [shapes[f"W{k}"] for k in range(1, (len(shapes) - 2) // 3 + 1)]  # words and features of each
+        rows = max(positions, min(scored, rows_in_a_piece(max([head, *(words for words, _ in clusters)]))))
+        held = rows * head + 2 * positions * size
+        start = head - len(clusters)
+        for words, features in clusters:
+            # As many positions as the cluster has of the training text; a few more in the worst of many batches.
+            share = 1.0 if self._counts is None else self._counts[start : start + words].sum() / self._counts.sum()
+            of_cluster = min(rows, math.ceil(rows * share + 4 * math.sqrt(rows * share * (1 - share))))
+            held += of_cluster * (words + 2 * features + size)
+            start += words
+        return held
+
+
+def default_cutoffs(vocabulary_size: int) -> tuple[int, ...]:
+    """Where a vocabulary is cut unless the config says: nowhere below 1,000 words.
+
+    The head has 15 % of the words, 2,000 at most, and each cluster ends where five times as many words are counted; the
+    last one has at least half of the vocabulary.
+    """
+    if vocabulary_size < 1000:
+        return ()
+    cutoffs = [min(vocabulary_size * 15 // 100, 2000)]
+    while 5 * cutoffs[-1] < vocabulary_size // 2:
+        cutoffs.append(5 * cutoffs[-1])
+    return tuple(cutoffs) if len(cutoffs) > 1 else (cutoffs[0], vocabulary_size // 2)
+
+
+def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
+    """Where the head and each cluster end. Raises ConfigError for cutoffs that this vocabulary cannot be cut at."""
+    edges = [*(default_cutoffs(vocabulary_size) if cutoffs is None else cutoffs), vocabulary_size]
+    if sorted(set(edges)) != edges:
+        raise ConfigError(
+            f"model.output.cutoffs: {reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words "
+            "of the vocabulary; leave them away for cutoffs that fit it"
+        )
+    return edges
+
+
+def _starts(p: Tensors) -> Array:
+    """The first word of each cluster, from the shapes of the parameters."""
+    words = [len(p[f"b{k}"]) for k in range(1, (len(p) - 2) // 3 + 1)]
+    return len(p["by"]) - len(words) + np.cumsum([0, *words], dtype=np.intp)[:-1]

@@ -1,0 +1,260 @@
+"""The checks, in the order in which they are made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from rnncli.errors import NumericalError, RnncliError, RunError, RunInUseError, WriteError
+from rnncli.proof.selftest.comparison import difference, digest, middle_of
+from rnncli.proof.selftest.program import LIMIT, FailedError, Program, own, steps_in
+from rnncli.runs.folder import RunFolder
+
+TRIES = 5  # to come before the end of a run
+FLIPPED = ("parameter.", "moment.", "state.", "meta")  # a bit in a member of each kind
+
+# Sentences are longer than a window, so that a stop between windows has a state to keep.
+CONFIG = """\
+data: {train: corpus.txt, valid: 0.1}
+vocabulary: {unknown: true}
+model: {cell: lstm, layers: 2, hidden_size: 64, embedding_size: 32}
+optimizer: {learning_rate: 0.01}
+training: {epochs: 4, batch_size: 4, bptt: 6, random_seed: 1}
+run: {checkpoint_every: 7 steps}
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was checked, and how it came out: `passed` is None where it could not be checked.
+
+    `seen` says what happened, `expected` what should have. `error`: the kind of error that a failure is.
+    """
+
+    name: str
+    passed: bool | None
+    seen: str
+    expected: str
+    seconds: float
+    error: type[RnncliError]
+
+
+class NotCheckedError(Exception):
+    """A check could not be made; the message says why."""
+
+
+class Selftest:
+    """The checks of one program, in a temporary folder that `checks` makes.
+
+    `program`: the words that start it; without them, this very rnncli. `names`: of the checks to be made; all without
+    them. `kept`: the folder, once a check has failed: it is then not removed.
+    """
+
+    def __init__(self, program: Sequence[str] | None = None, names: Sequence[str] | None = None) -> None:
+        self.kept: Path | None = None
+        self._words = own() if program is None else program
+        self._names = list(CHECKS) if names is None else names
+        self._steps: int | None = None  # of the run that nothing stopped, once it is trained
+        self._proof: Popen[str] | None = None  # of the gradients; it runs beside the other checks
+
+    def checks(self) -> Generator[Check, None, None]:
+        """Make the checks, one after another; close this generator to stop. Raises WriteError.
+
+        However it ends, no process is left, and no folder but that of a failed check.
+        """
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="rnncli-selftest-"))
+        except OSError as problem:
+            raise WriteError(f"cannot make a temporary folder: {problem.strerror}; set TMPDIR") from problem
+        self._program = Program(self._words, self._folder)
+        try:
+            self._write_texts()
+            with suppress(FailedError):  # which the check tells
+                self._proof = self._program.start("gradcheck", "--json") if "gradcheck" in self._names else None
+            for name in self._names:
+                yield self._check(name, *CHECKS[name])
+        finally:
+            self._program.close()
+            if self.kept is None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write_texts(self) -> None:
+        try:
+            (self._folder / "config.yaml").write_text(CONFIG)
+            (self._folder / "corpus.txt").write_bytes(
+                files("rnncli").joinpath("cli", "starter", "corpus.txt").read_bytes()
+            )
+        except OSError as error:
+            raise WriteError(f"{self._folder}: cannot write there: {error.strerror}; set TMPDIR") from error
+
+    def _check(self, name: str, expected: str, error: type[RnncliError], check: Callable[[Selftest], str]) -> Check:
+        started, passed = time.monotonic(), None
+        try:
+            seen = check(self)
+            passed = True
+        except NotCheckedError as reason:
+            seen = str(reason)
+        except (FailedError, RnncliError, OSError, ValueError, LookupError, TypeError) as failure:
+            # What a broken program writes may be anything.
+            seen, passed, self.kept = str(failure) or type(failure).__name__, False, self._folder
+        return Check(name, passed, seen, expected, time.monotonic() - started, error)
+
+    def train(self) -> str:
+        rows = self._program.run("train", *_run("whole"), "--json").splitlines()
+        done = _json(rows[-1] if rows else "")
+        steps, reason = done["steps"], done["reason"]
+        told = f"{steps} steps, {done['epochs']} epochs, validation perplexity {done['best_valid_perplexity']:.1f}"
+        if reason != "epochs" or not RunFolder(self._folder / "whole").checkpoint_at(steps).exists():
+            raise FailedError(f"{told}, stopped by {reason}, and no checkpoint of its end")
+        self._steps = steps
+        return told
+
+    def repeat(self) -> str:
+        self._trained()
+        self._program.run("train", *_run("again"), "--quiet")
+        return f"trained once more: {self._same_as_whole('again')}"
+
+    def kill(self) -> str:
+        steps = self._trained()
+        for n in range(TRIES):
+            run = RunFolder(self._folder / f"killed-{n}")
+            words = ("train", *_run(run.path.name), "--quiet")
+            process = self._program.start(*words)
+            killed = self._program.reaches(process, run.metrics, steps * 3 // 8)
+            if killed:
+                process.kill()
+            ended = self._program.wait(process)
+            if ended.code == 0:  # it was over before
+                continue
+            if not killed:
+                raise FailedError(str(ended))
+            at, saved = steps_in(run.metrics), [int(path.stem[5:]) for path in run.checkpoints()]
+            self._program.run(*words, "--resume")
+            return f"killed at step {at}, resumed at {max(saved, default=0)}: {self._same_as_whole(run.path.name)}"
+        raise FailedError(f"{TRIES} runs were over before they could be killed")
+
+    def stop(self) -> str:
+        steps = self._trained()
+        if os.name == "nt":
+            raise NotCheckedError("no signals on this system")
+        for n in range(TRIES):
+            run = RunFolder(self._folder / f"stopped-{n}")
+            first = self._stop(run, signal.SIGTERM, steps * 3 // 8)
+            second = first and self._stop(run, signal.SIGINT, steps * 5 // 8)
+            if first and second:
+                self._program.run("train", *_run(run.path.name), "--quiet", "--resume")
+                return f"SIGTERM at step {first}, SIGINT at {second}: {self._same_as_whole(run.path.name)}"
+        raise FailedError(f"{TRIES} runs were over before they could be stopped")
+
+    def _stop(self, run: RunFolder, number: signal.Signals, step: int) -> int | None:
+        """Train on, and stop at this step or later; where that was, None where the run was over before."""
+        step = max(step, steps_in(run.metrics) + 1)  # taken by this process: by then it listens to signals
+        process = self._program.start("train", *_run(run.path.name), "--quiet", "--resume")
+        if self._program.reaches(process, run.metrics, step):
+            process.send_signal(number)
+        ended = self._program.wait(process)
+        if ended.code == 0:
+            return None
+        at = steps_in(run.metrics)
+        if ended.code != 128 + number:
+            raise FailedError(f"{number.name} at step {at}: {ended}")
+        if not run.checkpoint_at(at).exists():
+            raise FailedError(f"{number.name} at step {at} left no checkpoint of that step")
+        return at
+
+    def damage(self) -> str:
+        whole = RunFolder(self._folder / "whole").checkpoint_at(self._trained()).read_bytes()
+        copy = self._folder / "copy.npz"
+        copy.write_bytes(whole)
+        self._program.run("inspect", "--verify", copy.name)
+        for kind in FLIPPED:
+            damaged, at = self._folder / f"one-bit-of-{kind.strip('.')}.npz", middle_of(copy, kind)
+            damaged.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+            self._program.run("inspect", "--verify", damaged.name, code=RunError.exit_code)
+        return f"{len(FLIPPED)} copies, each with one bit flipped, were refused"
+
+    def lock(self) -> str:
+        self._trained()
+        held = RunFolder(self._folder / "held")
+        words = ("train", *_run("held"), "--epochs", "1000000", "--max-time", f"{LIMIT:g}s", "--quiet")
+        holder = self._program.start(*words)
+        if not self._program.reaches(holder, held.metrics, 1):
+            raise FailedError(str(self._program.wait(holder)))
+        if os.name == "nt":
+            raise NotCheckedError("no locks on this system")
+        self._program.run(*words, "--max-time", "0s", "--resume", code=RunInUseError.exit_code)
+        if holder.poll() is not None:
+            raise FailedError(f"the first {self._program.wait(holder)}")
+        holder.kill()
+        self._program.wait(holder)
+        if (by := held.holder()) is not None:
+            raise FailedError(f"killed, and its run is still held by {by}")
+        return "a second train was refused; the first, killed, let go"
+
+    def predict(self) -> str:
+        self._trained()
+        words = ("--seed", "the", "--top", "1000000", "--samples", "1", "--random-seed", "1", "--json")
+        candidates = _json(self._program.run("predict", "--run", "whole", *words))["candidates"]
+        total = sum(each["probability"] for each in candidates)
+        told = f"{len(candidates)} probabilities of a next word sum to {total:.6f}"
+        if not abs(total - 1) < 1e-5:
+            raise FailedError(told)
+        return told
+
+    def gradcheck(self) -> str:
+        ended = self._program.wait(self._proof or self._program.start("gradcheck", "--json"))
+        if ended.code:
+            raise FailedError(str(ended))
+        found = _json(ended.stdout)
+        checks, tolerance = found["checks"], found["tolerance"]
+        largest = max(check["max_relative_error"] for check in checks)
+        told = f"{len(checks)} tensors: largest error {largest:.1e} ({found['seconds']:.1f} s, beside)"
+        if found["passed"] is not True or not largest <= tolerance:
+            raise FailedError(told)
+        return told
+
+    def _trained(self) -> int:
+        """Steps of the run that nothing stopped. Raises NotCheckedError where it failed."""
+        if self._steps is None:
+            raise NotCheckedError("needs what train makes")
+        return self._steps
+
+    def _same_as_whole(self, run: str) -> str:
+        if (different := difference(self._folder / "whole", self._folder / run)) is not None:
+            raise FailedError(f"{run}: {different}")
+        return f"bytes {digest(self._folder / run)}"
+
+
+def _run(name: str) -> tuple[str, ...]:
+    return "config.yaml", "--set", f"run.dir={name}"
+
+
+def _json(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise FailedError(f"no JSON object: {text[:40]}")
+    return found
+
+
+# By name: what is expected, the kind of error that a failure is, and the check.
+CHECKS: dict[str, tuple[str, type[RnncliError], Callable[[Selftest], str]]] = {
+    "train": ("a run to the end of its epochs, with a checkpoint of it", RunError, Selftest.train),
+    "repeat": ("the same bytes of the same config and seed", NumericalError, Selftest.repeat),
+    "kill": ("after SIGKILL and --resume the bytes of the run that nothing stopped", NumericalError, Selftest.kill),
+    "stop": ("after SIGTERM, SIGINT and --resume the same bytes", NumericalError, Selftest.stop),
+    "damage": ("a damaged checkpoint refused with exit code 5", RunError, Selftest.damage),
+    "lock": ("the second train on a folder refused with exit code 8", RunError, Selftest.lock),
+    "predict": ("probabilities that sum to 1", NumericalError, Selftest.predict),
+    "gradcheck": ("every gradient equal to its numerical derivative", NumericalError, Selftest.gradcheck),
+}

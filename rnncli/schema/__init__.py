@@ -1,0 +1,1 @@
+"""What a setting may be, and how written values become dataclasses, with every fault listed."""

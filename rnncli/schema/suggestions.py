@@ -1,0 +1,99 @@
+"""From what was written to dataclasses of settings, with every fault told: where it is, which key, what would do.
+
+What was written is a tree of `Node`, each with the `Source` it came from: a line of a file, a `--set`, or nothing.
+Nothing here knows YAML, or which settings there are.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from rnncli.schema.fields import KINDS, LARGEST_WHOLE_NUMBER, Setting, options_of, settings_of
+
+LONGEST = 60  # characters of a value or key that a message shows
+
+Path = tuple[str, ...]
+"""A key: ("model", "cell") is `model.cell`."""
+
+
+def unknown_key(root: type, path: Path, name: str, known: Collection[str]) -> str:
+    """Return what to say of the key `name`, which the section of `root` at `path` does not have."""
+    sections = {key: settings_of(each.type) for key, each in settings_of(root).items() if each.kind == "section"}
+    places = {inner: f"{key}.{inner}" for key, settings in sections.items() for inner in settings}
+    if not path and name in places.values():
+        return "has a dot in it; write `{}:` and below it, indented, `{}:`".format(*name.split("."))
+    if name in places:
+        guess: str | None = places[name]  # right, but in another section
+    elif near := nearest(name, known):
+        guess = dotted((*path, near))
+    else:
+        guess = places.get(nearest(name, places) or "")
+    return f"is not a known key; {'section ' + dotted(path) if path else 'a config'} has {listed(known, 'and')}" + (
+        f" (did you mean {guess}?)" if guess else ""
+    )
+
+
+def unknown_option(table: Mapping[str, Any], name: str, key: str) -> str:
+    """What to say of a key that the choice `name` does not take."""
+    known = settings_of(options_of(table, name))
+    others = [other for other in table if key in settings_of(options_of(table, other))]
+    near = nearest(key, known)
+    takes = f"its keys are {listed(['name', *known], 'and')}" if known else "it has none of its own"
+    guess = f" (did you mean name: {listed(others)}?)" if others else f" (did you mean {near}?)" if near else ""
+    return f"is not a key of {name}; {takes}{guess}"
+
+
+def wanted(setting: Setting, value: object = None) -> str:
+    """Return what would do in place of `value`: "choose rnn, lstm or gru (did you mean lstm?)", "give a path"."""
+    rule = setting.rule
+    if rule.choices is not None:
+        text = f"choose {listed(rule.choices)}"
+    elif rule.minimum is not None and rule.minimum == rule.maximum:
+        text = f"give {rule.minimum}"
+    else:
+        text = f"give {KINDS[setting.kind][1]}"
+        for words, bound, _ in rule.bounds():
+            # that a size is below 2**31 is said to those alone who break it
+            if bound != LARGEST_WHOLE_NUMBER or (isinstance(value, int) and value > bound):
+                text += f", {words} {bound}"
+    text += " or a list of such" if setting.many else ""
+    text += ", or null" if setting.optional else ""
+    text += f": {rule.note}" if rule.note else ""
+    near = nearest(value, rule.choices) if rule.choices is not None and isinstance(value, str) else None
+    return text + (f" (did you mean {near}?)" if near else "")
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """Return the name in `known` that `word` most likely stands for, or None."""
+    plain = word[:LONGEST].strip().lower().replace("-", "_").replace(" ", "_")
+    close = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1)
+    part = [name for name in known if len(plain) > 2 and plain in name]
+    initials = [name for name in known if "_" in name and plain == "".join(word[:1] for word in name.split("_"))]
+    return next(iter(close + part + initials), None)
+
+
+def listed(names: Collection[str], last: str = "or") -> str:
+    """Return `a, b or c`."""
+    *most, end = names
+    return f"{', '.join(most)} {last} {end}" if most else end
+
+
+def dotted(path: Path) -> str:
+    """Return a key as messages show it; odd characters are escaped, a long one is shortened."""
+    return ".".join(part if part and part.isprintable() and len(part) <= LONGEST else shown(part) for part in path)
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: short, quoted if it is text, in YAML's words otherwise."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    if isinstance(value, int) and abs(value) >= 10**LONGEST:
+        return "a huge number"  # str() refuses an int of more than 4300 digits
+    text = repr(value[: LONGEST + 1] if isinstance(value, str) else value)
+    return text if len(text) <= LONGEST + 2 else text[:LONGEST] + "…" + text[-1]

@@ -1,0 +1,76 @@
+"""What a result depends on besides its config: the NumPy wheel, the BLAS kernel, the threads; and how much memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rnncli
+
+
+@cache
+def _openblas() -> tuple[Any, str, str] | None:
+    """The OpenBLAS that NumPy's wheel brought, with what its symbols begin and end with; None for another BLAS."""
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        for path in sorted(folder.glob("*openblas*")):
+            try:
+                library = ctypes.CDLL(str(path))
+            except OSError:
+                continue
+            for prefix in ("scipy_openblas_", "openblas_"):
+                for suffix in ("64_", ""):
+                    if hasattr(library, f"{prefix}get_corename{suffix}"):
+                        return library, prefix, suffix
+    return None
+
+
+def describe() -> dict[str, Any]:
+    """Versions, BLAS, its kernel and its threads: what decides the last bits of a float32 product."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    description: dict[str, Any] = {
+        "rnncli": rnncli.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name')} {blas.get('version')}",
+        "kernel": None,
+        "threads": None,
+    }
+    found = _openblas()
+    if found:
+        library, prefix, suffix = found
+        corename = getattr(library, f"{prefix}get_corename{suffix}")
+        corename.restype = ctypes.c_char_p
+        description["kernel"] = corename().decode()
+        description["threads"] = int(getattr(library, f"{prefix}get_num_threads{suffix}")())
+    return description
+
+
+def set_threads(threads: int) -> None:
+    """Set the threads of the matrix products, where the BLAS is an OpenBLAS that is loaded already."""
+    if found := _openblas():
+        library, prefix, suffix = found
+        getattr(library, f"{prefix}set_num_threads{suffix}")(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Matrix products on one thread, where the BLAS is an OpenBLAS: for many small ones, that wait for each other."""
+    found = _openblas()
+    if not found:
+        yield
+        return
+    library, prefix, suffix = found
+    before = int(getattr(library, f"{prefix}get_num_threads{suffix}")())
+    set_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(before)

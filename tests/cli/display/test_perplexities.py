@@ -1,0 +1,68 @@
+"""How perplexities are told."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from rnncli.cli.display.perplexities import figure, in_a_line, print_evaluations
+from rnncli.evaluation.perplexity import Evaluation
+
+FOUND = Evaluation(
+    tokens=8000,
+    ends=False,
+    oov=2,
+    vocabulary=50,
+    characters=32000,
+    nll_spelling=8000 * math.log(2),
+    nll=8000 * math.log(4),
+    nll_oov=2 * math.log(8),
+)
+
+
+def test_the_table(capsys):
+    print_evaluations({"valid": FOUND, "test": replace(FOUND, nll_oov=8000 * math.log(2)), "best valid": None})
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        "",
+        "measured on              valid   test",
+        "tokens                   8,000  8,000",
+        "<end>                     none   none",
+        "unknown words                2      2",
+        "perplexity                4.00   4.00",
+        "  without unknown words   4.00   2.00",
+        "  with their spelling     8.00   8.00",
+        "bits per word            2.000  2.000",
+        "  with spelling          3.000  3.000",
+        "bits per character       0.500  0.500",
+        "  with spelling          0.750  0.750",
+    ]
+    assert told.err == ""
+    print_evaluations({"valid": None})
+    assert capsys.readouterr().out == ""
+
+
+def test_why_it_must_not_be_compared_is_told_once(capsys):
+    unpaid = replace(FOUND, nll_spelling=None)
+    print_evaluations({"valid": unpaid, "best valid": unpaid})
+    told = capsys.readouterr()
+    assert "  with their spelling        -           -" in told.out
+    assert told.err == f"warning: {unpaid.incomparable}\n"
+
+
+def test_a_line():
+    assert in_a_line(FOUND) == (
+        "8,000 tokens (no <end>, 2 unknown): 4.00 without them, 8.00 with their spelling paid, "
+        "2.000 bits per word (3.000), 0.500 bits per character (0.750)"
+    )
+    known = replace(FOUND, oov=0, ends=True, nll_spelling=0.0)
+    assert in_a_line(known) == (
+        "8,000 tokens (<end> counted, 0 unknown): 2.000 bits per word, 0.500 bits per character"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(None, "-"), (math.nan, "-"), (1234.567, "1,234.57"), (2.04e11, "2.040e+11"), (math.inf, "inf")]
+)
+def test_numbers(value, told):
+    assert figure(value, 2) == told

@@ -1,0 +1,185 @@
+"""How often training says something where there is no terminal."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+from support.small_run import settings, trainer
+
+from rnncli.cli.display import training
+from rnncli.evaluation.perplexity import Evaluation
+from rnncli.runs.events import Epoch, Step
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    made = Clock()
+    monkeypatch.setattr(training, "time", made)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_LINES", 5.0)
+    return made
+
+
+@pytest.fixture
+def told(clock, monkeypatch):
+    """The lines that were told, each with its time."""
+    lines = []
+    monkeypatch.setattr(training, "tell", lambda line: lines.append((clock.now, line)))
+    return lines
+
+
+def step(number, epoch=1):
+    return Step(number, epoch, 2.0, 7.39, 1.0, 0.01, 10, 1000.0, 0.01)
+
+
+def measured(loss, tokens, oov):
+    return Evaluation(tokens, True, oov, 50, 5 * tokens, 0.0, loss * tokens, 0.0)
+
+
+def epoch(number):
+    train = measured(2.0, 100, 0)
+    return Epoch(10 * number, number, 2.0, 7.39, 1.0, 0.01, 100, 1000.0, 0.1, None, False, train, None)
+
+
+def events(epochs, steps):
+    """Each step and the end of each epoch."""
+    for number in range(1, epochs + 1):
+        yield from (step((number - 1) * steps + k + 1, number) for k in range(steps))
+        yield epoch(number)
+
+
+def sampled(event):
+    """The same event of a model whose training loss has no perplexity."""
+    return replace(event, perplexity=math.nan, **({"train": None} if isinstance(event, Epoch) else {}))
+
+
+def test_lines_of_an_epoch():
+    valid = measured(math.log(171.052), 73760, 3370)
+    both = replace(epoch(3), valid_perplexity=171.052, best=True, words_per_second=10412.4, valid=valid)
+    of_valid = "valid 171.05 over 73,760 tokens, 3,370 unknown"
+    train = "epoch 3: perplexity train 7.39 over 100 tokens, 0 unknown"
+    assert training.epoch_line(both) == f"{train}; {of_valid} (best); 10,412 words/s"
+    assert training.epoch_line(replace(both, best=False)) == f"{train}; {of_valid}; 10,412 words/s"
+    told = f"epoch 3: sampled loss 2.000; perplexity {of_valid} (best); 10,412 words/s"
+    assert training.epoch_line(sampled(both)) == told
+    alone = replace(epoch(3), words_per_second=None)
+    assert training.epoch_line(alone) == train
+    assert training.epoch_line(sampled(alone)) == "epoch 3: sampled loss 2.000"
+
+
+def test_the_loss_of_a_step():
+    assert training.step_loss(step(1)) == "perplexity 7.4 over 10 tokens"
+    assert training.step_loss(sampled(step(1))) == "sampled loss 2.000"
+
+
+@pytest.mark.parametrize("made", [lambda event: event, sampled], ids=["exact", "sampled"])
+def test_lines_tell_the_loss_as_what_it_is(clock, told, made):
+    lines = training.Lines(TRAINER)
+    clock.now += 6
+    lines.show(made(step(1)))
+    [(_, line)] = told
+    assert ("perplexity 7.4 over 10 tokens, " in line, "sampled loss 2.000, " in line) == (
+        (False, True) if made is sampled else (True, False)
+    )
+
+
+def test_the_bar_tells_the_loss_as_what_it_is(capsys):
+    trainer = SimpleNamespace(
+        words_done=0, words_planned=100, config=SimpleNamespace(training=SimpleNamespace(epochs=2))
+    )
+    for event, expected in ((step(1), "perplexity 7.4 over 10 tokens,"), (sampled(step(1)), "sampled loss 2.000,")):
+        bar = training.Bar(trainer)
+        bar.show(event)
+        bar._bar.refresh()
+        bar.close()
+        assert f"epoch 1/2, {expected} 1,000 words/s" in capsys.readouterr().err
+
+
+TRAINER = SimpleNamespace(words_done=50, words_planned=100)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 40])
+@pytest.mark.parametrize("tick", [0.3, 1.0, 4.9, 20.0])
+def test_lines_are_never_closer_than_that(clock, told, tick, steps):
+    lines = training.Lines(TRAINER)
+    began = clock.now
+    for event in events(epochs=30, steps=steps):
+        clock.now += tick
+        lines.show(event)
+    lines.close()
+    times = [began, *(time for time, _ in told)]
+    assert told
+    assert all(later - earlier >= 5 for earlier, later in pairwise(times))
+    assert times[-1] > clock.now - 5 - 2 * tick  # and none is left out that there was time for
+
+
+def test_the_line_of_the_last_epoch_waits_for_its_turn(clock, told):
+    lines = training.Lines(TRAINER)
+    clock.now += 1
+    lines.show(epoch(1))
+    lines.show(epoch(2))
+    clock.now += 3
+    lines.show(step(21, 3))
+    assert told == []
+    clock.now += 2
+    lines.show(step(22, 3))
+    assert [line.split(" over ")[0] for _, line in told] == ["epoch 2: perplexity train 7.39"]
+    clock.now += 4
+    lines.show(step(23, 3))
+    clock.now += 2
+    lines.show(step(24, 3))  # nothing waits any more: the step is told
+    assert [line.split(":")[0] for _, line in told] == ["epoch 2", "epoch 3, step 24, 50%"]
+
+
+def test_a_pace_writes_what_waits_once(clock):
+    written = []
+    pace = training.Pace(written.append)
+    pace.turn(lambda: "too early")
+    clock.now += 6
+    pace.turn()
+    assert written == []
+    pace.epoch("an epoch")
+    pace.turn(lambda: "a step")
+    clock.now += 6
+    pace.turn()
+    pace.turn(lambda: "another step")
+    assert written == ["an epoch", "another step"]
+
+
+def test_how_far_a_text_is_measured(clock, told, capsys):
+    run = SimpleNamespace(words_done=0, words_planned=100)
+    lines = training.Lines(run)
+    clock.now += 1
+    run.watch("measuring", 10, 3000)  # too early for a line
+    clock.now += 6
+    run.watch("measuring", 1200, 3000)
+    assert [line for _, line in told] == ["measuring: 1,200 of 3,000 words"]
+    lines.close()
+    bar = training.Bar(run)
+    run.watch("measuring", 2000, 3000)
+    run.watch("measuring", 2100, 3000)  # at the same time: nobody could read it
+    bar.close()
+    err = capsys.readouterr().err
+    assert "measuring: 2,000 of 3,000 words" in err
+    assert "2,100" not in err
+
+
+@pytest.mark.parametrize("texts", [("valid",), ("test",), ("valid", "test")])
+def test_training_tells_how_far_a_text_is_measured(tmp_path, texts):
+    config = settings(tmp_path, **{f"data__{name}": str(tmp_path / "text.txt") for name in texts})
+    made = trainer(config, tmp_path / "run")
+    told = []
+    made.watch = lambda *each: told.append(each)
+    list(made.train())
+    ends = [each for each in told if each[1] == each[2]]
+    tokens = made.texts.train.tokens
+    assert ends == [("measuring", tokens, tokens)] * (config.training.epochs * ("valid" in texts) + ("test" in texts))

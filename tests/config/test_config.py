@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rnncli.config.config import Config, DataConfig, RunConfig, TrainingConfig, from_dict, portable_dict, to_dict
+from rnncli.errors import ConfigError
+from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
+from rnncli.schema.fields import Choice, Duration, Interval, NoOptions, setting
+
+# Section 6 of the design, as JSON has it.
+DEFAULTS: dict[str, Any] = {
+    "data": {
+        "train": ["/corpus/fruit.txt"],
+        "valid": None,
+        "test": None,
+        "mode": "sentences",
+        "line_end": True,
+        "tokenizer": "whitespace",
+        "lowercase": False,
+        "cache": None,
+    },
+    "vocabulary": {"min_count": 1, "max_size": None, "unknown": None, "file": None},
+    "model": {
+        "cell": "lstm",
+        "layers": 1,
+        "hidden_size": 64,
+        "embedding_size": None,
+        "output": {"name": "full"},
+        "engine": "fused",
+    },
+    "optimizer": {"name": "adam", "learning_rate": 0.001, "clip_norm": 5.0, "schedule": {"name": "constant"}},
+    "training": {
+        "epochs": 10,
+        "batch_size": 20,
+        "bptt": 35,
+        "random_seed": None,
+        "patience": None,
+        "max_time": None,
+        "dtype": "float32",
+    },
+    "guard": {"every": 1000, "rollbacks": 4, "learning_rate_factor": 0.5, "jump": 3.0},
+    "parallel": {"shards": 1, "reduction": "tree"},
+    "run": {"dir": None, "keep": 2, "checkpoint_every": "1 epoch"},
+}
+
+
+def with_value(section: str, **values: object) -> dict[str, Any]:
+    changed: dict[str, Any] = json.loads(json.dumps(DEFAULTS))
+    changed[section] |= values
+    return changed
+
+
+def fault(section: str, **values: object) -> str:
+    with pytest.raises(ConfigError) as error:
+        from_dict(with_value(section, **values))
+    assert error.value.exit_code == 3
+    return str(error.value)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    assert to_dict(from_dict({"data": {"train": "/corpus/fruit.txt"}})) == DEFAULTS
+    assert to_dict(Config(DataConfig(("/corpus/fruit.txt",)))) == DEFAULTS
+
+
+def paths() -> st.SearchStrategy[str]:
+    names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
+    return names.filter(lambda name: bool(name.strip()))
+
+
+def configs(path: st.SearchStrategy[str]) -> st.SearchStrategy[Config]:
+    """Any valid config, built from what the design says is valid and not through the reader."""
+    count = st.integers(1, 2**31 - 1)
+    positive = st.floats(0, exclude_min=True, allow_infinity=False)
+    fraction = st.floats(0, 1, exclude_min=True, exclude_max=True)
+    seconds = st.floats(0, 1e9).map(Duration)
+    start = Config(DataConfig(("x",)))
+    training = st.builds(
+        TrainingConfig,
+        epochs=count,
+        random_seed=st.none() | st.integers(0, 2**63 - 1),
+        max_time=st.none() | seconds,
+        dtype=st.sampled_from(["float32", "float64"]),
+    )
+    data = st.builds(
+        DataConfig,
+        train=st.lists(path, min_size=1, max_size=3).map(tuple),
+        valid=st.none() | path | fraction,
+        mode=st.just("stream"),
+        line_end=st.booleans(),
+        tokenizer=st.sampled_from(["whitespace", "words", "characters"]),
+    )
+    every = st.builds(Interval, count, st.sampled_from(["epoch", "step"])) | st.floats(1e-9, 1e9).map(
+        lambda count: Interval(count, "second")
+    )
+    optimizer = st.builds(
+        lambda rate, clip: dataclasses.replace(start.optimizer, learning_rate=rate, clip_norm=clip),
+        positive,
+        st.none() | positive,
+    )
+    run = st.builds(RunConfig, dir=st.none() | path, keep=count, checkpoint_every=every)
+    return st.builds(Config, data=data, optimizer=optimizer, training=training, run=run)
+
+
+@given(configs(paths()))
+def test_any_config_comes_back_from_its_dict_and_from_json(config: Config) -> None:
+    assert from_dict(to_dict(config)) == config
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@given(configs(paths()))
+@example(Config(DataConfig(("/\r",))))
+def test_a_portable_config_is_valid_and_portable_already(config: Config) -> None:
+    portable = from_dict(portable_dict(config))
+    assert portable_dict(portable) == portable_dict(config)
+    assert portable.training.max_time is None
+    training = dataclasses.replace(portable.training, max_time=config.training.max_time)
+    assert dataclasses.replace(portable, data=config.data, run=config.run, training=training) == config
+
+
+def test_a_portable_config_has_nothing_of_this_machine_in_it() -> None:
+    def in_folder(folder: str) -> Config:
+        data = {"train": [f"{folder}/a.txt", f"{folder}/b.txt"], "valid": f"{folder}/c.txt", "test": f"{folder}/d.txt"}
+        return from_dict({"data": data, "vocabulary": {"file": f"{folder}/words"}, "run": {"dir": f"{folder}/runs/1"}})
+
+    portable = portable_dict(in_folder("/home/me"))
+    assert portable == portable_dict(in_folder("/scratch/you"))
+    assert portable["data"]["train"] == ["a.txt", "b.txt"]
+    assert (portable["data"]["valid"], portable["data"]["test"]) == ("c.txt", "d.txt")
+    assert portable["vocabulary"]["file"] == "words"
+    assert portable["run"]["dir"] is None
+    assert "/" not in json.dumps(portable)
+
+
+def test_the_same_time_written_in_two_ways_is_stored_in_one() -> None:
+    one, other = (from_dict(with_value("training", max_time=text)) for text in ("90m", "1h30m"))
+    assert one == other
+    assert json.dumps(to_dict(one)) == json.dumps(to_dict(other))
+    assert str(other.training.max_time) == "1h30m"
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "plain"),
+    [
+        ("full", NoOptions(), {"name": "full"}),
+        ("adaptive", AdaptiveSoftmax.Options(), {"name": "adaptive", "cutoffs": None, "div_value": 4.0}),
+        (
+            {"name": "adaptive", "cutoffs": [10, 20]},
+            AdaptiveSoftmax.Options((10, 20), 4.0),
+            {"name": "adaptive", "cutoffs": [10, 20], "div_value": 4.0},
+        ),
+        (
+            {"name": "adaptive", "cutoffs": 7, "div_value": 1},
+            AdaptiveSoftmax.Options((7,), 1.0),
+            {"name": "adaptive", "cutoffs": [7], "div_value": 1.0},
+        ),
+        (
+            {"name": "adaptive", "cutoffs": []},
+            AdaptiveSoftmax.Options(()),
+            {"name": "adaptive", "cutoffs": [], "div_value": 4.0},
+        ),
+        (
+            "sampled",
+            SampledSoftmax.Options(1000, "log_uniform"),
+            {"name": "sampled", "samples": 1000, "proposal": "log_uniform"},
+        ),
+        (
+            {"name": "sampled", "samples": 3, "proposal": "unigram"},
+            SampledSoftmax.Options(3, "unigram"),
+            {"name": "sampled", "samples": 3, "proposal": "unigram"},
+        ),
+    ],
+)
+def test_a_choice_is_a_name_or_a_mapping_with_its_own_keys(output: Any, options: Any, plain: dict[str, Any]) -> None:
+    config = from_dict(with_value("model", output=output))
+    assert config.model.output == Choice(plain["name"], options)
+    assert to_dict(config)["model"]["output"] == plain
+    assert from_dict(to_dict(config)) == config
+
+
+@dataclass(frozen=True)
+class FixedOptions:
+    cutoffs: tuple[int, ...] = setting(minimum=1)
+
+
+class Fixed:
+    Options = FixedOptions
+
+
+CHOOSE = "choose full, adaptive or sampled"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("adaptiv", f"model.output is 'adaptiv'; {CHOOSE} (did you mean adaptive?)"),
+        ({"name": "adaptiv"}, f"model.output.name is 'adaptiv'; {CHOOSE} (did you mean adaptive?)"),
+        ({"cutoffs": [3]}, f"model.output.name is missing; {CHOOSE}"),
+        (None, f"model.output is null; {CHOOSE}"),
+        (3, f"model.output is 3; {CHOOSE}"),
+        (["full"], f"model.output is a list; {CHOOSE}"),
+        ({"name": ["full"]}, f"model.output.name is a list; {CHOOSE}"),
+        (
+            {"name": "full", "cutoffs": [3]},
+            "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive?)",
+        ),
+        (
+            {"name": "adaptive", "cutoff": 3, "cutoffs": 3},
+            "model.output.cutoff is not a key of adaptive; its keys are name, cutoffs and div_value "
+            "(did you mean cutoffs?)",
+        ),
+        (
+            {"name": "adaptive", "samples": 3},
+            "model.output.samples is not a key of adaptive; its keys are name, cutoffs and div_value "
+            "(did you mean name: sampled?)",
+        ),
+        (
+            {"name": "sampled", "sample": 3},
+            "model.output.sample is not a key of sampled; its keys are name, samples and proposal "
+            "(did you mean samples?)",
+        ),
+        ({"name": "adaptive", "cutoffs": [3, None]}, "model.output.cutoffs is null; give a whole number"),
+        ({"name": "adaptive", "cutoffs": [3, 2]}, "model.output.cutoffs is a list that does not rise; put the smaller"),
+        (
+            {"name": "adaptive", "div_value": 1e200},
+            "model.output.div_value is 1e+200; give a number, at least 1, at most",
+        ),
+        ({"name": "adaptive", "cutoffs": [2, 2]}, "model.output.cutoffs is a list that does not rise"),
+        ({"name": "sampled", "samples": 10**9}, "model.output.samples is 1000000000; give a whole number, at least 1"),
+        ({"name": "adaptive", "cutoffs": [3, 0]}, "model.output.cutoffs is 0; give a whole number, at least 1"),
+        ({"name": "adaptive", "div_value": 0.5}, "model.output.div_value is 0.5; give a number, at least 1"),
+        ({"name": "sampled", "samples": 0}, "model.output.samples is 0; give a whole number, at least 1"),
+        ({"name": "sampled", "samples": 2.5}, "model.output.samples is 2.5; give a whole number, at least 1"),
+        (
+            {"name": "sampled", "proposal": "uniform"},
+            "model.output.proposal is 'uniform'; choose log_uniform or unigram (did you mean ",
+        ),
+    ],
+)
+def test_a_wrong_choice_says_what_would_do(output: object, message: str) -> None:
+    found = fault("model", output=output)
+    assert found.startswith(message)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("fixed", "model.output.cutoffs is missing; give a whole number, at least 1 or a list of such"),
+        ({"name": "fixed", "cutoffs": []}, "model.output.cutoffs is an empty list; give a whole number"),
+        (
+            {"name": "full", "cutoffs": 3},
+            "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive or fixed?)",
+        ),
+    ],
+)
+def test_a_choice_may_have_a_key_that_must_be_given(
+    monkeypatch: pytest.MonkeyPatch, output: object, message: str
+) -> None:
+    monkeypatch.setitem(OUTPUTS, "fixed", Fixed)
+    assert fault("model", output=output).startswith(message)
+    assert from_dict(with_value("model", output={"name": "fixed", "cutoffs": 3})).model.output.options == FixedOptions(
+        (3,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("model", {"cell": "lstn"}, "model.cell is 'lstn'; choose rnn, lstm or gru (did you mean lstm?)"),
+        ("model", {"cell": "GRU"}, "model.cell is 'GRU'; choose rnn, lstm or gru (did you mean gru?)"),
+        ("model", {"layers": 0}, "model.layers is 0; give a whole number, at least 1"),
+        ("model", {"hidden_size": 2**31}, "model.hidden_size is 2147483648; give a whole number, at least 1, at most"),
+        ("model", {"embedding_size": "big"}, "model.embedding_size is 'big'; give a whole number, at least 1, or null"),
+        ("model", {"hiden_size": 8}, "model.hiden_size is not a known key; section model has cell, "),
+        ("optimizer", {"lr": 1}, "optimizer.lr is not a known key; section optimizer has name, learning_rate, "),
+        ("optimizer", {"learning_rate": 0}, "optimizer.learning_rate is 0; give a number, above 0"),
+        ("data", {"train": []}, "data.train is an empty list; give a path or a list of such"),
+        ("data", {"train": {}}, "data.train is a mapping; give a path"),
+        ("data", {"train": ["a", 3]}, "data.train is 3; give a path"),
+        ("data", {"valid": 1.5}, "data.valid is 1.5; give a path, or a fraction between 0 and 1 such as 0.1, or null"),
+        ("data", {"lowercase": 1}, "data.lowercase is 1; give true or false"),
+        ("vocabulary", {"max_size": 1}, "vocabulary.max_size is 1; give a whole number, at least 3"),
+        ("parallel", {"shards": 4}, "parallel.shards is 4; give 1: this version trains in one shard"),
+        ("parallel", {"reduction": "ring"}, "parallel.reduction is 'ring'; choose tree"),
+        ("training", {"max_time": 90}, "training.max_time is 90; give a time with its unit, such as 90s, 30m or 2h"),
+        ("training", {"dtype": "float16"}, "training.dtype is 'float16'; choose float32 or float64"),
+        ("run", {"checkpoint_every": 500}, "run.checkpoint_every is 500; give a number of epochs or steps"),
+    ],
+)
+def test_a_wrong_value_says_what_would_do(section: str, values: dict[str, Any], message: str) -> None:
+    found = fault(section, **values)
+    assert found.startswith(message)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("mapping", "guess"),
+    [
+        ({"hidden_size": 3}, "model.hidden_size"),
+        ({"training": {"learning_rate": 1}}, "optimizer.learning_rate"),
+        ({"training": {"seed": 1}}, "training.random_seed"),
+        ({"seed": 1}, "training.random_seed"),
+        ({"optimizer": {"lr": 1}}, "optimizer.learning_rate"),
+        ({"training": {"batch-size": 1}}, "training.batch_size"),
+        ({"trainig": {}}, "training"),
+        ({"hiden_sise": 3}, "model.hidden_size"),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_known_one(mapping: dict[str, Any], guess: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"(did you mean {guess}?)")):
+        from_dict({"data": {"train": "x"}, **mapping})
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"vocabulary": {"unknown": False, "min_count": 2}}, "vocabulary.unknown"),
+        ({"vocabulary": {"unknown": False, "max_size": 10}}, "vocabulary.unknown"),
+        ({"vocabulary": {"file": "words", "max_size": 10}}, "vocabulary.file"),
+        ({"training": {"patience": 2}}, "training.patience"),
+        ({"data": {"train": "x", "line_end": False}}, "data.line_end"),
+        ({"optimizer": {"name": "lazy_adam"}, "model": {"engine": "stepwise"}}, "optimizer.name"),
+    ],
+)
+def test_settings_that_exclude_each_other_are_a_fault(changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(key)} [^\n]*$"):
+        from_dict({"data": {"train": "x"}, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vocabulary": {"unknown": True, "min_count": 2, "max_size": 10}},
+        {"vocabulary": {"unknown": False}},
+        {"data": {"train": "x", "valid": 0.1}, "training": {"patience": 2}},
+        {"data": {"train": "x", "line_end": True}},
+        {"data": {"train": "x", "line_end": False, "mode": "stream"}},
+        {"optimizer": {"clip_norm": None}},
+        {"optimizer": {"name": "lazy_adam"}},
+        {"training": {"max_time": "0s"}},
+        {"model": None},
+    ],
+)
+def test_settings_that_go_together_are_none(changes: dict[str, Any]) -> None:
+    from_dict({"data": {"train": "x"}, **changes})
+
+
+def test_a_clash_with_a_key_that_is_wrong_itself_is_not_told() -> None:
+    assert fault("data", mode="steam", line_end=False).count("\n") == 0
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as error:
+        from_dict({"model": {"cell": "x", "layers": 0}, "training": {"epochs": "many"}, "more": 1})
+    keys = {line.split(" is ")[0] for line in str(error.value).splitlines()}
+    assert keys == {"model.cell", "model.layers", "training.epochs", "more", "data.train"}
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["name", "train", "cell"]), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([(section, key) for section, keys in DEFAULTS.items() for key in keys]), JSON_VALUES)
+def test_any_value_anywhere_is_taken_or_a_config_error(place: tuple[str, str], value: object) -> None:
+    try:
+        config = from_dict(with_value(place[0], **{place[1]: value}))
+    except ConfigError:
+        pass
+    else:
+        assert from_dict(to_dict(config)) == config

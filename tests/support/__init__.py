@@ -1,0 +1,1 @@
+"""What several tests start from, and what they compare with."""

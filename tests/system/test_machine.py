@@ -1,0 +1,68 @@
+"""What the process says of itself."""
+
+import platform
+import subprocess
+import sys
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from rnncli.system import blas, process
+
+MEGABYTE = 1_000_000
+NEAR = 4 * MEGABYTE  # Linux counts some pages later, thread by thread
+told = pytest.mark.skipif(process.resident_memory() is None, reason="nobody tells the size of a process here")
+
+
+@told
+def test_memory_is_counted_as_it_is_taken_and_given_back():
+    before = process.resident_memory()
+    array = np.ones(80 * MEGABYTE, np.uint8)
+    with_it = process.resident_memory()
+    assert with_it - before == pytest.approx(array.nbytes, abs=20 * MEGABYTE)
+    assert process.peak_memory() > with_it - NEAR
+    del array
+    assert process.resident_memory() - before < 20 * MEGABYTE
+    assert process.peak_memory() > with_it - NEAR
+
+
+@told
+def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it():
+    array = np.ones(200 * MEGABYTE, np.uint8)
+    code = "from rnncli.system import process; print(process.peak_memory(), process.resident_memory())"
+    peak, resident = map(int, subprocess.check_output([sys.executable, "-c", code]).split())
+    assert resident - NEAR < peak < 100 * MEGABYTE < array.nbytes
+
+
+@told
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_given_back():
+    pieces = [np.ones(50_000, np.uint8) for _ in range(2_000)]  # too small to be mapped one by one
+    last = np.ones(50_000, np.uint8)  # what is behind the others keeps them from being given back
+    del pieces
+    process.give_memory_back()
+    before = process.resident_memory()
+    pieces = [np.ones(50_000, np.uint8) for _ in range(2_000)]
+    assert process.resident_memory() - before > 80 * MEGABYTE
+    del pieces
+    process.give_memory_back()
+    assert process.resident_memory() - before < 20 * MEGABYTE
+    assert last.all()
+
+
+def test_where_nothing_can_be_given_back(monkeypatch):
+    for fault in (OSError, TypeError, AttributeError):
+        monkeypatch.setattr(blas.ctypes, "CDLL", mock.Mock(side_effect=fault))
+        process.give_memory_back()
+
+
+def test_where_linux_does_not_tell(monkeypatch):
+    monkeypatch.setattr(process, "_status", lambda field: None)
+    assert process.resident_memory() is None
+    if sys.platform != "win32":
+        assert process.peak_memory() > MEGABYTE
+
+
+def test_a_field_that_is_not_there():
+    assert process._status("Nothing") is None

@@ -1,0 +1,309 @@
+"""Elementwise work on all cores: every item once, no fault lost, the same bits on any number of them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from rnncli.model.outputs.softmax import BLOCK, exponentiate_
+from rnncli.model.parameters import Touched
+from rnncli.optim import OPTIMIZERS
+from rnncli.optim.base import CHUNK
+from rnncli.optim.clip import clip_by_global_norm_
+from rnncli.runs import checkpoint_file
+from rnncli.system import blas, threads
+
+COUNTS = [1, 2, 3, 8]
+
+
+@pytest.fixture(params=COUNTS)
+def count(request, monkeypatch):
+    monkeypatch.setattr(threads, "count", lambda: request.param)
+    return request.param
+
+
+@pytest.fixture
+def three(monkeypatch):
+    monkeypatch.setattr(threads, "count", lambda: 3)
+
+
+def in_another(barrier_of=2):
+    """A function that says whether an item runs in the thread that made it; it returns when so many are at it."""
+    here, barrier = threading.get_ident(), threading.Barrier(barrier_of)
+
+    def elsewhere():
+        barrier.wait(timeout=60)
+        return threading.get_ident() != here
+
+    return elsewhere
+
+
+@pytest.mark.parametrize("items", [[], [7], range(2), tuple("abc"), list(range(1000))], ids=repr)
+def test_every_item_once(count, items):
+    seen = []
+    threads.each(seen.append, items)  # one append is never half done
+    assert sorted(seen) == sorted(items)
+
+
+def test_items_of_a_sequence_in_python_are_taken_once_too(three):
+    class Slow:
+        def __len__(self):
+            return 60
+
+        def __getitem__(self, k):
+            if k >= 60:
+                raise IndexError
+            time.sleep(1e-4)  # another thread comes in between
+            return k
+
+    seen = []
+    threads.each(seen.append, Slow())
+    assert sorted(seen) == list(range(60))
+
+
+def test_all_threads_work(count):
+    barrier = threading.Barrier(count)
+    threads.each(lambda item: barrier.wait(timeout=60), range(count))  # none goes on before all are at it
+
+
+def test_one_item_is_the_callers(count):
+    ran = []
+    threads.each(lambda item: ran.append(threading.get_ident()), ["one"])
+    assert ran == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_an_exception_of_any_thread_is_raised(three, where):
+    elsewhere = in_another(3)
+
+    def work(item):
+        if item < 3 and elsewhere() == (where == "elsewhere"):
+            raise ZeroDivisionError(item)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.each(work, range(20))
+    threads.each(int, range(20))  # and the next finds all in order
+
+
+def test_nothing_runs_any_more_when_it_raises(three):
+    elsewhere, running = in_another(3), []
+
+    def work(item):
+        if not elsewhere():
+            raise ZeroDivisionError
+        running.append(item)
+        time.sleep(0.05)
+        running.remove(item)
+        raise ValueError
+
+    with pytest.raises(ZeroDivisionError):  # the caller's own, whatever the others raise
+        threads.each(work, range(3))
+    assert running == []
+
+
+def test_errors_are_handled_as_the_caller_has_it(three):
+    huge = np.array([1e30], np.float32)
+    elsewhere = in_another(3)
+    handled = []
+
+    def work(item):
+        if elsewhere():
+            handled.append(np.geterr()["over"])
+            huge * huge
+
+    with np.errstate(over="ignore"):
+        threads.each(work, range(3))
+    elsewhere = in_another(3)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        threads.each(work, range(3))
+    assert handled == ["ignore"] * 2 + ["raise"] * 2
+
+
+def test_one_within_another(count):
+    seen = []
+    threads.each(lambda i: threads.each(lambda k: seen.append((i, k)), range(5)), range(6))
+    assert sorted(seen) == [(i, k) for i in range(6) for k in range(5)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_makes_its_own_threads(three):
+    threads.each(int, range(5))  # the parent has made its own
+    child = os.fork()
+    if child == 0:
+        barrier, seen = threading.Barrier(3), []
+        try:
+            threads.each(lambda item: (barrier.wait(timeout=60), seen.append(item)), range(3))
+        finally:
+            os._exit(0 if sorted(seen) == [0, 1, 2] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"OPENBLAS_NUM_THREADS": "3"}, 3),
+        ({"OMP_NUM_THREADS": "5"}, 5),
+        ({"OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
+        ({"OPENBLAS_NUM_THREADS": "0", "OMP_NUM_THREADS": "5"}, 5),
+        ({"OPENBLAS_NUM_THREADS": "all", "OMP_NUM_THREADS": "4,2"}, None),
+        ({"MKL_NUM_THREADS": "7"}, None),
+        ({}, None),
+    ],
+)
+def test_count(monkeypatch, environment, expected):
+    for variable in threads.THREAD_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    if expected is None:
+        expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert threads.count() == expected
+
+
+def python(code, **environment):
+    """What a fresh Python prints, as JSON; without the variables that were set here."""
+    unset = {*threads.THREAD_VARIABLES, "OPENBLAS_THREAD_TIMEOUT"}
+    clean = {key: value for key, value in os.environ.items() if key not in unset}
+    result = subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, check=True)
+    return json.loads(result.stdout)
+
+
+PREPARED = """
+import json, os, sys
+from rnncli.system import threads
+threads.prepare({})
+before = "numpy" in sys.modules
+from rnncli.system import blas
+print(json.dumps([before, dict(os.environ), blas.describe()["threads"], threads.count()]))
+"""
+
+
+def test_prepare_comes_before_numpy():
+    before, environment, blas, ours = python(PREPARED.format(1))
+    assert not before
+    assert {environment[variable] for variable in threads.THREAD_VARIABLES} == {"1"}
+    assert environment["OPENBLAS_THREAD_TIMEOUT"] == "20"
+    assert blas in (1, None)
+    assert ours == 1
+
+
+def test_prepare_leaves_what_the_user_set():
+    _, environment, blas, ours = python(PREPARED.format(""), OMP_NUM_THREADS="1", OPENBLAS_THREAD_TIMEOUT="7")
+    assert "OPENBLAS_NUM_THREADS" not in environment
+    assert environment["OPENBLAS_THREAD_TIMEOUT"] == "7"
+    assert blas in (1, None)
+    assert ours == 1
+
+
+def test_prepare_behind_numpy_changes_only_ours(monkeypatch):
+    for variable in threads.THREAD_VARIABLES:
+        monkeypatch.setenv(variable, "5")
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    before = blas.describe()["threads"]
+    threads.prepare(3)
+    assert threads.count() == 3
+    assert blas.describe()["threads"] == before
+    assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
+
+
+def test_load_prepares_too():
+    code = "import json, os, rnncli; rnncli.load; print(json.dumps(os.environ['OPENBLAS_THREAD_TIMEOUT']))"
+    assert python(code) == "20"
+
+
+TRAIN = """
+import json, sys, threading
+from pathlib import Path
+from rnncli.cli import main
+
+try:
+    main(["train", *sys.argv[1:]])
+except SystemExit as end:
+    assert end.code == 0, end.code
+status = Path("/proc/self/status")
+alive = int(status.read_text().split("Threads:")[1].split()[0]) if status.exists() else None
+print(json.dumps([threading.active_count(), alive]))
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_train_uses_so_many_threads(tmp_path, number):
+    (tmp_path / "text.txt").write_text("".join(f"the word {k}\n" for k in range(1000)))
+    model = "model: {hidden_size: 8, embedding_size: 5}"  # its logits, 700 x 1003, are worked on together
+    (tmp_path / "config.yaml").write_text(f"data: {{train: text.txt, mode: stream}}\n{model}\n")
+    clean = {key: value for key, value in os.environ.items() if key not in threads.THREAD_VARIABLES}
+    words = [str(tmp_path / "config.yaml"), "--threads", str(number), "--epochs", "1"]
+    result = subprocess.run(
+        [sys.executable, "-c", TRAIN, *words], cwd=tmp_path, env=clean, capture_output=True, check=True
+    )
+    ours, alive = json.loads(result.stdout.splitlines()[-1])
+    assert ours == number
+    [path] = tmp_path.glob("runs/config/checkpoints/*.npz")
+    if (blas := checkpoint_file.verify(path)["machine"]["threads"]) is not None:
+        assert blas == number
+    if alive is not None and number == 1:
+        assert alive == 1  # of the BLAS none beside the caller's either
+
+
+def results(work):
+    """What `work` makes on 1, 2 and 3 threads, as bytes."""
+    made = []
+    for number in (1, 2, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threads, "count", lambda number=number: number)
+            made.append([np.asarray(array).tobytes() for array in work(np.random.default_rng(5))])
+    return made
+
+
+ROWS = CHUNK // 16 + 3
+SIZE = 3 * CHUNK + 17
+TABLE = Touched(CHUNK + 5, (ROWS, 16), np.array([0, 4, ROWS - 1]))
+
+
+def with_a_table(rng):
+    """A vector of several chunks, zero in a table but for some rows."""
+    gradient = rng.standard_normal(SIZE).astype(np.float32)
+    kept = TABLE.of(gradient)[TABLE.rows].copy()
+    TABLE.of(gradient)[...] = 0
+    TABLE.of(gradient)[TABLE.rows] = kept
+    return gradient
+
+
+@pytest.mark.parametrize("tables", [[], [TABLE]], ids=["dense", "rows"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_give_the_same_bits_on_any_number_of_threads(name, tables):
+    def work(rng):
+        vector, optimizer = rng.standard_normal(SIZE).astype(np.float32), OPTIMIZERS[name](SIZE, np.dtype(np.float32))
+        for step in (1, 2, 64):
+            optimizer.step_(vector, with_a_table(rng), 0.01, step, tables)
+        return vector, *optimizer.moments.values()
+
+    one, two, three = results(work)
+    assert one == two == three
+
+
+@pytest.mark.parametrize("tables", [[], [TABLE]], ids=["dense", "rows"])
+def test_clipping_gives_the_same_bits_on_any_number_of_threads(tables):
+    def work(rng):
+        gradient = with_a_table(rng)
+        return clip_by_global_norm_(gradient, 1.0, tables), gradient
+
+    one, two, three = results(work)
+    assert one == two == three
+
+
+def test_exponentials_have_the_same_bits_on_any_number_of_threads():
+    def work(rng):
+        logits = rng.standard_normal((3 * BLOCK // 1000, 1000)).astype(np.float32)
+        logits[5, 7] = 200  # overflows without a shift
+        before = logits.copy()
+        return *exponentiate_(logits, None, lambda rows: before[rows]), logits
+
+    one, two, three = results(work)
+    assert one == two == three

@@ -1,0 +1,299 @@
+"""A text is read the same whatever is read at a time, by how many threads, and wherever it is kept meanwhile."""
+
+import gc
+import hashlib
+import io
+import math
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.text_facts import all_of, facts
+
+from rnncli.errors import TextError
+from rnncli.text import encode as reading_module
+from rnncli.text.corpus import Reading, encode, prepare
+from rnncli.text.encode import LINE_END, read_text
+from rnncli.text.lines import check
+from rnncli.text.tokenize import END, TOKENIZERS, Tokenizer
+from rnncli.text.vocabulary import Rules
+
+READINGS = st.builds(
+    Reading,
+    st.builds(Tokenizer, st.sampled_from(sorted(TOKENIZERS)), st.booleans()),
+    st.sampled_from(["sentences", "stream"]),
+    st.booleans(),
+)
+SENTENCES = Reading(Tokenizer("whitespace", lowercase=False), "sentences", line_end=True)
+WORDS = ["a", "b", "B", "é", "don't", "1.5", "<unk>", ".", "\u2028", "\r", " ", "  ", "longer", "漢", "İ", "ΣΑΣ"]
+LINES = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
+TEXTS = st.lists(LINES, min_size=1, max_size=12).map("\n".join)
+RULES = st.sampled_from([Rules(), Rules(unknown=True), Rules(min_count=2), Rules(max_size=4)])
+
+
+@contextmanager
+def sizes(chunk=1 << 18, longest=1 << 20, piece=1 << 20, in_memory=1 << 25, blocks=8, threads=1):
+    with ExitStack() as stack:
+        for where, values in (
+            ("lines", {"CHUNK": chunk, "LONGEST_HELD": longest}),
+            ("spool", {"PIECE": piece, "LARGEST_IN_MEMORY": in_memory}),
+            ("encode", {"BLOCKS": blocks}),
+            ("word_index", {"COUNTED": piece}),
+        ):
+            stack.enter_context(mock.patch.multiple(f"rnncli.text.{where}", **values))
+        stack.enter_context(mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS=str(threads)))
+        yield
+
+
+SIZES = st.fixed_dictionaries(
+    {
+        "chunk": st.integers(1, 40),
+        "longest": st.integers(12, 40),
+        "piece": st.integers(1, 9),
+        "in_memory": st.sampled_from([0, 20, 1 << 25]),
+        "blocks": st.integers(1, 3),
+        "threads": st.sampled_from([1, 2, 4]),
+    }
+)
+
+
+def files(texts):
+    streams = [io.BytesIO(text.encode()) for text in texts]
+    for number, stream in enumerate(streams, 1):
+        stream.name = f"text{number}"
+    return streams
+
+
+def prepared(train, reading, rules, valid, test):
+    """All of the texts, or what went wrong."""
+    apart = files(valid) if isinstance(valid, list) else valid
+    try:
+        return all_of(prepare(files(train), reading, rules, apart, files(test)))
+    except TextError as error:
+        return str(error)
+
+
+@given(
+    st.lists(TEXTS, min_size=1, max_size=3),
+    READINGS,
+    RULES,
+    st.none() | st.sampled_from([0.1, 0.3, 0.5]) | st.lists(TEXTS, min_size=1, max_size=2),
+    st.lists(TEXTS, min_size=1, max_size=2),
+    SIZES,
+)
+def test_sizes_and_threads_change_nothing(train, reading, rules, valid, test, changed):
+    whole = prepared(train, reading, rules, valid, test)
+    with sizes(**changed):
+        assert prepared(train, reading, rules, valid, test) == whole
+
+
+def test_threads_change_nothing_in_a_text_of_many_blocks():
+    rng = np.random.default_rng(3)
+    text = "\n".join(" ".join(f"{'x' * (n % 20)}{n}" for n in rng.zipf(1.3, 12) % 5000) for _ in range(3000))
+    found = []
+    for threads in (1, 2, 4):
+        with sizes(chunk=500, threads=threads):
+            found.append(all_of(prepare(files([text, text[:9999]]), SENTENCES, Rules(min_count=2), 0.1)))
+    assert found[0] == found[1] == found[2]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=3), READINGS, RULES, st.integers(1, 9), SIZES)
+def test_a_fraction_is_the_same_as_two_files(texts, reading, rules, tenths, changed):
+    text = "".join(each.removesuffix("\n") + "\n" for each in texts)
+    lines = [f"{line}\n" for line in text.split("\n")[:-1]]
+    apart = len(lines) * tenths // 10
+    try:
+        two = prepare(
+            files(["".join(lines[: len(lines) - apart])]), reading, rules, files(["".join(lines[len(lines) - apart :])])
+        )
+    except TextError:
+        return
+    with sizes(**changed):
+        one = prepare(files([text]), reading, rules, tenths / 10)
+    assert (one.vocabulary, one.vocabulary.counts.tolist()) == (two.vocabulary, two.vocabulary.counts.tolist())
+    for part in ("train", "valid"):
+        assert facts(one.named()[part])[:-2] == facts(two.named()[part])[:-2]
+    assert one.valid.files == (("text1", apart - len(lines)),)
+    assert one.valid.sha256 == one.train.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=3), READINGS, SIZES, st.data())
+def test_the_place_of_an_unknown_word(texts, reading, changed, data):
+    chosen = data.draw(st.integers(0, len(texts) - 1))
+    texts = [f"a {text}".replace("<unk>", "u") for text in texts]
+    vocabulary = prepare(files(["\n".join([*texts, " "])]), reading, Rules()).vocabulary
+    lines = texts[chosen].split("\n")
+    line = data.draw(st.integers(0, len(lines) - 1))
+    place = data.draw(st.sampled_from(["Q {}", "{} Q"]))
+    lines[line] = place.format(lines[line].removesuffix("\r"))
+    texts[chosen] = "\n".join(lines)
+    word = "q" if reading.tokenizer.lowercase else "Q"
+    with (
+        sizes(**changed),
+        pytest.raises(TextError, match=rf"^text{chosen + 1}:{line + 1}: the word '{word}' is not in the vocabulary"),
+    ):
+        encode(files(texts), reading, vocabulary)
+
+
+MARKED = st.lists(st.sampled_from(["a", "<end>", "a<end>", "<<end>", "<End>", "end>", " ", "é", "İ"]), max_size=4)
+
+
+@given(st.lists(MARKED.map("".join), min_size=1, max_size=8), READINGS, SIZES)
+def test_a_literal_end_is_refused_where_it_is_a_token(lines, reading, changed):
+    lines = ["a", *lines]
+    wrong = [number for number, line in enumerate(lines, 1) if END in reading.tokenizer.tokens(line)]
+    with sizes(**changed | {"longest": 1 << 20}):
+        if wrong:
+            with pytest.raises(TextError, match=rf"^text1:{wrong[0]}: a literal <end> in the text"):
+                read_text(files(["\n".join(lines)]), reading)
+        else:
+            read_text(files(["\n".join(lines)]), reading)
+
+
+ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8") | st.sampled_from(" \n\r'é\u0301<"), max_size=60)
+
+
+@given(st.lists(ANY, min_size=1, max_size=2), st.sampled_from(sorted(TOKENIZERS)), st.booleans(), SIZES)
+def test_what_is_read_and_put_together_again_is_the_text_without_its_white_space(texts, name, ends, changed):
+    """Every character of it, a byte-order mark aside."""
+    reading = Reading(Tokenizer(name, lowercase=False), "stream", ends)
+    with sizes(**changed | {"longest": 1 << 20}):
+        try:
+            found = read_text(files(texts), reading)
+        except TextError as error:
+            assert "no word" in str(error) or END in str(error)  # noqa: PT017
+            return
+        ids = found.ids.array()
+    texts = [text.removeprefix("\ufeff") for text in texts]
+    lines = [line for text in texts for line in (text if text.endswith("\n") else f"{text}\n").split("\n")[:-1]]
+    after = "\n" if ends else " " if name == "characters" else ""
+    if name == "characters":
+        expected = "".join(line.removesuffix("\r") + after for line in lines)
+    else:
+        expected = "".join("".join(line.split()) + after for line in lines)
+    assert "".join(found.words[i] for i in ids.tolist()) == expected
+    assert found.counts.tolist() == [ids.tolist().count(i) for i in range(len(found.words))]
+    assert found.lines == len(lines)
+    assert LINE_END not in found.words or ends
+    found.close()
+
+
+def test_the_first_of_several_mistakes_is_told():
+    """Whoever finds his first: the threads that come to the later blocks are faster."""
+    mistakes = [b"a <end>\n", b"a \xff\n", b"a\0\n", b"x" * 40 + b" \n", b"a <end>\n"]
+    told = ["text1:{}: a literal <end>", "text1:{}: not UTF-8", "text1:{}: a NUL byte", "text1:{}: no space"]
+
+    def slowly(block, name):
+        time.sleep(max(0, 0.02 - block.line / 1000))
+        check(block, name)
+
+    for first in range(4):
+        content = b"a b\n" * 5 + b"".join(mistakes[first:])
+        stream = io.BytesIO(content)
+        stream.name = "text1"
+        with (
+            sizes(chunk=4, longest=20, blocks=20, threads=4),
+            mock.patch.object(reading_module, "check", slowly),
+            pytest.raises(TextError, match=f"^{told[first].format(6)}"),
+        ):
+            read_text([stream], SENTENCES)
+
+
+def test_a_mistake_comes_before_the_damage_behind_it(tmp_path):
+    stream = mock.Mock(read=mock.Mock(side_effect=[b"a\nb <end>\nc", OSError(5, "Input/output error")]))
+    stream.name = "text1"
+    with pytest.raises(TextError, match=r"^text1:2: a literal <end>"):
+        read_text([stream], SENTENCES)
+    stream.read.side_effect = [b"a\nb\nc", OSError(5, "Input/output error")]
+    with pytest.raises(TextError, match=r"^text1:3: cannot be read"):
+        read_text([stream], SENTENCES)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fault_of_a_thread_is_no_text_error(threads):
+    with (
+        sizes(chunk=4, threads=threads),
+        mock.patch.object(reading_module, "cut", side_effect=MemoryError),
+        pytest.raises(MemoryError),
+    ):
+        read_text(files(["a\n" * 100]), SENTENCES)
+
+
+def test_files_for_the_meantime(tmp_path):
+    text = read_text(files(["a b\n" * 10]), SENTENCES, tmp_path / "train")
+    names = {"train.ids.tmp", "train.line_starts.tmp", "train.characters.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    text.close()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TextError):
+        read_text(files(["a b\n" * 10, "\n"]), SENTENCES, tmp_path / "train")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        read_text(files(["a"]), SENTENCES, tmp_path / "no" / "train")
+
+
+@pytest.mark.parametrize("valid", [None, 0.5])
+def test_the_arrays_of_a_corpus_are_mapped(tmp_path, valid):
+    with sizes(in_memory=0):
+        texts = prepare(files(["a b c\n" * 10]), SENTENCES, Rules(min_count=2), valid, files(["a z\n"]))
+    named = prepare(files(["a b c\n" * 10]), SENTENCES, Rules(min_count=2), valid, files(["a z\n"]), tmp_path)
+    gc.collect()
+    assert all_of(texts) == all_of(named)
+    for corpus in (*texts.named().values(), *named.named().values()):
+        for array in (corpus.ids, corpus.line_starts):
+            assert isinstance(array.base, np.memmap)
+            assert not array.flags.writeable
+    arrays = {f"{name}.{array}" for name in named.named() for array in ("ids", "line_starts", "oov_positions")}
+    assert {path.name for path in tmp_path.iterdir()} == arrays
+
+
+def test_progress(tmp_path):
+    paths = [tmp_path / name for name in ("1", "2")]
+    for path in paths:
+        path.write_text("a b\n" * 500)
+    told = []
+    with sizes(chunk=100):
+        read_text(paths, SENTENCES, watch=lambda *each: told.append(each))
+    assert {(what, total) for what, _, total in told} == {("reading", 4000)}
+    assert [done for _, done, _ in told] == list(range(100, 4001, 100))
+
+
+@given(st.floats(0.001, 0.999), st.integers(2, 300))
+def test_a_fraction_is_what_was_written(fraction, lines):
+    fraction = float(f"{fraction:.3f}")
+    apart = math.floor(Fraction(str(fraction)) * lines)
+    if 0 < apart < lines:
+        texts = prepare(files(["a\n" * lines]), SENTENCES, Rules(), fraction)
+        assert (texts.train.lines, texts.valid.lines) == (lines - apart, apart)
+
+
+def test_where_a_file_ends_is_part_of_the_hash(tmp_path):
+    """Else a run would go on with the same bytes as another text."""
+    contents = {"two files": [b"a b", b" c\n"], "one": [b"a b c\n"], "a mark between": [b"a b\n", b"\xef\xbb\xbfc\n"]}
+    contents["the mark as a character"] = [b"".join(contents["a mark between"])]
+    hashes = []
+    for pieces in contents.values():
+        texts = prepare(
+            [io.BytesIO(piece) for piece in pieces], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()
+        )
+        hashes.append(texts.train.sha256)
+    assert len(set(hashes)) == len(contents)
+    ended, open_ = (
+        prepare([io.BytesIO(text)], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()).train
+        for text in (b"a\nb\n", b"a\nb")
+    )
+    assert ended.sha256 == open_.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+def test_words_outside_stand_in_an_order_of_their_own(monkeypatch):
+    """Whichever thread met them first: their costs are added up in this order."""
+    monkeypatch.setattr("rnncli.text.lines.CHUNK", 32)
+    text = b" ".join(b"w%d" % (i * 7919 % 1000) for i in range(1000)) + b"\n" + b"w1 w2\n" * 3
+    found = prepare([io.BytesIO(text)], SENTENCES, Rules(max_size=4)).train.outside
+    assert list(found) == sorted(f"w{i}" for i in range(1000) if i not in (1, 2))

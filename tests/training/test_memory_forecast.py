@@ -1,0 +1,243 @@
+"""What training will take, against what it takes."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.small_run import settings, trainer
+from support.traced_memory import peak_of
+
+from rnncli.batches.stream import StreamBatches
+from rnncli.config import build, corpora
+from rnncli.errors import ConfigError, TextError
+from rnncli.model.engines import ENGINES, Architecture
+from rnncli.model.language_model import LanguageModel
+from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
+from rnncli.system import process, threads
+from rnncli.text import spelling
+from rnncli.training import memory_forecast
+
+OPTIONS = {
+    "full": None,
+    "adaptive": AdaptiveSoftmax.Options(cutoffs=(200, 900)),
+    "sampled": SampledSoftmax.Options(samples=400),
+}
+COUNTS = (1e7 / np.arange(1, 2001)).astype(np.int64)  # Zipf's law
+SHARES = COUNTS / COUNTS.sum()
+
+
+def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused", dtype=np.float32, hidden_size=60):
+    made = Architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output])
+    return LanguageModel(ENGINES[engine](made, COUNTS), made.initialise(1, dtype))
+
+
+def batches(T, B, number=3):
+    ids = np.random.default_rng(0).choice(len(COUNTS), T * B * number, p=SHARES)
+    return list(StreamBatches(ids, 0, B, T).epoch(0))
+
+
+def steps(made, T, B):
+    """Some steps of training; the gradients are there before."""
+    window = batches(T, B)
+    assert made.gradients.vector.size
+
+    def work():
+        state = made.zero_state(B)
+        for batch in window:
+            passed = made.forward(batch, state)
+            made.backward(passed.cache)
+            state = passed.state
+
+    return work
+
+
+def held(made, T, B, scored=0):
+    """The bytes that its engine and its output layer say."""
+    shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
+    numbers = made.engine.held(T, B) + made.engine.output.held(shapes, T * B, scored)
+    return numbers * made.parameters.dtype.itemsize
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported():
+    """What the first pass imports is no memory of a model."""
+    for output in OPTIONS:
+        made = model(output=output, layers=2)
+        steps(made, 3, 4)()
+
+
+@pytest.mark.parametrize("output", OPTIONS)
+@pytest.mark.parametrize("embedding_size", [60, None])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_what_a_step_holds(cell, layers, embedding_size, output):
+    made = model(cell, layers, embedding_size, output)
+    measured, told = peak_of(steps(made, 20, 20)), held(made, 20, 20)
+    assert 0.93 * measured < told < 1.2 * measured
+
+
+@pytest.mark.parametrize("changes", [{"dtype": np.float64}, {"hidden_size": 150, "cell": "gru", "layers": 2}])
+@pytest.mark.parametrize(("T", "B"), [(1, 300), (40, 3), (35, 20)])
+def test_what_a_step_of_another_shape_holds(T, B, changes):
+    made = model(**changes)
+    measured, told = peak_of(steps(made, T, B)), held(made, T, B)
+    assert 0.9 * measured < told < 1.25 * measured
+
+
+@pytest.mark.parametrize("output", OPTIONS)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_what_the_oracle_holds_about(cell, output):
+    for embedding_size in (60, None):
+        made = model(cell, 2, embedding_size, output, "stepwise")
+        measured, told = peak_of(steps(made, 4, 5)), held(made, 4, 5)
+        assert 0.4 * measured < told < 2.5 * measured
+
+
+@pytest.mark.parametrize("output", OPTIONS)
+@pytest.mark.parametrize(("T", "B"), [(32, 16), (512, 1)])
+def test_what_measuring_holds(output, T, B, monkeypatch):
+    monkeypatch.setattr("rnncli.model.outputs.softmax.SCORED", 1 << 18)
+    made = model(output=output, layers=2)
+
+    def score():
+        state = made.zero_state(B)
+        for batch in window:
+            _, state = made.score(batch, state)
+
+    window = batches(T, B)
+    measured = peak_of(score)
+    shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
+    told = 4 * (made.engine.held(T, B) + made.engine.output.held(shapes, 0, T * B))
+    assert 0.9 * measured < told < 2.5 * measured  # what a backward pass would take is counted too
+
+
+def test_several_layers_share_what_none_of_them_keeps():
+    one, three = (peak_of(steps(model(layers=layers), 20, 20)) for layers in (1, 3))
+    gates = 4 * 60 * 400 * 4
+    assert three - one < 2 * 2.2 * gates  # of the gates, their rows and their gradients a layer keeps the first alone
+
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What this machine tells of the process: 50 MB now, 70 MB at its peak, and as much free as is set."""
+    made = SimpleNamespace(resident=50 * MEGABYTE, peak=70 * MEGABYTE, available=10**12)
+    monkeypatch.setattr(process, "resident_memory", lambda: made.resident)
+    monkeypatch.setattr(process, "peak_memory", lambda: made.peak)
+    monkeypatch.setattr(process, "available_memory", lambda: made.available)
+    return made
+
+
+def predicted(config):
+    return memory_forecast.predict(config, corpora.texts(config))
+
+
+def test_the_parts_and_the_peak(tmp_path, told):
+    config = settings(tmp_path, model__hidden_size=300, data__valid=0.2)
+    found = predicted(config)
+    numbers = trainer(config, tmp_path / "run").model.parameters.vector.size
+    assert found.parts["parameters"] == found.parts["gradients"] == 4 * numbers
+    assert found.parts["moments"] == 8 * numbers
+    assert found.parts["process"] == 50 * MEGABYTE + memory_forecast.LATER
+    assert found.parts.keys() == {
+        *("process", "parameters", "gradients", "moments", "activations", "logits", "products", "order"),
+        *("spelling", "mapped texts"),
+    }
+    assert found.peak == max(sum(found.parts.values()), 70 * MEGABYTE)
+    double = predicted(settings(tmp_path, model__hidden_size=300, data__valid=0.2, training__dtype="float64"))
+    for name in ("parameters", "gradients", "moments", "activations", "logits", "products"):
+        assert double.parts[name] == 2 * found.parts[name]
+    assert predicted(settings(tmp_path, optimizer__name="sgd")).parts["moments"] == 0
+
+
+def test_reading_may_be_the_peak(tmp_path, told):
+    told.peak = 900 * MEGABYTE
+    assert predicted(settings(tmp_path)).peak == 900 * MEGABYTE
+
+
+def test_the_start_of_a_large_recurrent_matrix_may_be_the_peak(tmp_path, told):
+    config = settings(tmp_path, model__cell="rnn", model__hidden_size=5000, optimizer__name="sgd")
+    found = predicted(config)
+    assert found.peak == found.parts["process"] + found.parts["parameters"] + 40 * 5000**2
+    assert found.peak > sum(found.parts.values())
+
+
+def test_where_nobody_tells_the_peak_so_far_is_taken(tmp_path, told):
+    told.resident = None
+    assert predicted(settings(tmp_path)).parts["process"] == 70 * MEGABYTE + memory_forecast.LATER
+    told.peak = None
+    found = predicted(settings(tmp_path))
+    assert found.parts["process"] == memory_forecast.PYTHON_AND_NUMPY + memory_forecast.LATER
+    assert found.peak == sum(found.parts.values())
+
+
+def test_a_model_that_does_not_fit_is_refused(tmp_path, told):
+    config = settings(tmp_path, model__hidden_size=300)
+    texts, found = corpora.texts(config), predicted(config)
+    told.available = found.peak - told.resident
+    memory_forecast.check(config, texts)
+    told.available -= 1
+    with pytest.raises(ConfigError, match=r"takes 0\.1 GB, and 0\.1 GB are free here; lower .*model\.hidden_size"):
+        memory_forecast.check(config, texts)
+    told.available = None
+    memory_forecast.check(config, texts)
+
+
+def test_the_spelling_of_unknown_words_is_counted(tmp_path, told):
+    assert predicted(settings(tmp_path)).parts["spelling"] == 0
+    config = settings(tmp_path, vocabulary__max_size=6)
+    words, outside = corpora.texts(config).vocabulary.words, [f"rare{i:06}" for i in range(50_000)]
+    held = predicted(config).parts["spelling"]
+    assert held == spelling.held(words)
+    assert 0.5 * held < peak_of(lambda: spelling.Spelling(words).nats(outside)) < 1.2 * held
+    many = [f"{i:x}word" for i in range(50_000)]
+    assert 0.7 * spelling.held(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.held(many)
+
+
+def test_texts_in_files_are_told_but_the_system_may_take_them_back(tmp_path, told):
+    config = settings(tmp_path, data__cache=str(tmp_path / "cache"), data__valid=0.2)
+    texts, found = corpora.texts(config), predicted(config)
+    read = [texts.train.ids, texts.train.line_starts, texts.valid.ids, texts.valid.line_starts]
+    assert found.parts["mapped texts"] == sum(array.nbytes for array in read) > 0
+    assert predicted(settings(tmp_path, data__valid=0.2)).parts["mapped texts"] == 0
+    told.available = found.peak - found.parts["mapped texts"] - told.resident
+    memory_forecast.check(config, texts)
+    told.available -= 1
+    with pytest.raises(ConfigError):
+        memory_forecast.check(config, texts)
+
+
+def test_a_stream_with_fewer_words_than_columns_is_refused(tmp_path, told):
+    config = settings(tmp_path, data__mode="stream", training__batch_size=10**6)
+    with pytest.raises(TextError, match=r"fewer than the 1000000 that one batch needs"):
+        memory_forecast.check(config, corpora.texts(config))
+
+
+def test_what_a_product_copies(monkeypatch):
+    made = model(layers=2, hidden_size=400, embedding_size=300)
+    for count, expected in ((2, 2000 * 320), (1, 2000 * 320)):
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        assert memory_forecast._packed(made.engine, made.parameters.shapes, 700) == expected
+    narrow = model(layers=2)
+    for count, expected in ((2, 2000 * 320), (1, 320 * 320)):
+        monkeypatch.setattr(threads, "count", lambda count=count: count)
+        assert memory_forecast._packed(narrow.engine, narrow.parameters.shapes, 700) == expected
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    few, sampled = model(layers=2), model(output="sampled")  # few positions; no product with all words
+    assert memory_forecast._packed(few.engine, few.parameters.shapes, 5) == 2000 * 60
+    assert memory_forecast._packed(sampled.engine, sampled.parameters.shapes, 700) == 320 * 320
+
+
+def test_the_order_of_sentences(tmp_path, told):
+    for share, largest in ((0.1, "train"), (0.9, "valid")):
+        config = settings(tmp_path, data__valid=share)
+        texts = corpora.texts(config)
+        end_id = texts.vocabulary.end_id
+        order = {
+            "train": build.training_batches(config, texts.train, end_id, 0).order_bytes,
+            "valid": build.evaluation_batches(config, texts.valid, end_id).order_bytes,
+        }
+        assert predicted(config).parts["order"] == order[largest] == max(order.values())
+    assert predicted(settings(tmp_path, data__mode="stream")).parts["order"] == 0

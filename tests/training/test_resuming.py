@@ -1,0 +1,164 @@
+"""A run that is stopped and resumed ends in the bytes of one that never stopped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.small_run import last_bytes, learns_by_heart, metrics, random_lines, settings, train, trainer
+
+from rnncli.runs import checkpoint
+from rnncli.runs.progress import finished
+from rnncli.training.trainer import Done, Epoch
+
+CELLS = ("rnn", "lstm", "gru")
+VALID = {"data__valid": 0.2, "training__patience": 3}
+
+
+@pytest.mark.parametrize("mode", ["sentences", "stream"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_resuming_anywhere_gives_the_same_bytes(tmp_path, cell, mode):
+    config = settings(tmp_path, model__cell=cell, model__layers=2, data__mode=mode, training__epochs=3, **VALID)
+    whole, events = train(config, tmp_path / "whole")
+    last = events[-1].steps
+    ends = set(np.cumsum([whole.batches.steps(epoch) for epoch in range(3)]))
+    for stop_at in sorted({1, 2, last // 3, last // 2, last // 2 + 1, last - 1} - ends):
+        run = tmp_path / f"stopped at {stop_at}"
+        stopped, _ = train(config, run, stop_at)
+        assert stopped.folder.checkpoints()[-1] == stopped.folder.checkpoint_at(stop_at)
+        resumed, _ = train(config, run, resume=True)
+        assert last_bytes(run) == last_bytes(tmp_path / "whole")
+        assert metrics(run) == metrics(tmp_path / "whole")
+        assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
+
+
+def test_resuming_at_every_step_of_a_run_that_is_stopped_again_and_again(tmp_path):
+    config = settings(tmp_path, data__mode="stream", **VALID)
+    _, events = train(config, tmp_path / "whole")
+    for step in range(1, events[-1].steps + 1):
+        train(config, tmp_path / "run", stop_at=step, resume=step > 1)
+    train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("valid", [None, 0.2])
+def test_checkpoints_by_steps_end_in_that_of_a_finished_run(tmp_path, valid):
+    made, _ = train(settings(tmp_path, data__valid=valid, run__checkpoint_every="1 step"), tmp_path / "run")
+    stored = checkpoint.read(made.folder.last()[0])
+    assert finished(stored.progress, stored.config) == "epochs"
+    train(settings(tmp_path, data__valid=valid), tmp_path / "by epochs")
+    theirs = checkpoint.read(trainer(settings(tmp_path), tmp_path / "by epochs").folder.last()[0])
+    assert stored.progress == theirs.progress
+
+
+def test_no_row_twice_after_a_kill_behind_a_checkpoint_at_the_end_of_an_epoch(tmp_path):
+    config = settings(tmp_path, data__mode="stream", data__valid=0.2)
+    steps = trainer(config, tmp_path / "probe").batches.steps(0)
+    config = replace(
+        config, run=replace(config.run, checkpoint_every=config.run.checkpoint_every.parse(f"{steps} steps"))
+    )
+    train(config, tmp_path / "whole")
+    killed = trainer(config, tmp_path / "run").train()
+    while next(killed).step <= steps:
+        pass
+    killed.close()
+    train(config, tmp_path / "run", resume=True)
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.layers": 11},  # the names of whose states stand in another order than the layers
+        {"model.engine": "stepwise", "model.cell": "gru"},
+        {"training.dtype": "float64", "model.embedding_size": None},
+        {"optimizer.name": "sgd", "optimizer.clip_norm": None},
+        {"model.output": {"name": "adaptive", "cutoffs": [3, 6]}},
+        {"model.output": {"name": "sampled", "samples": 4}},
+        {"model.output": {"name": "sampled", "samples": 4, "proposal": "unigram"}, "data.mode": "sentences"},
+        {"data.mode": "stream", "data.line_end": False, "data.tokenizer": "characters"},
+    ],
+    ids=str,
+)
+def test_resuming_other_models(tmp_path, changes):
+    config = settings(tmp_path, **({"data.mode": "stream", "training.bptt": 3} | changes))
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "run", stop_at=9)
+    train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+
+
+def test_more_epochs_give_what_they_had_given_at_once(tmp_path):
+    train(settings(tmp_path), tmp_path / "run")
+    longer = settings(tmp_path, training__epochs=4)
+    train(longer, tmp_path / "run", resume=True)
+    train(longer, tmp_path / "at once")
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "at once")
+
+
+def test_an_interrupted_write_of_rows_is_made_good(tmp_path):
+    config = settings(tmp_path)
+    train(config, tmp_path / "whole")
+    train(config, tmp_path / "run", stop_at=3)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 4}\n{"event": "st')
+    train(config, tmp_path / "run", resume=True)
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+def test_the_best_of_a_run_that_was_stopped_in_its_patience(tmp_path):
+    config = learns_by_heart(tmp_path, training__patience=3)
+    whole, events = train(config, tmp_path / "whole")
+    train(config, tmp_path / "run", stop_at=events[-1].steps - 2)
+    resumed, events_after = train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+    assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
+    assert events_after[-1].best_valid_perplexity == events[-1].best_valid_perplexity
+    told, told_after = (
+        {name: getattr(found[-1], name) for name in ("train", "valid", "best_valid")}
+        for found in (events, events_after)
+    )
+    assert told == told_after
+    assert told["best_valid"].perplexity == events[-1].best_valid_perplexity < told["valid"].perplexity
+
+
+def windows_scored(made, monkeypatch):
+    """A list that grows by one with each window that a model is measured on."""
+    scored, score = [], made.model.score
+    monkeypatch.setattr(made.model, "score", lambda *given: scored.append(1) or score(*given))
+    return scored
+
+
+@pytest.mark.parametrize("windows", [1, 2, 6, 7, 8, 13])
+def test_a_stop_while_validating(tmp_path, monkeypatch, windows):
+    """Of 7 windows in each validation: what is broken off is done, from its beginning, when the run is resumed."""
+    config = settings(tmp_path, random_lines(140), data__valid=0.75, training__patience=2)
+    whole, events = train(config, tmp_path / "whole")
+    assert whole.valid_batches.steps(0) == 7
+    ends = [event.step for event in events if isinstance(event, Epoch)]
+    made = trainer(config, tmp_path / "run")
+    scored = windows_scored(made, monkeypatch)
+    stopped = list(made.train(lambda: "max_time" if len(scored) >= windows else None))
+    whole_validations = windows // 7  # the stop of the last window is heard after the epoch has ended
+    assert len(scored) == windows
+    assert isinstance(stopped[-1], Done)
+    assert stopped[-1].reason == "max_time"
+    assert [event.step for event in stopped if isinstance(event, Epoch)] == ends[:whole_validations]
+    assert stopped[-1].steps == (ends[0] if windows <= 7 else ends[1])
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")[: len(stopped) - 1]
+    stored = checkpoint.read(made.folder.last()[0])
+    assert (stored.progress.step, stored.progress.epoch) == (stopped[-1].steps, whole_validations)
+    resumed, _ = train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+    assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
+
+
+def test_a_stop_while_the_test_text_is_measured(tmp_path):
+    config = settings(tmp_path, random_lines(140))
+    config = replace(config, data=replace(config.data, test=str(tmp_path / "text.txt")))
+    train(config, tmp_path / "whole")
+    made = trainer(config, tmp_path / "run")
+    *_, done = made.train(lambda: "max_time" if made.progress.epoch == 2 else None)
+    assert (done.reason, done.epochs, done.test_perplexity) == ("epochs", 2, None)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
