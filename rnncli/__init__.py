@@ -1,4 +1,15 @@
-"""Word-level recurrent language models on NumPy: train, check, predict."""
+"""Word-level recurrent language models on NumPy: train, check, predict.
+
+The packages, in the order of the data's way; each imports only from those before it:
+
+errors, system, schema, reference   errors; the machine; settings; the course's equations
+text, batches                       files to ids, and ids to (T, B) windows
+model, optim, evaluation            parameters, cells, output layers, engines; optimizers; perplexity and prediction
+config                              the config, and the objects that it names
+corpus_check, runs                  the check of a corpus; checkpoints and run folders
+training, proof                     the step and the loop around it; gradients and runs proven
+api, cli                            `rnncli.load`; the command line
+"""
 
 from __future__ import annotations
 
@@ -8,11 +19,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # `load` is imported on first use: `import rnncli` and `rnncli --help` stay free of NumPy.
+    # Import `load` on first use: `import rnncli` and `rnncli --help` then do not import NumPy.
     if name == "load":
         from rnncli.system.threads import prepare
 
-        prepare()  # before NumPy is imported
+        prepare()  # must run before NumPy is imported
         from rnncli.api import load
 
         return load

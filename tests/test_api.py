@@ -20,10 +20,10 @@ def made(tmp_path):
 def test_load_is_the_one_name_of_the_package(made):
     assert rnncli.load is api.load
     with pytest.raises(AttributeError, match="module 'rnncli' has no attribute 'lode'"):
-        rnncli.lode  # noqa: B018 - to have the attribute looked up is the point
+        rnncli.lode  # noqa: B018 - looks up the attribute
 
 
-def test_import_takes_nothing_along():
+def test_import_does_not_import_numpy():
     program = "import sys, rnncli; assert not {'numpy', 'yaml', 'click'} & set(sys.modules); rnncli.load"
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -42,7 +42,7 @@ def test_load_a_run_or_a_file_or_the_newest(made, tmp_path, monkeypatch):
     assert rnncli.load("model.npz").run.resolve() == tmp_path
 
 
-def test_what_is_loaded(made):
+def test_the_attributes_of_a_trained_model(made):
     loaded = rnncli.load(made.folder.path)
     assert loaded.vocabulary == made.texts.vocabulary
     assert loaded.config.model == made.config.model
@@ -73,12 +73,12 @@ def test_nothing_to_load(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="no such run"):
         rnncli.load("runs/nope")
     (tmp_path / "rubbish.npz").write_text("rubbish")
-    with pytest.raises(RunError, match="not a whole checkpoint"):
+    with pytest.raises(RunError, match="not a valid checkpoint"):
         rnncli.load("rubbish.npz")
 
 
 def test_two_threads_read_with_one_model(tmp_path):
-    """NumPy lets other threads run while it computes: what one reads must not lie where another writes."""
+    """NumPy releases the GIL while it computes: no thread may write where another reads."""
     train(settings(tmp_path, model__hidden_size=200), tmp_path / "runs" / "wide")
     loaded = rnncli.load(tmp_path / "runs" / "wide")
     words = [word for word in loaded.vocabulary.words if word not in ("<end>", "<unk>")][:4]

@@ -1,1 +1,1 @@
-"""From a text as ids to (T, B) windows of it."""
+"""Cut a text of ids into (T, B) windows."""

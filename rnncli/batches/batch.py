@@ -1,7 +1,7 @@
-"""Windows of ids, in the order in which a model reads them.
+"""Batches: (T, B) windows of ids, in the order in which a model reads them.
 
-The input of every position is the id before it in the text, and `<end>` before the first: where each line ends in an
-`<end>`, that is also what a sentence begins with. So a batch is known by the positions of its targets.
+The input at a position is the id before it in the text, and `<end>` at position 0. Where each line ends in `<end>`,
+every sentence therefore begins from `<end>` too. So the positions of its targets determine a batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.text.corpus import Ids
+from rnncli.system.arrays import Ids
 
 Indices = npt.NDArray[np.intp]
 Positions = npt.NDArray[np.int64]
@@ -23,11 +23,11 @@ Positions = npt.NDArray[np.int64]
 class Batch:
     """One step: a window of T positions in each of B columns.
 
-    inputs, targets: (T, B) ids. mask: (T, B), True where a position is real; None where all are. What is padded stands
-    at the end of a column, as `<end>`.
-    positions: (T, B), where in the ids of the text each target stands; a pad repeats the last of its column.
-    fresh: the state starts at zero; else it is carried over from the batch before.
-    words: how many positions are real. epoch, index: of the pass over the text, and of the step in it.
+    inputs, targets: (T, B) ids. mask: (T, B), True where a position is real; None if all are. Padding is at the end
+    of a column and holds `<end>`.
+    positions: (T, B), index of each target in the ids of the text; padding repeats the last index of its column.
+    fresh: the state starts at zero; otherwise it is carried over from the previous batch.
+    words: number of real positions. epoch: number of the pass over the text. index: of the step in that epoch.
     """
 
     inputs: Indices
@@ -42,10 +42,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Columns of a text that are known at one time, cut into groups: each is read side by side.
+    """Columns of a text that are ordered together, cut into groups; the columns of a group are read in parallel.
 
-    starts, lengths: (n,), of the columns in the text. edges: (G + 1,): group g has those from edges[g] to edges[g + 1].
-    order: (G,), in which the groups are read. ends: (G,), in that order: how many windows up to the end of each.
+    starts, lengths: (n,), of the columns in the text. edges: (G + 1,): group g is columns edges[g] to edges[g + 1] - 1.
+    order: (G,), the order in which groups are read. ends: (G,), in that order: windows up to the end of each group.
     """
 
     starts: Positions
@@ -61,11 +61,11 @@ class Pool:
 
     @property
     def steps(self) -> int:
-        """How many windows all its groups have."""
+        """Number of windows in all its groups."""
         return int(self.ends[-1])
 
     def find(self, step: int) -> tuple[Positions, Positions, int]:
-        """The starts and lengths of the group that is read in a step of this pool, (B,), and which of its windows."""
+        """Starts and lengths, (B,), of the group that a step of this pool reads, and the number of the window in it."""
         place = int(np.searchsorted(self.ends, step, side="right"))
         group = int(self.order[place])
         columns = slice(int(self.edges[group]), int(self.edges[group + 1]))
@@ -75,47 +75,47 @@ class Pool:
 class Batches(ABC):
     """The batches of a text, epoch by epoch, from any step on.
 
-    A text is a number of columns, contiguous pieces of it. Some of them at a time, a group, are read side by side, in
-    windows of at most `bptt` positions: the first is fresh, the others carry the state on.
+    A text is cut into columns, contiguous pieces of it. A group of columns is read in parallel, in windows of at most
+    `bptt` positions: the first window is fresh, the others carry the state.
 
-    ids: (N,), the whole text, in memory or mapped from a file: of a mapped one, what a batch needs is read when it is
-    made, and nothing of the size of the text is ever held.
+    ids: (N,), the whole text, in memory or mapped from a file. From a mapped file, only the ids of one batch are read
+    at a time; no array of the size of the text is allocated.
     """
 
     def __init__(self, ids: Ids, end_id: int, batch_size: int, bptt: int) -> None:
-        # The same memory, without the class np.memmap, which looks into the result of every gather.
+        # The same memory as a plain array: np.memmap adds Python overhead to the result of every gather.
         self._ids: Ids = np.asarray(ids)
         self._end_id, self._batch_size, self._bptt = end_id, batch_size, bptt
 
     @property
     def words(self) -> int:
-        """How many positions an epoch predicts: every one of the text."""
+        """Number of positions that an epoch predicts: all of the text."""
         return len(self._ids)
 
     @property
     @abstractmethod
     def largest_window(self) -> tuple[int, int]:
-        """At most so many time steps and columns, (T, B), has a batch."""
+        """Upper bound on the time steps and columns, (T, B), of a batch."""
 
     @property
     @abstractmethod
     def order_bytes(self) -> int:
-        """About how much memory the order of an epoch takes, at most, while batches are made."""
+        """Approximate peak memory, in bytes, of the order of an epoch while batches are made."""
 
     def steps(self, epoch: int) -> int:
-        """How many batches an epoch has; with sentences, it depends on which long ones fell together."""
+        """Number of batches in an epoch; for sentences it depends on which long ones share a group."""
         return sum(pool.steps for pool in self._pools(epoch))
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from the one with index `start` on; those before it are not made."""
-        before = 0  # steps of the pools before this one
+        """The batches of an epoch from index `start`; earlier ones are not made."""
+        before = 0  # steps of the earlier pools
         for pool in self._pools(number):
             for step in range(max(start - before, 0), pool.steps):
                 yield self._batch(*pool.find(step), number, before + step)
             before += pool.steps
 
     def has_place(self, epoch: int, index: int, words: int, columns: int) -> bool:
-        """Whether so many words are read before the batch `index`, and so many columns carry their state into it."""
+        """Whether an epoch can continue at batch `index`, after `words` words, with a state of `columns` columns."""
         batch = next(self.epoch(epoch, index), None)
         if batch is None:
             return words == self.words and index > 0
@@ -123,14 +123,14 @@ class Batches(ABC):
 
     @abstractmethod
     def _pools(self, epoch: int) -> Iterator[Pool]:
-        """All columns of the text, a pool at a time, in the order in which they are read."""
+        """All columns of the text, one pool at a time, in reading order."""
 
     def _batch(self, starts: Positions, lengths: Positions, window: int, epoch: int, index: int) -> Batch:
         first = window * self._bptt
         rows = np.arange(first, min(first + self._bptt, int(lengths.max())))[:, None]  # (T, 1)
         mask = rows < lengths  # (T, B)
         positions = starts + np.minimum(rows, lengths - 1)  # (T, B)
-        # Position 0 has nothing before it: -1 takes the last id of the text, which is then replaced.
+        # Position 0 has no id before it: index -1 reads the last id of the text, replaced on the next line.
         inputs = self._ids[positions - 1].astype(np.intp)
         inputs[positions == 0] = self._end_id
         targets = self._ids[positions].astype(np.intp)

@@ -1,8 +1,4 @@
-"""Windows of ids, in the order in which a model reads them.
-
-The input of every position is the id before it in the text, and `<end>` before the first: where each line ends in an
-`<end>`, that is also what a sentence begins with. So a batch is known by the positions of its targets.
-"""
+"""Batches of a text read as one stream: parallel columns whose state is carried from window to window."""
 
 from __future__ import annotations
 
@@ -11,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnncli.batches.batch import Batches, Pool
-from rnncli.text.corpus import Ids
+from rnncli.system.arrays import Ids
 
 
 class StreamBatches(Batches):
-    """A text as one long sequence, cut into B columns that are read side by side, the state carried along.
+    """A text as one long sequence, cut into B columns that are read in parallel, with the state carried.
 
-    ids: (N,), the whole text. The first N % B columns are one longer than the rest, so that nothing is dropped. The
-    first column starts from `<end>`, each other one from the word before it in the text. To evaluate, take one column:
-    the figure then does not depend on the batch size.
+    ids: (N,), the whole text. The first N % B columns are one longer than the rest, so that no word is dropped. The
+    first column starts from `<end>`, each other one from the word before it in the text. For evaluation, use one
+    column: the result then does not depend on the batch size.
 
-    Raises ValueError where N < B.
+    Raises ValueError if N < B.
     """
 
     def __init__(self, ids: Ids, end_id: int, batch_size: int, bptt: int) -> None:

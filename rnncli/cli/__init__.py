@@ -1,6 +1,6 @@
-"""The command line: one small file a command. The only place that prints, draws bars, reads arguments or exits.
+"""The command line, one module per command. Only this package reads arguments, prints, draws bars and exits.
 
-A command's file is imported when the command runs; `rnncli --help` imports neither NumPy nor YAML.
+A command's module is imported when the command runs; `rnncli --help` imports neither NumPy nor YAML.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rnncli import __version__
 from rnncli.errors import RnncliError, RunError, WriteError
 from rnncli.system.threads import prepare
 
-# What is wrong with a name, or with a folder on the way to it.
-PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EIO)
-# In the order in which a new user meets them. The text is the command's line in `rnncli --help`.
+# Errors of a path that the user gave.
+PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EIO)
+# In the order in which a new user needs them. The text is the command's line in `rnncli --help`.
 COMMANDS = {
     "init": "Write a starter config and corpus, ready to train.",
-    "data": "Check a corpus before hours are spent on it.",
-    "vocab": "Show what each vocabulary would cover and cost.",
-    "train": "Train a model as a config says.",
-    "predict": "Say what comes next, and go on writing.",
+    "data": "Check a corpus for problems before training on it.",
+    "vocab": "Compare the coverage and cost of vocabulary sizes.",
+    "train": "Train the model that a config describes.",
+    "predict": "Predict the next word, or continue a text.",
     "evaluate": "Measure the perplexity of a model on texts.",
-    "inspect": "Show what a run or a checkpoint holds.",
-    "runs": "List the runs here, and how each stands.",
-    "gradcheck": "Prove every gradient, by complex-step derivatives.",
-    "selftest": "Prove on this machine that runs repeat and resume to the bit.",
+    "inspect": "Show the contents of a run or a checkpoint.",
+    "runs": "List the runs in a folder and their progress.",
+    "gradcheck": "Compare every gradient with complex-step derivatives.",
+    "selftest": "Test that runs on this machine resume bit for bit.",
 }
 
 
 class Commands(click.Group):
-    """Finds a command's file by its name, and turns an RnncliError into its message and exit code."""
+    """Imports commands by name, and turns an RnncliError into its message and exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,17 +56,17 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from difflib import get_close_matches
+            from rnncli.schema.suggestions import nearest
 
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            near = nearest(args[0], COMMANDS)
+            hint = f" Did you mean {near}?" if near else ""
             ctx.fail(f"No such command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         prepare()  # before a command imports NumPy
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a word is no error
+            sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that cannot show a word
         try:
             return super().invoke(ctx)
         except RnncliError as error:
@@ -76,29 +76,29 @@ class Commands(click.Group):
             click.echo("interrupted", err=True)
             ctx.exit(130)
         except BrokenPipeError:
-            # The reader of our output (head, less) has gone: nothing more to say.
+            # The reader of the output (head, less) has exited.
             _close_stdout()
             ctx.exit(0)
         except OSError as error:
-            if error.filename is not None and error.errno in PLACES:  # asked for where nobody expected it
+            if error.filename is not None and error.errno in PATH_ERRORS:  # not caught where the path was used
                 click.echo(f"{os.fsdecode(error.filename)}: {error.strerror}; name another file or folder", err=True)
                 ctx.exit(RunError.exit_code)
             if error.errno != errno.ENOSPC:
                 raise
             _close_stdout()
-            click.echo("standard output: no room left there; make room, or write elsewhere", err=True)
+            click.echo("standard output: no space left; free some space, or write elsewhere", err=True)
             ctx.exit(WriteError.exit_code)
 
 
 def _close_stdout() -> None:
-    """Send what is still to be flushed, at exit too, nowhere."""
+    """Discard buffered output, so that flushing it at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rnncli")
 def main() -> None:
-    """Train word-level recurrent language models on NumPy, prove their gradients, predict with them.
+    """Train word-level recurrent language models with NumPy, check their gradients, predict with them.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`rnncli data`: a check of the corpus before hours are spent on it."""
+"""`rnncli data`: check a corpus before training on it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 BARS = 10  # rows of the histogram
 BAR = 40  # characters of the longest
-VIEWED = 2  # first lines in the tokenizer's view, and as many again where something was found in them
+VIEWED = 2  # lines in the tokenizer's view from the beginning of the text, and as many with findings
 SHOWN = 100  # characters of a line
-# Findings whose line shows more when it is cut into tokens.
-TELLING = ("bom_inside", "glued", "control", "spaces", "mojibake", "replacement", "unassigned", "scripts")
+# Kinds of findings that are easier to see in the tokens of the line.
+VIEWED_KINDS = ("bom_inside", "glued", "control", "spaces", "mojibake", "replacement", "unassigned", "scripts")
 
 
 @click.command()
@@ -31,33 +31,33 @@ TELLING = ("bom_inside", "glued", "control", "spaces", "mojibake", "replacement"
 @json_option
 @click.pass_context
 def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check the corpus of CONFIG before hours are spent on it.
+    """Check the corpus of CONFIG before training on it.
 
     \b
     Examples:
       rnncli data configs/fruit.yaml
       rnncli data configs/book.yaml --set data.train=war-and-peace.txt
 
-    Sizes, sentence lengths, and findings, the gravest first, each with the line to look at: an error is what
-    `rnncli train` refuses, a warning what makes a worse model, a note what is good to know. Exit code 4 where there
-    is an error, else 0.
+    Shows sizes, sentence lengths, and findings, the most severe first, each with the line to look at. `rnncli train`
+    refuses a text with an error; a warning means a worse model; a note is good to know. Exit code 4 if there is an
+    error, else 0.
 
     \b
-    JSON: {"trainable", "vocabulary" (size; null where train makes none), "splits": {"train", "valid", "test":
+    JSON: {"trainable", "vocabulary" (size; null if train has none), "splits": {"train", "valid", "test":
     {"files", "bytes", "lines", "blank_lines", "repeated_lines", "words", "tokens" (predicted positions,
     <end> included), "distinct_words", "unknown", "lengths" (words a line, blank lines left out): {"median",
     "percentile_95", "longest", "histogram": [{"from", "to", "lines"}]}}},
-    "findings": [{"severity" (error, warning, note), "kind", "split", "where", "file", "line" (null where it is no
+    "findings": [{"severity" (error, warning, note), "kind", "split", "where", "file", "line" (null if it is about no
     line), "text" (of the line), "what", "advice", "count", "share" (0 to 1)}],
     "view": [{"file", "line", "tokens"}]}
     """
     from rnncli.config import yaml_file
-    from rnncli.corpus_check import examine
+    from rnncli.corpus_check import check
     from rnncli.errors import TextError
 
     settings = yaml_file.read(config, overrides)
     with reading_display() as watch:
-        report = examine(settings, watch)
+        report = check(settings, watch)
     print_json(_document(report)) if as_json else _print(report)
     if not report.trainable:
         ctx.exit(TextError.exit_code)
@@ -70,7 +70,7 @@ def _document(report: Report) -> dict[str, Any]:
         "splits": {name: _split(found, report) for name, found in report.splits.items()},
         "findings": [_finding(each, report) for each in report.findings],
         "view": [
-            {"file": place.file, "line": place.line, "tokens": report.reading.tokenizer.tokens(line)}
+            {"file": place.file, "line": place.line, "tokens": report.text_format.tokenizer.tokens(line)}
             for place, line in _view(report)
         ],
     }
@@ -122,28 +122,30 @@ def _finding(each: Finding, report: Report) -> dict[str, Any]:
 
 
 def _view(report: Report) -> list[tuple[Place, str]]:
-    """The first lines of the training text, and those in which something was found."""
+    """The first lines of the training text, and the first lines with findings about characters."""
     from rnncli.corpus_check.facts import Place
 
     lines = dict(report.splits["train"].samples[:VIEWED])
-    telling = [
+    with_findings = [
         (each.where, report.texts[each].removeprefix("… "))
         for each in report.findings
-        if each.kind in TELLING and isinstance(each.where, Place) and each in report.texts
+        if each.kind in VIEWED_KINDS and isinstance(each.where, Place) and each in report.texts
     ]
-    return list((lines | dict(telling[:VIEWED])).items())
+    return list((lines | dict(with_findings[:VIEWED])).items())
 
 
 def _print(report: Report) -> None:
     _print_sizes(report)
-    _print_lengths(report.splits["train"], "characters" if report.reading.tokenizer.name == "characters" else "words")
+    _print_lengths(
+        report.splits["train"], "characters" if report.text_format.tokenizer.name == "characters" else "words"
+    )
     _print_findings(report)
     view = _view(report)
     if view:
         click.echo("\nas the tokenizer sees it")
         for place, line in view:
-            tokens = "|".join(map(_visible, report.reading.tokenizer.tokens(line)))
-            click.echo(f"  {_short(str(place))}  {_cut(tokens)}{'|<end>' if report.reading.ends else ''}")
+            tokens = "|".join(map(_visible, report.text_format.tokenizer.tokens(line)))
+            click.echo(f"  {_short(str(place))}  {_cut(tokens)}{'|<end>' if report.text_format.ends else ''}")
     click.echo(f"\n{_verdict(report)}")
 
 
@@ -214,14 +216,14 @@ def _verdict(report: Report) -> str:
     from rnncli.corpus_check import SEVERITIES
 
     counts = {name: sum(each.severity == name for each in report.findings) for name in SEVERITIES}
-    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
+    parts = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
     if not report.trainable:
-        return f"cannot be trained on: {', '.join(told)}"
-    return f"ready to train: {', '.join(told) or 'nothing found'}"
+        return f"cannot be trained on: {', '.join(parts)}"
+    return f"ready to train: {', '.join(parts) or 'nothing found'}"
 
 
 def _visible(text: str) -> str:
-    r"""The text, with what shows nothing as \u200b."""
+    r"""The text with invisible characters escaped, such as \u200b."""
     from rnncli.corpus_check.block_survey import INVISIBLE
 
     return "".join(c if c.isprintable() and c not in INVISIBLE else _escaped(c) for c in text)
@@ -237,12 +239,12 @@ def _cut(line: str) -> str:
 
 
 def _short(text: str) -> str:
-    """With paths below the current folder as seen from there."""
+    """The text with paths relative to the current folder."""
     return text.replace(os.getcwd() + os.sep, "")
 
 
 def _where(found: Survey) -> str:
-    """The file of a text, or how many there are."""
+    """The file of a text, or the number of its files."""
     files = [file for file in found.files if file.lines] or found.files
     if len(files) != 1:
         return f"{len(files)} files"

@@ -1,10 +1,10 @@
-"""`rnncli train --dry-run`: everything checked, sizes and memory told, nothing trained, no run begun."""
+"""`rnncli train --dry-run`: check everything, print sizes and memory, train nothing, write nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rnncli.cli.options import print_json, print_table, tell
+from rnncli.cli.options import notify, print_json, print_table
 
 if TYPE_CHECKING:
     from rnncli.config.config import Config
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rnncli.training.memory_forecast import Prediction
 
 
-def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
-    """Read the texts and print what training would take. Raises what training would raise at its beginning."""
+def print_dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
+    """Read the texts, and print the sizes and the memory of training. Raises what the start of training would raise."""
     from rnncli.cli.display.reading import reading_display
     from rnncli.config import corpora
     from rnncli.training import memory_forecast
@@ -36,7 +36,7 @@ def dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     rows.append(["peak memory", f"{document['predicted_peak_memory'] / 1e6:,.1f} MB, predicted for the whole process"])
     print_table(rows)
     available = document["available_memory"]
-    tell(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
+    notify(f"nothing was trained{'' if available is None else f'; {available / 1e6:,.0f} MB are free here'}")
 
 
 def _document(config: Config, texts: Texts, folder: RunFolder, predicted: Prediction) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _document(config: Config, texts: Texts, folder: RunFolder, predicted: Predic
 
     read = {"training": texts.train, "validation": texts.valid, "test": texts.test}
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, config.training.random_seed or 0)
-    architecture = build.architecture(config, len(texts.vocabulary))
+    architecture = build.architecture(config.model, len(texts.vocabulary))
     return {
         "run": str(folder.path),
         "texts": {

@@ -1,4 +1,4 @@
-"""`rnncli evaluate`: the perplexity of texts."""
+"""`rnncli evaluate`: the perplexity of a model on texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rnncli.cli.display.perplexities import bits_of, ends_in_words, figure, tell_incomparable
+from rnncli.cli.display.perplexities import bits_of, ends_in_words, figure, warn_incomparable
 from rnncli.cli.display.reading import reading_display
 from rnncli.cli.options import json_option, load, print_json, run_option
 
@@ -16,31 +16,31 @@ from rnncli.cli.options import json_option, load, print_json, run_option
 @run_option
 @json_option
 def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> None:
-    """Measure the perplexity of a model on texts; several files are one text, `-` is standard input.
+    """Measure the perplexity of a model on texts; several files count as one text, `-` is standard input.
 
     \b
     Examples:
       rnncli evaluate data/fruit.txt
       rnncli evaluate --run runs/book --json test.txt
 
-    The text is read as the model's training text was: same tokenizer, same mode. Every predicted position counts:
-    words, unknown words read as <unk>, and <end> where lines end in one. The figure depends on no batch size.
+    The text is read with the tokenizer and the mode of the training text. Every predicted position counts: words,
+    unknown words (as <unk>), and <end> if lines end in one. The result does not depend on the batch size.
 
-    Between models of different vocabularies compare only the figures with spelling, over the same tokens: there, each
-    unknown word also costs what a model of the characters of the known words gives for its letters. Without, the model
-    with the smallest vocabulary would win. Where the vocabulary has no word to learn spelling from, they are null.
+    To compare models with different vocabularies, use only the open-vocabulary figures (with spelling), over the same
+    tokens: a character model, trained on the words of the vocabulary, spells each unknown word. Otherwise the model
+    with the smallest vocabulary would win. These figures are null if the vocabulary has no words to train it on.
 
     \b
-    JSON: {"files", "tokens", "ends" (whether <end> is counted), "oov", "vocabulary" (words), "cross_entropy" (nats a
-    token), "perplexity", "perplexity_excluding_oov", "perplexity_with_spelling", "bits_per_word",
+    JSON: {"files", "tokens", "ends" (whether <end> is counted), "oov", "vocabulary" (words), "cross_entropy" (nats
+    per token), "perplexity", "perplexity_excluding_oov", "perplexity_with_spelling", "bits_per_word",
     "bits_per_word_with_spelling", "bits_per_character", "bits_per_character_with_spelling"}
     """
     if "-" in files and sys.stdin is None:
-        raise click.UsageError("`-` is standard input, and there is none.")
+        raise click.UsageError("`-` is standard input, which is closed.")
     loaded = load(run_path)
     with reading_display() as watch:
         result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files], watch)
-    tell_incomparable(result)
+    warn_incomparable(result)
     if as_json:
         print_json({"files": list(files)} | result.figures())
         return

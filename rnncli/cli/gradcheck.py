@@ -1,14 +1,17 @@
-"""`rnncli gradcheck`: every gradient, proven."""
+"""`rnncli gradcheck`: compare every gradient with a numerical derivative."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, print_json, print_table, set_option, tell
+from rnncli.cli.options import json_option, notify, print_json, print_table, set_option
+
+if TYPE_CHECKING:
+    from rnncli.proof.gradcheck import Case
 
 
 @click.command()
@@ -18,15 +21,15 @@ from rnncli.cli.options import json_option, print_json, print_table, set_option,
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @json_option
 def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, random_seed: int, as_json: bool) -> None:
-    """Prove every gradient of a model in both engines; exit code 6 if one fails.
+    """Compare every gradient of a model, in both engines, with a numerical derivative; exit code 6 if one fails.
 
     \b
     Examples:
       rnncli gradcheck                       a standard set: every cell, depth, input and output layer
-      rnncli gradcheck configs/fruit.yaml    that config's own model, at reduced sizes
+      rnncli gradcheck configs/fruit.yaml    the model of that config, at reduced sizes
 
-    Each element of each tensor is held against a derivative taken numerically through the code that trains. The
-    error shown is the largest |a - n| / max(|a|, |n|, 1e-5 of the tensor's largest).
+    The numerical derivative of every element runs through the code that trains. The error shown is the largest
+    |a - n| / max(|a|, |n|, 1e-5 of the tensor's largest).
 
     \b
     JSON: {"passed", "method", "tolerance", "seconds", "checks": [{"engine", "cell", "parameter",
@@ -36,7 +39,7 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
     from rnncli.proof import gradcheck as proof
 
     if overrides and config is None:
-        raise click.UsageError("--set changes a config; name one.")
+        raise click.UsageError("--set changes a config, but none was given; name a CONFIG.")
     cases = proof.standard_cases() if config is None else _cases(config, overrides)
     started = time.monotonic()
     checks = list(proof.run(cases, method, random_seed))
@@ -55,13 +58,13 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
         print_table(rows, right="3")
         models = f"{len(cases)} model{'s' if len(cases) > 1 else ''} in both engines"
         worst = max((c.max_relative_error for c in checks), key=lambda error: (error != error, error))
-        tell(f"{models}, method {method}, largest error {worst:.1e}, tolerance {tolerance:g}, {seconds:.1f} s")
+        notify(f"{models}, method {method}, largest error {worst:.1e}, tolerance {tolerance:g}, {seconds:.1f} s")
     if not passed:
         failed = [f"{c.engine} {c.cell} {c.parameter}" for c in checks if not c.passed]
         raise NumericalError(f"gradcheck failed for {len(failed)} of {len(checks)} tensors: {', '.join(failed[:5])}")
 
 
-def _cases(config: str, overrides: tuple[str, ...]) -> list[Any]:
+def _cases(config: str, overrides: tuple[str, ...]) -> list[Case]:
     from rnncli.config.yaml_file import read
     from rnncli.proof import gradcheck as proof
 

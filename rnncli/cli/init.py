@@ -1,4 +1,4 @@
-"""`rnncli init`: a config and a corpus to start from."""
+"""`rnncli init`: write a starter config and corpus."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rnncli.cli.options import tell
+from rnncli.cli.options import notify
 from rnncli.errors import UsageError, WriteError
 
 FILES = ("config.yaml", "corpus.txt")
@@ -16,7 +16,7 @@ FILES = ("config.yaml", "corpus.txt")
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]")
 def init(folder: str) -> None:
-    """Write a starter config and corpus into DIR (the current folder without one); nothing is overwritten.
+    """Write a starter config and corpus into DIR, by default the current folder; nothing is overwritten.
 
     \b
     Example:
@@ -25,12 +25,12 @@ def init(folder: str) -> None:
     """
     place = Path(folder)
     if taken := [str(place / name) for name in FILES if (place / name).exists()]:
-        raise UsageError(f"{' and '.join(taken)}: there already, and left as it is; name another folder")
+        raise UsageError(f"{' and '.join(taken)}: exists, and was not overwritten; name another folder")
     try:
         place.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             (place / name).write_bytes(files("rnncli").joinpath("cli", "starter", name).read_bytes())
             click.echo(place / name)
     except OSError as error:
-        raise WriteError(f"{place}: cannot write there: {error.strerror}; name another folder") from error
-    tell(f"try: rnncli train {place / 'config.yaml'}")
+        raise WriteError(f"{place}: cannot write: {error.strerror}; name another folder") from error
+    notify(f"try: rnncli train {place / 'config.yaml'}")

@@ -1,4 +1,4 @@
-"""`rnncli inspect`: what a run or a checkpoint holds."""
+"""`rnncli inspect`: the content of a run or a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, print_json, run_option, tell
+from rnncli.cli.options import json_option, notify, print_json, run_option
 
 if TYPE_CHECKING:
     from rnncli.evaluation.perplexity import Evaluation
-    from rnncli.runs.checkpoint import Contents
+    from rnncli.runs.checkpoint import Checkpoint
     from rnncli.runs.progress import Progress
 
 
 @click.command()
 @click.argument("path", required=False)
 @run_option
-@click.option("--verify", is_flag=True, help="Read every byte of every checkpoint, and say which are good.")
-@click.option("--strip", "out", metavar="OUT", help="Write the weights alone to the file OUT, to predict with.")
+@click.option("--verify", is_flag=True, help="Verify every byte of every checkpoint.")
+@click.option("--strip", "out", metavar="OUT", help="Write only the weights to the file OUT, to predict with.")
 @json_option
 def inspect(path: str | None, run_path: str | None, verify: bool, out: str | None, as_json: bool) -> None:
-    """Show what a run or a checkpoint holds: its model, its progress, what it was trained on and where.
+    """Show a run or a checkpoint: its model, its progress, its training text and the machine that trained it.
 
     \b
     Examples:
       rnncli inspect
       rnncli inspect runs/fruit/checkpoints/step-00000150.npz
-      rnncli inspect runs/fruit --verify              exit code 5 where one is not good
-      rnncli inspect runs/fruit --strip fruit.npz     a third of the size with Adam; predicts, and cannot be resumed
+      rnncli inspect runs/fruit --verify              exit code 5 if one is damaged
+      rnncli inspect runs/fruit --strip fruit.npz     a third of the size with Adam; predicts, but cannot be resumed
 
-    train_perplexity is null where the output layer is sampled: its training loss has none.
+    train_perplexity is null if the output layer is sampled: the training loss is then not that of the whole vocabulary.
 
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
-    "train", "valid", "best_valid" (null, or what they are counted over and more, as evaluate --json has it),
+    "train", "valid", "best_valid" (null, or the figures of evaluate --json),
     "random_seed", "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
     "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
     With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
@@ -47,35 +47,28 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
     if path is not None and run_path is not None:
         raise click.UsageError("give the run once: as PATH or as --run PATH.")
     if verify and out is not None:
-        raise click.UsageError("--verify looks at all checkpoints, --strip takes one; give one of the two.")
+        raise click.UsageError("--verify reads all checkpoints, --strip only one; give one of the two.")
     if verify:
-        _verify(find.find(path or run_path), as_json)
+        _verify(find.candidates(path or run_path), as_json)
         return
-    checkpoint, stored, size, damaged, paths = find.reading(path or run_path, _read)
-    for problem in damaged:
-        tell(f"warning: passed over {problem}")
+    found = find.first_readable(path or run_path)
+    for problem in found.problems:
+        notify(f"warning: passed over {problem}")
     if path is None and run_path is None:
-        tell(f"using {checkpoint}")
+        notify(f"using {found.path}")
     if out is not None:
-        _strip(checkpoint, stored, size, Path(out), as_json)
+        _strip(found.path, found.checkpoint, found.size, Path(out), as_json)
         return
-    document = _describe(str(checkpoint), stored, size)
-    document["checkpoints"] = sorted(map(str, paths))
-    print_json(document) if as_json else _print(document, _evaluations(stored.progress))
-
-
-def _read(paths: list[Path]) -> tuple[Path, Contents, int, list[str], list[Path]]:
-    from rnncli.runs import checkpoint
-
-    path, stored, damaged = checkpoint.read_first(paths, resume=False)
-    return path, stored, path.stat().st_size, damaged, paths
+    document = _document(str(found.path), found.checkpoint, found.size)
+    document["checkpoints"] = sorted(map(str, found.alternatives))
+    print_json(document) if as_json else _print(document, _evaluations(found.checkpoint.progress))
 
 
 def _verify(paths: list[Path], as_json: bool) -> None:
     from rnncli.errors import RunError
 
     found = [_verified(path) for path in sorted(paths)]
-    found = [each for each in found if each["good"] or os.path.lexists(each["checkpoint"])]  # a run removes them
+    found = [each for each in found if each["good"] or os.path.lexists(each["checkpoint"])]  # else removed by training
     bad = [each for each in found if not each["good"]]
     if as_json:
         print_json({"checkpoints": found, "good": len(found) - len(bad), "damaged": len(bad)})
@@ -92,8 +85,8 @@ def _verify(paths: list[Path], as_json: bool) -> None:
         ]
         print_table([["checkpoint", "step", "epochs", "bytes", "good"], *rows], right="123")
     if bad:
-        told = "\n".join(str(each["problem"]) for each in bad)
-        raise RunError(f"{told}\n{len(bad)} of {len(found)} not good")
+        problems = "\n".join(str(each["problem"]) for each in bad)
+        raise RunError(f"{problems}\n{len(bad)} of {len(found)} not good")
 
 
 def _verified(path: Path) -> dict[str, Any]:
@@ -103,7 +96,7 @@ def _verified(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"checkpoint": str(path), "bytes": None, "step": None, "epoch": None}
     try:
         progress = checkpoint.verify(path).progress
-        found |= {"bytes": path.stat().st_size, "step": progress.step, "epoch": progress.epoch}
+        found |= {"bytes": path.stat().st_size, "step": progress.position.step, "epoch": progress.position.epoch}
         return found | {"good": True, "problem": None}
     except (RunError, OSError) as error:
         return found | {"good": False, "problem": str(error)}
@@ -113,12 +106,12 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _strip(path: Path, stored: Contents, size: int, out: Path, as_json: bool) -> None:
+def _strip(path: Path, stored: Checkpoint, size: int, out: Path, as_json: bool) -> None:
     from rnncli.errors import UsageError
     from rnncli.runs import checkpoint
 
     if out.exists():
-        raise UsageError(f"{out}: there already; name a file that is not there yet")
+        raise UsageError("exists already", location=str(out), remedy="name a new file")
     checkpoint.write_weights(out, stored)
     sizes = {"bytes": out.stat().st_size, "bytes_before": size}
     if as_json:
@@ -126,14 +119,14 @@ def _strip(path: Path, stored: Contents, size: int, out: Path, as_json: bool) ->
         return
     before, after = (f"{sizes[key] / 1e6:.2f} MB" for key in ("bytes_before", "bytes"))
     click.echo(f"{out}: the weights of {path}, {after} of {before}")
-    tell(f'try: rnncli predict --run {out} --seed "..."')
+    notify(f'try: rnncli predict --run {out} --seed "..."')
 
 
 def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
-    return {"train": progress.train, "valid": progress.valid, "best_valid": progress.best}
+    return {"train": progress.measured.train, "valid": progress.measured.valid, "best_valid": progress.measured.best}
 
 
-def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
+def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
     from rnncli.config import build
     from rnncli.config.config import to_dict
     from rnncli.evaluation.perplexity import perplexity
@@ -144,12 +137,12 @@ def _describe(checkpoint: str, stored: Any, size: int) -> dict[str, Any]:
         return None if loss is None else perplexity(loss)
 
     return {
-        "checkpoint": checkpoint,
-        "step": p.step,
-        "epoch": p.epoch,
-        "train_perplexity": figure(p.train_loss) if build.exact(stored.config) else None,
-        "valid_perplexity": figure(p.valid_loss),
-        "best_valid_perplexity": figure(p.best_loss),
+        "checkpoint": path,
+        "step": p.position.step,
+        "epoch": p.position.epoch,
+        "train_perplexity": figure(p.measured.train_loss) if build.exact(stored.config) else None,
+        "valid_perplexity": figure(p.measured.valid_loss),
+        "best_valid_perplexity": figure(p.measured.best_loss),
         **{name: each.figures() if each else None for name, each in _evaluations(p).items()},
         "random_seed": stored.random_seed,
         "weights_only": stored.weights_only,
@@ -197,7 +190,7 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         [
             "size",
             f"{document['bytes'] / 1e6:.1f} MB, {document['parameter_count']:,} parameters"
-            + (", weights alone: to predict with, not to resume" if document["weights_only"] else ""),
+            + (", weights only: predicts, but cannot be resumed" if document["weights_only"] else ""),
         ],
     ]
     print_table(rows)

@@ -1,20 +1,23 @@
-"""Options that several commands have, and how a command speaks: results on stdout, all else on stderr."""
+"""Options that several commands share, and their output: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnncli.system import json_text
 
+if TYPE_CHECKING:
+    from rnncli.api import TrainedModel
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 run_option: Decorator = click.option(
-    "--run", "run_path", metavar="PATH", help="A run folder or a checkpoint file. Without it: the newest run here."
+    "--run", "run_path", metavar="PATH", help="A run folder or a checkpoint file. Default: the newest run here."
 )
 set_option: Decorator = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: model.hidden_size=200."
@@ -22,8 +25,8 @@ set_option: Decorator = click.option(
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 
 
-def tell(message: str) -> None:
-    """Say something that is no result; where nobody listens any more, to nobody."""
+def notify(message: str) -> None:
+    """Write a line to stderr; ignore a closed pipe."""
     try:
         click.echo(message, err=True)
     except BrokenPipeError:
@@ -31,24 +34,24 @@ def tell(message: str) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Write the one JSON document of a command; what is not finite is null."""
+    """Write the JSON document of a command to stdout; numbers that are not finite become null."""
     click.echo(json_text.dumps(content, indent=2))
 
 
-def load(run_path: str | None) -> Any:
-    """Load the model that `--run` names, and say which where it was found rather than named."""
+def load(run_path: str | None) -> TrainedModel:
+    """Load the model that `--run` names, and report which checkpoint is used unless it was named and is valid."""
     from rnncli.api import load as load_run
 
     loaded = load_run(run_path)
     for problem in loaded.damaged:
-        tell(f"warning: passed over {problem}")
+        notify(f"warning: passed over {problem}")
     if run_path is None or loaded.damaged:
-        tell(f"using {loaded.checkpoint}")
+        notify(f"using {loaded.checkpoint}")
     return loaded
 
 
 def print_table(rows: list[list[str]], right: str = "") -> None:
-    """Print rows under their first one; the columns whose index is in `right` stand to the right."""
+    """Print rows, the header first; columns whose index is in `right` are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

@@ -1,4 +1,4 @@
-"""`rnncli predict`: candidates for the next word, and continuations."""
+"""`rnncli predict`: candidates for the next word, and continuations of a text."""
 
 from __future__ import annotations
 
@@ -10,38 +10,48 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, load, print_json, run_option, tell
+from rnncli.cli.options import json_option, load, notify, print_json, run_option
 
 if TYPE_CHECKING:
-    from rnncli.api import Loaded
+    from rnncli.api import TrainedModel
 
 
 @click.command()
 @click.option(
-    "--seed", "--prompt", default="", metavar="TEXT", help="The beginning of a sentence; empty: its first word."
+    "--seed", "--prompt", default="", metavar="TEXT", help="The beginning of a sentence; empty: predict its first word."
 )
 @run_option
-@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="How many candidates.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(0), help="Number of candidates.")
 @click.option("--words", default=20, show_default=True, type=click.IntRange(1), help="Longest continuation, in words.")
 @click.option(
-    "--samples", default=3, show_default=True, type=click.IntRange(0, 10_000), help="How many continuations to draw."
+    "--samples", default=3, show_default=True, type=click.IntRange(0, 10_000), help="Number of continuations to draw."
 )
 @click.option(
-    "--temperature", default=1.0, show_default=True, type=click.FloatRange(0, 1e9), help="0 takes the likeliest."
+    "--temperature",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1e9),
+    help="0 always takes the likeliest word.",
 )
-@click.option("--top-k", type=click.IntRange(1), metavar="N", help="Draw from the N likeliest words alone.")
+@click.option("--top-k", type=click.IntRange(1), metavar="N", help="Draw only from the N likeliest words.")
 @click.option(
-    "--top-p", type=click.FloatRange(0, 1, min_open=True), metavar="X", help="Draw from the likeliest X of all."
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="X",
+    help="Draw only from the likeliest words with total probability X.",
 )
 @click.option(
-    "--beam", type=click.IntRange(1, 1000), metavar="N", help="Search the N likeliest continuations, draw none."
+    "--beam",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Beam search for the N likeliest continuations instead of drawing.",
 )
 @click.option("--no-unk", is_flag=True, help="Never show or write <unk>.")
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Repeat the same draws.")
-@click.option("--interactive", is_flag=True, help="Read seeds from the keyboard, one a line.")
+@click.option("--interactive", is_flag=True, help="Read seeds from standard input, one per line.")
 @json_option
 def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, **options: Any) -> None:
-    """Say what comes next after a seed, and go on writing.
+    """Predict the next word after a seed, and continue the text.
 
     \b
     Examples:
@@ -49,7 +59,7 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
       rnncli predict --run runs/book --seed "the emperor said" --words 40 --temperature 0.8
       rnncli predict --seed "mango" --beam 3 --json
 
-    The probabilities are the model's own; --temperature, --top-k and --top-p change only what is drawn.
+    The probabilities are those of the model; --temperature, --top-k and --top-p only change how words are drawn.
 
     \b
     JSON: {"seed", "run", "checkpoint", "random_seed", "unknown": [words read as <unk>],
@@ -57,11 +67,11 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
     "samples": [{"text" (with the seed), "words", "log10_probability"}]}
     """
     if interactive and as_json:
-        raise click.UsageError("--interactive writes no JSON; leave one of the two away.")
+        raise click.UsageError("--interactive writes no JSON; leave out one of the two.")
     if any(value is not None and math.isnan(value) for value in (options["temperature"], options["top_p"])):
-        raise click.UsageError("--temperature and --top-p are numbers; nan is none.")
+        raise click.UsageError("--temperature and --top-p must be numbers, not nan.")
     if interactive and sys.stdin is None:
-        raise click.UsageError("--interactive reads standard input, and there is none.")
+        raise click.UsageError("--interactive needs standard input, which is closed.")
     loaded = load(run_path)
     if not interactive:
         _hint_number(seed)
@@ -71,8 +81,8 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
     from rnncli.errors import TextError
 
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # what is not UTF-8 is told for the seed that has it
-    tell("one seed a line; an empty line asks for a first word; Ctrl-D ends")
+        sys.stdin.reconfigure(errors="surrogateescape")  # `read` reports bytes that are not UTF-8
+    notify("one seed per line; an empty line predicts a first word; Ctrl-D ends")
     while True:
         try:
             seed = _ask()
@@ -81,11 +91,11 @@ def predict(seed: str, run_path: str | None, interactive: bool, as_json: bool, *
         try:
             _print(_predict(loaded, seed, **options), loaded)
         except TextError as error:
-            tell(str(error))
+            notify(str(error))
 
 
 def _predict(
-    loaded: Loaded,
+    loaded: TrainedModel,
     seed: str,
     top: int,
     words: int,
@@ -120,15 +130,15 @@ def _predict(
     }
 
 
-def _print(document: dict[str, Any], loaded: Loaded) -> None:
+def _print(document: dict[str, Any], loaded: TrainedModel) -> None:
     for word in dict.fromkeys(document["unknown"]):
         near = loaded.vocabulary.nearest(word)
-        hint = f"; known and near: {', '.join(near)}" if near else ""
-        tell(f"{word!r} is not in the vocabulary: read as <unk>{hint}")
+        hint = f"; similar words: {', '.join(near)}" if near else ""
+        notify(f"{word!r} is not in the vocabulary: read as <unk>{hint}")
     width = max((len(_shown(each["word"])) for each in document["candidates"]), default=0)
     for each in document["candidates"]:
         click.echo(f"{_shown(each['word']):{width}}  {each['probability']:.6f}")
-    if document["candidates"] and document["remaining_probability"] >= 5e-7:  # of what six digits show
+    if document["candidates"] and document["remaining_probability"] >= 5e-7:  # at least 0.000001 as printed
         rest = "(others)"
         click.echo(f"{rest:{width}}  {document['remaining_probability']:.6f}")
     if document["samples"]:
@@ -138,7 +148,7 @@ def _print(document: dict[str, Any], loaded: Loaded) -> None:
 
 
 def _ask() -> str:
-    """One line from the keyboard; what is piped in gets no prompt. Raises EOFError at the end."""
+    """One line of standard input, with a prompt on a terminal. Raises EOFError at the end."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         return input("> ")
     if line := sys.stdin.readline():
@@ -147,10 +157,10 @@ def _ask() -> str:
 
 
 def _shown(word: str) -> str:
-    """A word as it is, white space made visible."""
+    """A word, quoted if it is white space."""
     return repr(word) if not word.strip() else word
 
 
 def _hint_number(seed: str) -> None:
     if seed.strip().isdecimal():
-        tell(f"hint: --seed is the text to go on from; to repeat the same draws, give --random-seed {seed.strip()}")
+        notify(f"hint: --seed is the text to continue; to repeat the same draws, give --random-seed {seed.strip()}")

@@ -1,4 +1,4 @@
-"""`rnncli runs`: the runs in a folder, and how each stands."""
+"""`rnncli runs`: list the runs in a folder with their state."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnncli.cli.display.perplexities import figure
-from rnncli.cli.options import json_option, print_json, tell
+from rnncli.cli.options import json_option, notify, print_json
 
 if TYPE_CHECKING:
-    from rnncli.runs.listing import Run
+    from rnncli.runs.listing import RunSummary
 
 UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 COLUMNS = ("run", "state", "epoch", "step", "train", "best", "model", "MB", "age")
 RIGHT = ("epoch", "step", "train", "best", "MB")
-LEFT_OUT = ("step", "MB", "model")  # of a terminal that is too narrow, in this order
-SHORTEST = 8  # characters of a name that is cut
+LEFT_OUT = ("step", "MB", "model")  # on a narrow terminal, in this order
+SHORTEST = 8  # characters to which a name is cut at most
 
 
 @click.command()
 @click.argument("folder", required=False)
 @json_option
 def runs(folder: str | None, as_json: bool) -> None:
-    """List the runs in FOLDER, itself or up to three folders below it; without it: of ./runs and the current folder.
+    """List the runs in FOLDER, up to three levels deep; without it: those in ./runs and the current folder.
 
     \b
     Examples:
@@ -37,47 +37,46 @@ def runs(folder: str | None, as_json: bool) -> None:
       rnncli runs experiments
       rnncli runs --json
 
-    The run that was written to last stands first; those that --fresh moved aside (fruit.1) are among them. A run is
-    training (another process has it now), finished, out of patience (finished before its last epoch), stopped (train
-    --resume goes on with it), has no checkpoint yet, is damaged (none of its checkpoints can be read), or of another
-    version of the format. Epochs completed, steps, train perplexity and the best validation perplexity are what its
-    newest checkpoint says that can be read; the numbers in it are not read (train --resume and inspect do). A narrow
-    terminal leaves columns out.
+    The run written to last comes first; runs that --fresh moved aside (fruit.1) are included. The state is training
+    (another process is training it), finished, patience (finished early by training.patience), stopped (train --resume
+    continues it), no checkpoint yet, damaged (no checkpoint can be read), or other version (of the checkpoint format).
+    Epochs, steps, train perplexity and best validation perplexity come from the metadata of the newest readable
+    checkpoint; parameters are not verified (inspect --verify does that). A narrow terminal shows fewer columns.
 
     \b
     JSON: {"runs": [{"run" (its path), "state" (training, finished, stopped, no checkpoint yet, damaged, other version),
-    "changed" (the time of its last checkpoint or row of metrics, UTC), "age" (seconds since then), "bytes" (of all
-    its files), "reason" (of finished: epochs or patience), "holder" (the process that trains it), "checkpoint",
-    "cell", "layers", "hidden_size", "output", "epoch", "epochs", "step", "train_perplexity",
-    "best_valid_perplexity", "problems" (what is wrong with checkpoints that were passed over)}]}; what is not known is
-    null, as is train_perplexity where the output layer is sampled
+    "changed" (time of its last checkpoint or metrics row, UTC), "age" (seconds since then), "bytes" (of all its
+    files), "reason" (if finished: epochs or patience), "holder" (the process that trains it), "checkpoint", "cell",
+    "layers", "hidden_size", "output", "epoch" (epochs completed), "epochs" (epochs planned), "step",
+    "train_perplexity", "best_valid_perplexity", "problems" (of skipped checkpoints)}]}; unknown values are null, as is
+    train_perplexity if the output layer is sampled
     """
-    from rnncli.runs.listing import runs as find
+    from rnncli.runs.listing import summaries
 
     found, now = [], time.time()
-    for run in find(folder):
+    for run in summaries(folder):
         for problem in run.problems:
-            tell(f"warning: passed over {problem}")
+            notify(f"warning: passed over {problem}")
         found.append(run)
     if as_json:
         print_json({"runs": [_document(run, now) for run in found]})
         return
     _print([_row(run, now) for run in found])
     count = "1 run" if len(found) == 1 else f"{len(found)} runs"
-    whole = next((run.path for run in found if run.checkpoint is not None), None)
-    tell(count if whole is None else f"{count}; more of one: rnncli inspect {shlex.quote(str(whole))}")
+    readable = next((run.path for run in found if run.checkpoint is not None), None)
+    notify(count if readable is None else f"{count}; for details: rnncli inspect {shlex.quote(str(readable))}")
 
 
-def _document(run: Run, now: float) -> dict[str, Any]:
-    told = asdict(run)
+def _document(run: RunSummary, now: float) -> dict[str, Any]:
+    fields = asdict(run)
     changed = datetime.fromtimestamp(run.changed, UTC).isoformat(timespec="seconds")
     checkpoint = None if run.checkpoint is None else str(run.checkpoint)
     age = max(0.0, now - run.changed)
-    return {"run": str(told.pop("path"))} | told | {"checkpoint": checkpoint, "changed": changed, "age": age}
+    return {"run": str(fields.pop("path"))} | fields | {"checkpoint": checkpoint, "changed": changed, "age": age}
 
 
-def _row(run: Run, now: float) -> dict[str, str]:
-    """What stands in each column; a run that says nothing of itself has its state alone, its size and its age."""
+def _row(run: RunSummary, now: float) -> dict[str, str]:
+    """The text of each column; without a readable checkpoint only the state, the size and the age."""
     row = dict.fromkeys(COLUMNS, "")
     row |= {
         "run": _name(str(run.path)),
@@ -97,12 +96,12 @@ def _row(run: Run, now: float) -> dict[str, str]:
 
 
 def _name(path: str) -> str:
-    """A path on one line."""
+    """A path without line ends."""
     return path if path.isprintable() else repr(path)
 
 
 def _age(seconds: float) -> str:
-    """`3 min`, in the largest unit that there is one of."""
+    """`3 min`: whole units, the largest unit that is not zero."""
     for unit, size in UNITS:
         if seconds >= size:
             count = int(seconds // size)
@@ -111,7 +110,7 @@ def _age(seconds: float) -> str:
 
 
 def _print(rows: list[dict[str, str]]) -> None:
-    """Print a line a run. A terminal that is too narrow for them gets fewer columns, and then shorter names."""
+    """Print one line per run. A narrow terminal gets fewer columns, then shorter names."""
     table = [{column: column for column in COLUMNS}, *rows]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     columns, left_out = list(COLUMNS), list(LEFT_OUT)
@@ -125,7 +124,7 @@ def _print(rows: list[dict[str, str]]) -> None:
     widths = _widths(table, columns)
     for row in table:
         cells = [row[c].rjust(widths[c]) if c in RIGHT else row[c].ljust(widths[c]) for c in columns]
-        if not row["step"]:  # a long state runs over the columns that are empty
+        if not row["step"]:  # a long state extends over the empty columns
             first, last = columns.index("run") + 1, columns.index("age") - ("MB" in columns)
             cells[first:last] = [row["state"].ljust(sum(widths[c] + 2 for c in columns[first:last]) - 2)]
         click.echo("  ".join(cells).rstrip())

@@ -1,4 +1,4 @@
-"""`rnncli selftest`: proof on this machine."""
+"""`rnncli selftest`: check training, resuming and gradients on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, print_json, tell
+from rnncli.cli.options import json_option, notify, print_json
 from rnncli.system.signals import Signals, Stopped
 
 if TYPE_CHECKING:
@@ -24,23 +24,23 @@ WORDS = {True: "ok", False: "FAILED", None: "not checked"}
 @click.command()
 @json_option
 def selftest(as_json: bool) -> None:
-    """Prove that rnncli works on this machine: some 10 seconds, no network, nothing left behind.
+    """Test rnncli on this machine: about 10 seconds, without network; temporary files are removed.
 
     \b
     Examples:
       rnncli selftest
-      TMPDIR=/mnt/shared rnncli selftest     on the disk where your runs will be
+      TMPDIR=/mnt/shared rnncli selftest     on the disk that your runs will use
 
-    A tiny model is trained in a temporary folder (train), trained once more (repeat), killed in mid-epoch and resumed
-    (kill), stopped by SIGTERM and by SIGINT and resumed (stop), each to the same bytes; a checkpoint with a flipped
-    bit must be refused (damage), and so must a second train on a run that is being trained (lock); probabilities must
-    sum to 1 (predict), and every gradient must be proven (gradcheck).
+    A tiny model is trained in a temporary folder (train), trained again (repeat), killed in mid-epoch and resumed
+    (kill), stopped by SIGTERM and by SIGINT and resumed (stop), each with the same bytes as result; a checkpoint with
+    a flipped bit must be refused (damage), and so must a second train on a run in progress (lock); probabilities must
+    sum to 1 (predict), and every gradient must equal its numerical derivative (gradcheck).
 
-    Exit code 6 where a number is wrong (repeat, kill, stop, predict or gradcheck failed), 5 where another check
-    failed. The folder of a failed selftest is kept, to be looked at.
+    Exit code 6 if a number is wrong (repeat, kill, stop, predict or gradcheck failed), 5 if another check failed.
+    The folder of a failed selftest is kept.
 
     \b
-    JSON: {"passed", "seconds", "machine" (versions, BLAS, its kernel, threads), "folder" (null, or what was kept),
+    JSON: {"passed", "seconds", "machine" (versions, BLAS, its kernel, threads), "folder" (null, or the one kept),
     "checks": [{"name", "passed" (null: could not be checked here), "seen", "expected", "seconds"}]}
     """
     from rnncli.errors import NumericalError
@@ -59,7 +59,7 @@ def selftest(as_json: bool) -> None:
                     if not as_json:
                         _print(check)
         except Stopped:
-            tell("stopped before the verdict")
+            notify("stopped before the last check")
             raise
     seconds, failed = time.monotonic() - started, [check for check in checks if check.passed is False]
     if as_json:
@@ -72,17 +72,17 @@ def selftest(as_json: bool) -> None:
         error = NumericalError if any(check.error is NumericalError for check in failed) else failed[0].error
         raise error(
             f"rnncli FAILED on this machine, {len(failed)} of {len(checks)} checks:{wrong}\n"
-            f"what it wrote is kept in {test.kept}"
+            f"its files are kept in {test.kept}"
         )
 
 
 def _print(check: Check) -> None:
-    """One line, at once: a check may take seconds."""
+    """Print one line and flush it: a check may take seconds."""
     click.echo(f"{check.name:9}  {check.seen:53}  {WORDS[check.passed]:6}  {check.seconds:4.1f} s")
     sys.stdout.flush()
 
 
 def _document(checks: list[Check], facts: dict[str, Any], seconds: float, kept: Path | None) -> dict[str, Any]:
-    told = [{name: value for name, value in asdict(check).items() if name != "error"} for check in checks]
+    rows = [{name: value for name, value in asdict(check).items() if name != "error"} for check in checks]
     head = {"passed": all(check.passed is not False for check in checks), "seconds": seconds, "machine": facts}
-    return head | {"folder": None if kept is None else str(kept), "checks": told}
+    return head | {"folder": None if kept is None else str(kept), "checks": rows}

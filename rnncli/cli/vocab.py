@@ -1,4 +1,4 @@
-"""`rnncli vocab`: what each vocabulary would cover and cost."""
+"""`rnncli vocab`: compare the coverage and cost of vocabularies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rnncli.cli.display.perplexities import ends_in_words
-from rnncli.cli.options import json_option, print_json, print_table, set_option, tell
+from rnncli.cli.options import json_option, notify, print_json, print_table, set_option
 
 if TYPE_CHECKING:
-    from rnncli.training.vocabulary_trial import Candidates, Row
+    from rnncli.training.vocabulary_trial import Candidates, VocabularyRow
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """The numbers of `1,2,5`; None where the option is not given."""
+    """Parse `1,2,5`; None if the option is not given."""
     if value is None:
         return None
     try:
@@ -32,10 +32,10 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.command()
 @click.argument("config")
 @set_option
-@click.option("--min-count", "min_counts", callback=_numbers, metavar="N,N…", help="Compare these, and no others.")
-@click.option("--max-size", "max_sizes", callback=_numbers, metavar="N,N…", help="Compare these, and no others.")
-@click.option("--no-trial", is_flag=True, help="Take no steps: no words/s, no time for an epoch.")
-@click.option("--write", "path", metavar="FILE", help="Save the words of CONFIG's vocabulary, with their counts.")
+@click.option("--min-count", "min_counts", callback=_numbers, metavar="N,N…", help="Compare only these.")
+@click.option("--max-size", "max_sizes", callback=_numbers, metavar="N,N…", help="Compare only these.")
+@click.option("--no-trial", is_flag=True, help="Skip the trial steps: no words/s, no epoch time.")
+@click.option("--write", "path", metavar="FILE", help="Write the words of CONFIG's vocabulary and their counts.")
 @json_option
 def vocab(
     config: str,
@@ -46,7 +46,7 @@ def vocab(
     path: str | None,
     as_json: bool,
 ) -> None:
-    """Show what each vocabulary would cover, and what a model with it would cost.
+    """Compare vocabularies: how much of the text each covers, and the size and speed of a model with it.
 
     \b
     Examples:
@@ -54,14 +54,14 @@ def vocab(
       rnncli vocab configs/book.yaml --max-size 5000,10000,20000 --json
       rnncli vocab configs/book.yaml --set vocabulary.min_count=3 --write words.txt
 
-    The first row is what CONFIG asks for. Coverage is of words, <end> left out. Memory is predicted; the time of an
-    epoch is from a trial of about a second a row. A list that --write made can be edited, and is what
-    vocabulary.file takes: a word a line, a tab, its count.
+    The first row is the vocabulary of CONFIG. Coverage is the share of words, without <end>. Memory is predicted; the
+    time of an epoch is estimated in a trial of about a second per row. The file of --write has a word, a tab and its
+    count on each line; edit it if you like, and name it in vocabulary.file.
 
     \b
     JSON: {"tokens" (of the training text, <end> counted), "vocabularies": [{"min_count", "max_size", "file", "chosen",
     "words", "train_covered", "valid_covered" (0 to 1), "valid_unknown" (words), "refused" (unknown words, but no
-    <unk>), "parameters", "peak_memory" (bytes), "words_per_second", "epoch_seconds"}]}; null is what was not measured
+    <unk>), "parameters", "peak_memory" (bytes), "words_per_second", "epoch_seconds"}]}; null if not measured
     """
     from rnncli.cli.display.reading import reading_display
     from rnncli.config import corpora, yaml_file
@@ -70,12 +70,12 @@ def vocab(
 
     settings = yaml_file.read(config, overrides)
     if path is not None and os.path.lexists(path):
-        raise click.UsageError(f"--write {path}: there already; give the name of a new file.")
+        raise click.UsageError(f"--write {path}: already exists; give the name of a new file.")
     with reading_display() as watch:
         candidates = Candidates.read(settings, watch)
     if path is not None:
         write_counts(candidates.vocabulary(corpora.rules(settings)), path)
-        tell(f"wrote {path}")
+        notify(f"wrote {path}")
     asked = min_counts is not None or max_sizes is not None
     if not asked:
         min_counts, max_sizes = MIN_COUNTS, MAX_SIZES
@@ -86,7 +86,7 @@ def vocab(
         _print(candidates, rows)
 
 
-def _print(candidates: Candidates, rows: list[Row]) -> None:
+def _print(candidates: Candidates, rows: list[VocabularyRow]) -> None:
     valid = candidates.valid is not None
     head = ["rule", "words", "train covered", *(["valid covered", "unknown"] if valid else [])]
     table = [[*head, "parameters", "memory", "words/s", "an epoch"]]
@@ -103,14 +103,14 @@ def _print(candidates: Candidates, rows: list[Row]) -> None:
         ]
         table.append(cells)
     ends = ends_in_words(candidates.train.end_count > 0)
-    click.echo(f"{candidates.tokens:,} tokens to train on, {ends}; coverage is of words alone")
+    click.echo(f"{candidates.tokens:,} tokens to train on, {ends}; coverage is the share of words")
     print_table(table, "12345678" if valid else "123456")
     if any(row.refused for row in rows):
-        tell("! unknown words, and no <unk>: training would stop there; set vocabulary.unknown: true, or a min_count")
+        notify("! unknown words, but no <unk>: training would fail; set vocabulary.unknown: true, or a min_count")
 
 
-def _rule(row: Row) -> str:
-    """The rules of a row in words."""
+def _rule(row: VocabularyRow) -> str:
+    """The rules of a row, in words."""
     if row.file is not None:
         rule = f"file {row.file}"
     elif row.max_size is not None:

@@ -1,41 +1,66 @@
-"""From a config to objects: the only place where a name in a config meets a class."""
+"""Build objects from a config: the only module that maps names in a config to classes."""
 
 from __future__ import annotations
 
 from rnncli.batches.batch import Batches
 from rnncli.batches.sentences import SentenceBatches
 from rnncli.batches.stream import StreamBatches
-from rnncli.config.config import Config
-from rnncli.errors import TextError
-from rnncli.model.engines import ENGINES, Architecture, Engine
-from rnncli.model.language_model import LanguageModel
-from rnncli.model.outputs import OUTPUTS
-from rnncli.model.parameters import Parameters
-from rnncli.optim import OPTIMIZERS
-from rnncli.optim.base import Optimizer
-from rnncli.optim.schedules import SCHEDULES, Schedule
+from rnncli.config.config import Config, ModelConfig
+from rnncli.config.corpora import small_stream_error
+from rnncli.errors import ConfigError
+from rnncli.model import Architecture, LanguageModel, Parameters
+from rnncli.model.cells import CELLS
+from rnncli.model.engines import COURSE_CELLS, ENGINES, STEPWISE_OUTPUTS
+from rnncli.model.engines.base import Stack
+from rnncli.model.outputs import OUTPUTS, Output
+from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
+from rnncli.system.arrays import Array
 from rnncli.text.corpus import Corpus
 from rnncli.text.vocabulary import Vocabulary
 
-# Windows of evaluation, where nothing is kept for a backward pass.
+# Window sizes for evaluation, which keeps nothing for a backward pass.
 EVALUATION_SENTENCES = 16
 EVALUATION_STEPS = 32
 EVALUATION_STREAM_STEPS = 512
 
 
-def architecture(config: Config, vocabulary_size: int) -> Architecture:
-    m = config.model
+def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
+    """The architecture of a config's model. Its methods raise ConfigError for output options that do not fit."""
+    output = OUTPUTS[m.output.name]
     return Architecture(
-        vocabulary_size, m.cell, m.layers, m.hidden_size, m.embedding_size, m.output.name, m.output.options
+        vocabulary_size, CELLS[m.cell], m.layers, m.hidden_size, m.embedding_size, output, m.output.options
     )
 
 
-def model(config: Config, parameters: Parameters, vocabulary: Vocabulary, random_seed: int = 0) -> LanguageModel:
-    return LanguageModel(engine(config, vocabulary), parameters, random_seed)
+def language_model(
+    engine: str, architecture: Architecture, parameters: Parameters, counts: Array | None = None
+) -> LanguageModel:
+    """A model that this engine runs. counts: (V,), of the words in the training text, None if unknown.
+
+    Raises ConfigError for a cell or output layer that the engine does not implement.
+    """
+    stack, output = parts(engine, architecture, counts)
+    return LanguageModel(architecture, ENGINES[engine].input(architecture), stack, output, parameters)
 
 
-def engine(config: Config, vocabulary: Vocabulary) -> Engine:
-    return ENGINES[config.model.engine](architecture(config, len(vocabulary)), vocabulary.counts)
+def parts(engine: str, architecture: Architecture, counts: Array | None = None) -> tuple[Stack, Output]:
+    """The stack and the output layer of such a model; without parameters, they need little memory."""
+    if engine not in engines_for(architecture):
+        raise ConfigError(f"model.engine {engine} does not implement this cell or output layer; choose fused")
+    made = ENGINES[engine]
+    return made.stack(architecture), made.output(architecture.output, architecture.output_options, counts)
+
+
+def engines_for(architecture: Architecture) -> list[str]:
+    """The engines that can run a model of this architecture."""
+    proven = type(architecture.cell) in COURSE_CELLS and architecture.output in STEPWISE_OUTPUTS
+    return [name for name in ENGINES if proven or name == "fused"]
+
+
+def model(config: Config, parameters: Parameters, vocabulary: Vocabulary) -> LanguageModel:
+    """The model of a config with these parameters."""
+    of_config = architecture(config.model, len(vocabulary))
+    return language_model(config.model.engine, of_config, parameters, vocabulary.counts)
 
 
 def exact(config: Config) -> bool:
@@ -43,8 +68,12 @@ def exact(config: Config) -> bool:
     return OUTPUTS[config.model.output.name].exact
 
 
+def optimizer_class(config: Config) -> type[Optimizer]:
+    return OPTIMIZERS[config.optimizer.name]
+
+
 def optimizer(config: Config, parameters: Parameters) -> Optimizer:
-    return OPTIMIZERS[config.optimizer.name](parameters.vector.size, parameters.dtype)
+    return optimizer_class(config)(parameters.vector.size, parameters.dtype, config.optimizer.options)
 
 
 def schedule(config: Config) -> Schedule:
@@ -52,20 +81,17 @@ def schedule(config: Config) -> Schedule:
 
 
 def training_batches(config: Config, text: Corpus, end_id: int, random_seed: int) -> Batches:
-    """The batches that a model is trained on. Raises TextError for a stream with fewer words than columns."""
+    """Training batches. Raises TextError for a stream with fewer words than columns."""
     size, bptt = config.training.batch_size, config.training.bptt
     if config.data.mode == "sentences":
         return SentenceBatches(text.ids, text.line_starts, end_id, size, bptt, random_seed)
     if text.tokens < size:
-        raise TextError(
-            f"{text.files[0][0]}: the training text has {text.tokens} words (ends of lines counted), fewer than the "
-            f"{size} that one batch needs; set training.batch_size to {text.tokens} or less, or give more text"
-        )
+        raise small_stream_error(text.files[0][0], text.tokens, size)
     return StreamBatches(text.ids, end_id, size, bptt)
 
 
 def evaluation_batches(config: Config, text: Corpus, end_id: int) -> Batches:
-    """The batches that a text is measured with: a stream as one column, so that no figure depends on a batch size."""
+    """Evaluation batches: a stream is one column, so that results do not depend on a batch size."""
     if config.data.mode == "stream":
         return StreamBatches(text.ids, end_id, 1, EVALUATION_STREAM_STEPS)
     return SentenceBatches(text.ids, text.line_starts, end_id, EVALUATION_SENTENCES, EVALUATION_STEPS, None)

@@ -1,7 +1,7 @@
-"""The config: what can be set, with its defaults and rules, and plain mappings in and out. No YAML here.
+"""The config: settings with their defaults and rules, and conversion from and to plain mappings. No YAML here.
 
-`config_file.read` makes a `Config` from a file, `from_dict` from what a checkpoint stores; both go
-through `build`, which collects every fault before it gives up.
+`yaml_file.read` makes a `Config` from a file, `from_dict` from the mapping in a checkpoint. Both use `build`, which
+collects every fault before it raises.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rnncli.model.outputs import OUTPUTS
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.schedules import SCHEDULES
 from rnncli.schema.builder import Builder, Fault, Node, raise_faults
-from rnncli.schema.fields import Choice, Duration, Interval, setting, settings_of
+from rnncli.schema.fields import Choice, Duration, Interval, options_of, setting, settings_of
 from rnncli.text.tokenize import TOKENIZERS
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The texts. Paths are absolute; `valid` as a float is the share of the training lines that is held out.
+    """The texts. Paths are absolute; a float in `valid` is the share of the training lines to hold out.
 
-    A path of a text may be a pattern or a folder. `cache` None is the user's cache folder.
+    The path of a text may be a pattern or a folder. `cache` None: the user's cache folder.
     """
 
     train: tuple[str, ...] = setting(kind="path")
@@ -59,9 +59,10 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`clip_norm` None does not clip."""
+    """`clip_norm` None: no clipping. `options` are those of the named optimizer, with keys in this section."""
 
     name: str = setting("adam", choices=OPTIMIZERS)
+    options: Any = setting(options_of(OPTIMIZERS, "adam")(), options_of="name")
     learning_rate: float = setting(0.001, above=0)
     clip_norm: float | None = setting(5.0, above=0)
     schedule: Choice = setting(Choice.of(SCHEDULES, "constant"), choices=SCHEDULES)
@@ -82,9 +83,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """What is done about a run that diverges. `every` counts steps, `jump` is in nats a word; None: any loss will do
-    that is finite.
-    """
+    """Response to divergence. `every` counts steps; `jump` is in nats per word, None: any finite loss passes."""
 
     every: int = setting(1000, minimum=1)
     rollbacks: int = setting(4, minimum=0, maximum=1000)
@@ -107,7 +106,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run is made from. `from_dict` and `config_file.read` check it; the constructor does not."""
+    """All settings of a run. `from_dict` and `yaml_file.read` validate them; the constructor does not."""
 
     data: DataConfig
     vocabulary: VocabularyConfig = field(default_factory=VocabularyConfig)
@@ -119,65 +118,65 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
 
-# What cannot be together: the keys that clash (the fault is told at the first), when, and what to say after that key.
+# Settings that exclude each other: the keys (the fault is reported at the first), the condition, the message after it.
 Conflict = tuple[tuple[str, ...], Callable[[Config], bool], str]
 CONFLICTS: tuple[Conflict, ...] = (
     (
         ("vocabulary.unknown", "vocabulary.min_count"),
         lambda c: c.vocabulary.unknown is False and c.vocabulary.min_count > 1,
-        "is false, but min_count above 1 leaves words out; leave unknown away, or set min_count to 1",
+        "is false, but min_count above 1 leaves words out; remove unknown, or set min_count to 1",
     ),
     (
         ("vocabulary.unknown", "vocabulary.max_size"),
         lambda c: c.vocabulary.unknown is False and c.vocabulary.max_size is not None,
-        "is false, but max_size leaves words out; leave one of the two away",
+        "is false, but max_size leaves words out; remove one of the two",
     ),
     (
         ("vocabulary.file", "vocabulary.min_count", "vocabulary.max_size"),
         lambda c: c.vocabulary.file is not None and (c.vocabulary.min_count > 1 or c.vocabulary.max_size is not None),
-        "names the words to keep, so min_count and max_size have nothing to do; leave them away, or the file",
+        "lists the words to keep, so min_count and max_size have no effect; remove them, or the file",
     ),
     (
         ("training.patience", "data.valid"),
         lambda c: c.training.patience is not None and c.data.valid is None,
-        "needs data.valid, the text to watch; set it to a path or to a fraction such as 0.1, or leave patience away",
+        "needs data.valid to measure progress; set it to a path or to a fraction such as 0.1, or remove patience",
     ),
     (
         ("optimizer.name", "model.engine"),
         lambda c: c.optimizer.name == "lazy_adam" and c.model.engine == "stepwise",
-        "is lazy_adam, but only the engine fused tells which rows a step has; set model.engine to fused, or use adam",
+        "is lazy_adam, which needs the row lists of the fused engine; set model.engine to fused, or use adam",
     ),
     (
         ("data.line_end", "data.mode"),
         lambda c: c.data.line_end is False and c.data.mode == "sentences",
-        "is false, but in mode sentences each line end is an <end>; leave it away, or set data.mode to stream",
+        "is false, but in mode sentences each line end is an <end>; remove it, or set data.mode to stream",
     ),
 )
 
 
 def from_dict(mapping: Mapping[str, Any]) -> Config:
-    """Return the config that `to_dict` or `portable_dict` made a mapping of. Paths are taken as they are.
+    """Return the config of a mapping from `to_dict` or `portable_dict`. Paths are not changed.
 
-    Raises ConfigError with every fault, one a line.
+    Raises ConfigError with every fault, one per line.
     """
     return build(Node.of(mapping), [])
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return all of a config as dicts, lists, texts, numbers, true, false and None; `from_dict` reads it back."""
+    """Return the whole config as dicts, lists, strings, numbers, booleans and None; the inverse of `from_dict`."""
     plain = _plain(config)
     assert isinstance(plain, dict)
     return plain
 
 
 def portable_dict(config: Config) -> dict[str, Any]:
-    """Return `to_dict` without what is of this machine or of one start: paths are file names alone, `run.dir`,
+    """Return `to_dict` without settings of one machine or one start: paths are reduced to file names; `run.dir`,
     `data.cache` and `training.max_time` are None.
     """
 
     def base(path: str) -> str:
         name = os.path.basename(path) or path
-        return name if name.strip() else os.path.join(os.curdir, name)  # a file may be called by a line end
+        return name if name.strip() else os.path.join(os.curdir, name)  # a file name may consist of a line end
 
     named = map_paths(config, base)
     data, run = dataclasses.replace(named.data, cache=None), dataclasses.replace(named.run, dir=None)
@@ -185,8 +184,18 @@ def portable_dict(config: Config) -> dict[str, Any]:
     return to_dict(dataclasses.replace(named, data=data, run=run, training=training))
 
 
+def stored_dict(config: Config) -> dict[str, Any]:
+    """Return `portable_dict` as a checkpoint stores it: without optimizer options that have their defaults, so that a
+    new option of an optimizer leaves the bytes of existing runs unchanged.
+    """
+    plain, options = portable_dict(config), config.optimizer.options
+    defaults = _plain(type(options)())
+    plain["optimizer"] = {key: value for key, value in plain["optimizer"].items() if defaults.get(key, ...) != value}
+    return plain
+
+
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:
-    """Return the config with `change` applied to every path in it, not to a fraction in `data.valid`."""
+    """Return the config with `change` applied to every path in it, but not to a fraction in `data.valid`."""
     sections = {}
     for section, each in settings_of(Config).items():
         old, new = getattr(config, section), {}
@@ -199,9 +208,9 @@ def map_paths(config: Config, change: Callable[[str], str]) -> Config:
 
 
 def build(root: Node, faults: list[Fault]) -> Config:
-    """Return the config that a tree of nodes stands for.
+    """Return the config that a tree of nodes describes.
 
-    Raises ConfigError with every fault, those in `faults` too, one a line in the order of their sources.
+    Raises ConfigError with every fault, including those in `faults`, one per line in the order of their sources.
     """
     config: Config = Builder(Config, faults).build(root)
     faulty = {fault.key for fault in faults}
@@ -219,6 +228,10 @@ def _plain(value: Any) -> Any:
         return value.canonical()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain: dict[str, Any] = {}
+        for name, each in settings_of(type(value)).items():
+            of_setting = _plain(getattr(value, name))
+            plain |= of_setting if each.kind == "options" else {name: of_setting}
+        return plain
     return value

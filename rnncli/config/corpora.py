@@ -1,4 +1,4 @@
-"""From a config to objects: the only place where a name in a config meets a class."""
+"""The texts of a config: their files, their format, the rules of the vocabulary, and the cache."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from rnncli.config.config import Config, DataConfig
 from rnncli.errors import TextError
 from rnncli.system import process
 from rnncli.text import cache
-from rnncli.text.corpus import Corpus, Reading, Texts, encode, prepare
+from rnncli.text.corpus import Corpus, TextFormat, Texts, encode, prepare
 from rnncli.text.files import Source, Watch, files_of, size_of
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Rules, Vocabulary
 
-SMALL = 1_000_000  # bytes; smaller texts are read in less time than they are looked up
+SMALL = 1_000_000  # bytes; a smaller text takes less time to read than to find in the cache
 
 
-def reading(data: DataConfig) -> Reading:
-    return Reading(Tokenizer(data.tokenizer, data.lowercase), data.mode, data.line_end)
+def text_format(data: DataConfig) -> TextFormat:
+    return TextFormat(Tokenizer(data.tokenizer, data.lowercase), data.mode, data.line_end)
 
 
 def texts(config: Config, watch: Watch | None = None) -> Texts:
-    """The texts that the config names, encoded; from the cache, if they are there.
+    """Read and encode the texts of the config, or take them from the cache.
 
-    Small texts are read anew each time, unless `data.cache` names a folder; if there is no such folder, it is made.
-    Raises TextError for what is wrong in a text, and WriteError where `data.cache` cannot be written.
+    Small texts are cached only if `data.cache` names a folder, which is created if necessary.
+    Raises TextError for a text that cannot be read or trained on, WriteError if `data.cache` cannot be written.
     """
     found = files(config)
     folder = Path(config.data.cache) if config.data.cache else _default_cache(size_of(found.paths) or 0)
-    asked = found.train, reading(config.data), rules(config), found.valid, found.test
-    made = prepare(*asked, watch=watch) if folder is None else cache.prepared(folder, *asked, watch)
-    process.give_memory_back()  # of blocks that were read; else it counts as taken until the process ends
-    return made
+    arguments = found.train, text_format(config.data), rules(config), found.valid, found.test
+    encoded = prepare(*arguments, watch=watch) if folder is None else cache.prepared(folder, *arguments, watch)
+    process.give_memory_back()  # else the freed blocks count as memory of this process until it ends
+    return encoded
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the texts of a run; `valid` may be the share of the training lines that is held out."""
+    """The files of the texts of a run; `valid` may be the fraction of the training lines to hold out."""
 
     train: list[str]
     valid: list[str] | float | None
@@ -49,36 +49,49 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """All of them."""
+        """The files of all texts."""
         return [*self.train, *(self.valid if isinstance(self.valid, list) else []), *(self.test or [])]
 
 
 def files(config: Config) -> Files:
-    """The files that the config's paths, patterns and folders stand for.
+    """Expand the paths, patterns and folders of the config to files.
 
-    Raises TextError where there is none, and where one stands twice in the training text.
+    Raises TextError if one has no file, and for a file that appears twice in the training text.
     """
     data = config.data
     valid = text_files(config, data.valid) if isinstance(data.valid, str) else data.valid
     train = [file for path in data.train for file in text_files(config, path)]
-    if (error := standing_twice(train)) is not None:
+    if (error := duplicate_file_error(train)) is not None:
         raise error
     return Files(train, valid, None if data.test is None else text_files(config, data.test))
 
 
-def standing_twice(train: Sequence[str]) -> TextError | None:
-    """The error to raise for a training text of these files, where one stands twice in it."""
+def duplicate_file_error(train: Sequence[str]) -> TextError | None:
+    """The error if one of the files of the training text appears twice, under the same or another name."""
     seen = set[str]()
     for file in train:
         if (real := os.path.realpath(file)) in seen and os.path.isfile(real):
-            told = "stands twice in data.train, by itself, in a folder or by a pattern; name it once"
-            return TextError(f"{file}: {told}")
+            return TextError(
+                "appears twice in data.train, by its name, in a folder or in a pattern",
+                location=file,
+                remedy="name it once",
+            )
         seen.add(real)
     return None
 
 
+def small_stream_error(file: str, tokens: int, batch_size: int) -> TextError:
+    """The error for a training text in stream mode that has fewer tokens than a batch has columns."""
+    return TextError(
+        f"{tokens:,} word{'' if tokens == 1 else 's'} (ends of lines counted), "
+        f"fewer than the {batch_size} that one batch needs",
+        location=file,
+        remedy=f"set training.batch_size to {tokens} or less, or give more text",
+    )
+
+
 def text_files(config: Config, path: str) -> list[str]:
-    """The files of one path of a config; what the run itself writes is no text. Raises TextError."""
+    """The files of one path of a config, without those that a run writes. Raises TextError."""
     run = config.run.dir or "runs"
     moved_aside = glob.glob(f"{glob.escape(run)}.[0-9]*")
     return files_of(path, [os.fspath(config.data.cache or cache.default_folder() or ""), run, *moved_aside])
@@ -90,7 +103,7 @@ def rules(config: Config) -> Rules:
 
 
 def _default_cache(size: int) -> Path | None:
-    """The user's cache folder, where it can be written and texts of this size are worth it."""
+    """The user's cache folder; None for a small text, and if the folder cannot be written."""
     if size < SMALL:
         return None
     folder = cache.default_folder()
@@ -102,11 +115,11 @@ def _default_cache(size: int) -> Path | None:
 
 
 def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary, watch: Watch | None = None) -> Corpus:
-    """Read and encode another text as the model of this config reads it; a path may be a pattern or a folder, too.
+    """Read and encode another text for the model of this config; a path may be a pattern or a folder.
 
     Raises TextError.
     """
     found: list[Source] = []
     for source in files:
         found += files_of(source) if isinstance(source, str | os.PathLike) else [source]
-    return encode(found, reading(config.data), vocabulary, watch=watch)
+    return encode(found, text_format(config.data), vocabulary, watch=watch)

@@ -1,8 +1,8 @@
-"""Configs as YAML files: `read` with the `--set` of the command line, `to_yaml` and `write` back.
+"""Configs as YAML files: `read` (with --set options), `to_yaml` and `write`.
 
-Only a small, safe part of YAML is read: mappings, lists and scalars in one document, nested a few levels. The tree is
-made from PyYAML's events, not by its constructors: these take `1e-3` for text and `1:30` for 90, keep the last of two
-equal keys, and forget where a value was written.
+Only a small, safe subset of YAML is read: mappings, lists and scalars in one document, nested a few levels. The tree is
+built from PyYAML's events, not by its constructors: these read `1e-3` as text and `1:30` as 90, keep the last of two
+equal keys, and lose the line of a value.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from rnncli.schema.suggestions import dotted, listed, nearest, shown
 from rnncli.system import disk
 
 LARGEST_FILE = 1 << 20  # bytes
-MOST_NODES = 20_000  # PyYAML takes about a second for so many
+MOST_NODES = 20_000  # PyYAML needs about a second for this number
 DEEPEST = 16  # levels of nesting; a config has four
-AFTER_THE_FILE = 1 << 40  # the faults of a --set are told after those of the file
+AFTER_THE_FILE = 1 << 40  # sorts the faults of --set after those of the file
 
 BOOLS = {**dict.fromkeys(("true", "on", "yes"), True), **dict.fromkeys(("false", "off", "no"), False)}
 NULLS = ("", "~", "null")
-# Bounded: Python refuses to read an int of more than 4300 digits. What is longer stays text, and is refused.
+# Bounded: Python cannot parse an int of more than 4300 digits. Longer numbers stay text, and are refused.
 INT = re.compile(r"[-+]?[0-9][0-9_]{0,59}")
 FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]{0,59}(?:\.[0-9_]{0,59})?|\.[0-9][0-9_]{0,59})(?:e[-+]?[0-9]{1,9})?")
-# What would work, by a piece of what PyYAML says.
+# Remedies, by a part of PyYAML's message.
 HINTS = {
     "'\\t'": "indent with spaces, not with tabs",
-    "mapping values are not allowed": "write one `key: value` a line, and quote a value that has a colon in it",
+    "mapping values are not allowed": "write one `key: value` per line, and quote a value that has a colon in it",
     "quoted scalar": "close the quote",
     "flow sequence": "close the bracket, with commas between the items",
     "flow mapping": "close the brace, with commas between the entries",
@@ -47,18 +47,18 @@ HINTS = {
 
 
 def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
-    """Return the config in the file at `path`, with `overrides` as given to `--set`: "model.cell=gru".
+    """Return the config in the file at `path`, changed by `overrides` such as "model.cell=gru", as given to --set.
 
-    An override's value is YAML. Paths in the file are relative to its folder, those in overrides to the current one.
-    Raises ConfigError: at once for a file that cannot be read as YAML, else with every fault of the file and of the
-    overrides, one a line. Whether the texts exist is not looked at.
+    The value of an override is YAML. Paths in the file are relative to its folder, those in overrides to the current
+    folder. Raises ConfigError: for a file that cannot be read as YAML, or with all faults of the file and of the
+    overrides, one per line. Does not check that the texts exist.
     """
     name, faults = os.fspath(path), list[Fault]()
     text = _text(name)
     try:
         here = os.getcwd()
     except OSError:
-        raise ConfigError("the current folder is gone; change to one that is there") from None
+        raise ConfigError("the current folder does not exist any more; change to another") from None
     root = _Composer(Source(name, os.path.dirname(os.path.join(here, name))), faults).document(text)
     if root.value is None:
         raise ConfigError(f"{name}: the file is empty; it needs at least data.train, the text to train on")
@@ -72,15 +72,12 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
 
 
 def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
-    """Return a config as YAML that `read` makes the same config of, if the file stands in `folder`.
-
-    Paths are written relative to `folder`.
-    """
+    """Return a config as YAML with paths relative to `folder`; `read` of a file there returns the same config."""
     absolute = os.path.abspath(folder)
 
     def relative(path: str) -> str:
         short = os.path.relpath(path, absolute)
-        # `~x` would be expanded, and a file named `0.1` be taken for a fraction
+        # ./ before `~x`, which would be expanded, and before a file named `0.1`, which would be read as a fraction
         return os.path.join(os.curdir, short) if short.startswith("~") or _scalar(short) != short else short
 
     plain = to_dict(map_paths(config, relative))
@@ -89,7 +86,7 @@ def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
 
 
 def write(config: Config, path: str | os.PathLike[str]) -> None:
-    """Write `to_yaml` to the file at `path`, whole or not at all. Raises WriteError."""
+    """Write a config to the file at `path` atomically. Raises WriteError."""
     name = os.fspath(path)
     try:
         with disk.replacing(Path(name)) as file:
@@ -99,7 +96,7 @@ def write(config: Config, path: str | os.PathLike[str]) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what PyYAML writes unquoted or in single quotes and cannot read back, such as U+0085."""
+    """Quotes strings that PyYAML would write in a form that it cannot read back, such as U+0085."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = None if data.isprintable() else '"'
@@ -110,20 +107,22 @@ _Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _text(name: str) -> str:
-    """The text of the file; raises ConfigError if there is none to be had."""
+    """The text of a file. Raises ConfigError if it cannot be read, is too large, or is not UTF-8."""
     try:
         with open(name, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise ConfigError(f"{name}: no such file{_nearby(name)}") from None
     except IsADirectoryError:
-        raise ConfigError(f"{name}: is a folder; give the config file in it{_nearby(os.path.join(name, ''))}") from None
+        raise ConfigError(
+            f"{name}: is a folder; give the path of a config file{_nearby(os.path.join(name, ''))}"
+        ) from None
     except OSError as error:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise ConfigError(f"{shown(name)}: is no file name") from None
+        raise ConfigError(f"{shown(name)}: not a valid file name") from None
     if len(data) > LARGEST_FILE:
-        raise ConfigError(f"{name}: is larger than 1 MiB, so no config; a text to train on belongs under data.train")
+        raise ConfigError(f"{name}: is larger than 1 MiB, so not a config; give a text to train on as data.train")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -134,7 +133,7 @@ def _text(name: str) -> str:
 
 
 def _nearby(name: str) -> str:
-    """The YAML files that may be meant, as a piece of a message."""
+    """A hint, for a message, at YAML files that the user may have meant."""
     folder, base = os.path.split(name)
     found = []
     for place in (folder, os.path.join(folder, "configs")):
@@ -147,11 +146,11 @@ def _nearby(name: str) -> str:
     near = nearest(os.path.splitext(base)[0], stems) if base else None
     if near:
         return f" (did you mean {stems[near]}?)"
-    return f"; there is {listed(found[:5], 'and')}" if found else ""
+    return f"; found {listed(found[:5], 'and')}" if found else ""
 
 
 def _scalar(text: str) -> str | int | float | bool | None:
-    """What an unquoted text means: YAML 1.1 without octal, base 60, dates, infinity and NaN, but with `1e-3`."""
+    """The value of an unquoted scalar: YAML 1.1 without octal, base 60, dates, infinity and NaN, but with `1e-3`."""
     word = text.lower()
     if word in NULLS:
         return None
@@ -163,9 +162,9 @@ def _scalar(text: str) -> str | int | float | bool | None:
 
 
 class _Composer:
-    """Makes nodes from the events of one YAML text; equal keys go to `faults`, what cannot be read is raised.
+    """Builds nodes from the events of one YAML text; adds duplicate keys to `faults`, raises ConfigError otherwise.
 
-    `start` is the source of the text; where `lines`, that of a node has the line in its label.
+    `start` is the source of the text. If `lines`, the source of a node has the line in its label.
     """
 
     def __init__(self, start: Source, faults: list[Fault], lines: bool = True) -> None:
@@ -179,19 +178,19 @@ class _Composer:
         return ConfigError(f"{self.source(line).label}: {message}")
 
     def document(self, text: str, path: tuple[str, ...] = ()) -> Node:
-        """The one document in the text, the value of the key `path`; a null node if there is none."""
+        """Return the root of the only document in a text, a null node if the text is empty. `path`: key of the root."""
         try:
             return self._document(yaml.parse(text, Loader=yaml.SafeLoader), path)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            said = " ".join(filter(None, (error.context, error.problem)))
-            hint = next((hint for piece, hint in HINTS.items() if piece in said), "write `key: value` lines")
-            raise self.refuse(mark.line if mark else 0, f"no valid YAML: {said}; {hint}") from None
+            problem = " ".join(filter(None, (error.context, error.problem)))
+            hint = next((hint for piece, hint in HINTS.items() if piece in problem), "write `key: value` lines")
+            raise self.refuse(mark.line if mark else 0, f"not valid YAML: {problem}; {hint}") from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position)
-            raise self.refuse(line, f"the character {error.character:#x} has no place in YAML; take it out") from None
+            raise self.refuse(line, f"the character {error.character:#x} is not allowed in YAML; remove it") from None
         except (ValueError, OverflowError):  # "\UFFFFFFFF", %YAML 99…9.1
-            message = "no valid YAML: a character or version in it has too large a number; take it out"
+            message = "not valid YAML: a character or version has too large a number; remove it"
             raise ConfigError(f"{self.start.label}: {message}") from None
 
     def _document(self, events: Iterator[Any], path: tuple[str, ...]) -> Node:
@@ -205,21 +204,23 @@ class _Composer:
         return root
 
     def _node(self, event: Any, events: Iterator[Any], path: tuple[str, ...], at: int | None = None) -> Node:
-        """The node that starts with `event`; faults are told at line `at`, where its key is."""
+        """Return the node that starts with `event`; `at` is the line of its key, for messages."""
         line = event.start_mark.line
         self.nodes += 1
         if self.nodes > MOST_NODES:
-            raise self.refuse(line, f"more than {MOST_NODES} keys and values, so no config; leave some away")
+            raise self.refuse(line, f"more than {MOST_NODES} keys and values, so not a config; remove some")
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self.refuse(line, "anchors and aliases (& and *) are not read; write the value out, or quote it")
+            raise self.refuse(line, "anchors and aliases (& and *) are not supported; write the value out, or quote it")
         if event.tag is not None:
             tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
-            raise self.refuse(line, f"tags, here {tag}, are not read; leave it away, or quote the value")
+            raise self.refuse(line, f"tags such as {tag} are not supported; remove it, or quote the value")
         source = self.source(line if at is None else at)
         if isinstance(event, yaml.ScalarEvent):
             return Node(_scalar(event.value) if event.implicit[0] else event.value, source, event.value)
         if len(path) >= DEEPEST:
-            raise self.refuse(line, f"nested more than {DEEPEST} levels deep; a config has section, key and value")
+            raise self.refuse(
+                line, f"nested more than {DEEPEST} levels deep; a config has sections with keys and values"
+            )
         if isinstance(event, yaml.MappingStartEvent):
             return Node(self._entries(events, path), source)
         items: list[Node] = []
@@ -233,7 +234,7 @@ class _Composer:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             line = event.start_mark.line
             if not isinstance(event, yaml.ScalarEvent):
-                raise self.refuse(line, "a key is a word here, not a list, a mapping or an alias; write `key: value`")
+                raise self.refuse(line, "a key must be a word, not a list, a mapping or an alias; write `key: value`")
             key = self._node(event, events, path).text or ""
             if key in entries:
                 message = f"is given twice, first in line {lines[key] + 1}; keep one of them"
@@ -244,10 +245,7 @@ class _Composer:
 
 
 def _set_(root: Node, override: str, source: Source, faults: list[Fault]) -> None:
-    """Put the value of one `--set` into the tree.
-
-    A mapping given for a section adds to it; everything else takes the place of what is there.
-    """
+    """Put the value of one --set into the tree: a mapping is merged into its section, other values replace."""
     key, equals, text = override.partition("=")
     *path, last = (part.strip() for part in key.split("."))
     if not equals or not all((*path, last)):

@@ -1,4 +1,4 @@
-"""What a survey of a text finds: plain facts, without a word on what they mean."""
+"""Facts that a survey finds in a text, without any judgement."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-LONGEST_COUNTED = 10_000  # tokens or characters; lengths above are counted together
+from rnncli.errors import TextError
+
+LONGEST_COUNTED = 10_000  # tokens or characters; this and all greater lengths share one count
 
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a file, from 1."""
+    """A line of a file; lines are numbered from 1."""
 
     file: str
     line: int
@@ -23,8 +25,8 @@ class Place:
 
 
 @dataclass
-class Seen:
-    """How often something stands in a text, where first, and what there is to say of that place."""
+class Occurrences:
+    """How often something occurs in a text, the line of the first occurrence, and a detail of that one."""
 
     count: int
     first: Place
@@ -33,10 +35,10 @@ class Seen:
 
 @dataclass
 class FileSize:
-    """What was looked at of one file.
+    """The surveyed part of one file.
 
-    offset: how many lines of the survey come before it. start: how many of its own lines before those looked at.
-    words: without any for line ends. problem: why it cannot be read, or not to its end; empty where it can.
+    offset: number of surveyed lines in earlier files. start: number of lines of this file before the surveyed ones.
+    words: line ends not counted. error: raised by a file that cannot be read to its end.
     """
 
     name: str
@@ -45,11 +47,11 @@ class FileSize:
     lines: int = 0
     words: int = 0
     start: int = 0
-    problem: str = ""
+    error: TextError | None = None
 
 
 class Lengths:
-    """How many lines have which length; from `LONGEST_COUNTED` on, they are one."""
+    """A count of lines for each length; lengths from `LONGEST_COUNTED` on share the last count."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(LONGEST_COUNTED + 1, np.int64)
@@ -59,39 +61,40 @@ class Lengths:
 
     @property
     def lines(self) -> int:
-        """All but the blank ones."""
+        """Number of lines that are not blank."""
         return int(self.counts[1:].sum())
 
     @property
     def shortest(self) -> int:
-        """The least length, blank lines aside; 0 where there is none."""
+        """The length of the shortest line that is not blank; 0 if all are blank."""
         return 1 + int((self.counts[1:] > 0).argmax()) if self.lines else 0
 
     def percentile(self, percent: float) -> int:
-        """The length that so many percent of the lines do not exceed, blank ones aside; 0 where there is none.
+        """The length that `percent` percent of the lines do not exceed, without blank lines; 0 if all are blank.
 
-        `LONGEST_COUNTED` stands for that and any longer.
+        `LONGEST_COUNTED` means that length or more.
         """
         if not self.lines:
             return 0
         return 1 + int(np.searchsorted(self.counts[1:].cumsum(), self.lines * percent / 100))
 
     def above(self, length: int) -> int:
-        """How many lines are longer."""
+        """Number of longer lines."""
         return int(self.counts[min(length, LONGEST_COUNTED - 1) + 1 :].sum())
 
 
 @dataclass(eq=False)
 class Survey:
-    """What a text holds.
+    """Statistics and defects of a text.
 
-    words: how often each token stands in it; a line end that is read as a space is one, one that is `<end>` is not.
-    predicted: positions that a model predicts, `<end>` included.
-    characters: by character. signs: by kind: crlf, cr, bom, nul, not_utf8, glued, mojibake,
-    end, unknown, blank, endless.
-    hashes: (lines,) int64, equal where lines are but for white space around them; 0 for a line of white space.
-    longest: tokens of the longest line, and where it stands.
-    lower, upper: lines that begin with a letter of that case; widths: characters of each line.
+    words: how often each token occurs; a line end counts if it is read as a space, but not if it is `<end>`.
+    lengths: of the lines in tokens. widths: of the lines in characters.
+    predicted: number of positions that a model predicts, `<end>` included.
+    characters: by character. defects: by kind: crlf, cr, bom, nul, not_utf8, glued, mojibake, end, unknown, blank,
+    endless.
+    hashes: (lines,) int64, of each line without the white space around it; 0 for a blank line.
+    longest: number of tokens of the longest line, and its place.
+    lower, upper: number of lines that begin with a lower-case letter, and with a capital.
     samples: the first lines that are not blank.
     """
 
@@ -99,8 +102,8 @@ class Survey:
     words: Counter[str] = field(default_factory=Counter)
     lengths: Lengths = field(default_factory=Lengths)
     widths: Lengths = field(default_factory=Lengths)
-    characters: dict[str, Seen] = field(default_factory=dict)
-    signs: dict[str, Seen] = field(default_factory=dict)
+    characters: dict[str, Occurrences] = field(default_factory=dict)
+    defects: dict[str, Occurrences] = field(default_factory=dict)
     hashes: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     longest: tuple[int, Place | None] = (0, None)
     predicted: int = 0
@@ -118,23 +121,24 @@ class Survey:
 
     @property
     def tokens(self) -> int:
-        """Words of the lines, without any for line ends."""
+        """Number of tokens, line ends not counted."""
         return sum(file.words for file in self.files)
 
     @property
     def blank(self) -> int:
-        """Lines without a token."""
+        """Number of lines without a token."""
         return int(self.lengths.counts[0])
 
     @property
     def repeated(self) -> int:
-        """Lines that repeat an earlier one, blank ones aside."""
+        """Number of lines that repeat an earlier line, without blank lines."""
         lines = self.hashes[self.hashes != 0]
         return len(lines) - len(np.unique(lines))
 
     def rows(self, most: int) -> list[tuple[int, int, int]]:
-        """A histogram of the lengths: from, to, and how many lines, in rows of equal width but for the last, which has
-        all that is longer. About `most` of them, or fewer.
+        """A histogram of the lengths, in about `most` rows or fewer: from, to, number of lines.
+
+        The rows have equal widths, except for the last, which has all longer lines.
         """
         usual = self.lengths.percentile(99)
         if not usual:
@@ -149,6 +153,6 @@ class Survey:
         return rows
 
     def place(self, line: int) -> Place:
-        """Where the line with this index, from 0, stands."""
+        """The place of the line with this index, from 0."""
         file = next(file for file in reversed(self.files) if file.offset <= line and file.lines)
         return Place(file.name, file.start + line - file.offset + 1)

@@ -1,4 +1,4 @@
-"""What a finding is, and which comes first."""
+"""Findings about a corpus, and their order."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rnncli.corpus_check.facts import Place
+from rnncli.errors import TextError
 
 SEVERITIES = ("error", "warning", "note")
-"""`error`: `rnncli train` would refuse the text. `warning`: the model would be worse. `note`: good to know."""
+"""`error`: `rnncli train` refuses the text. `warning`: the model would be worse. `note`: good to know."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """Something about a text that its user should know before training.
 
-    kind: one word, the same for all findings of this sort. split: train, valid or test. where: the line to look at,
-    or the file. count: how often it is there. share: of the lines, words or characters. about: what to look at in the
-    line, as it stands there; empty where it is the whole line.
+    kind: a short name, the same for all findings of this kind. split: train, valid or test. where: the first such line,
+    or the file. what: the problem; advice: the remedy. count: number of occurrences. share: of the lines, words or
+    characters, 0 to 1. about: the part of the line to look at; empty for the whole line.
     """
 
     severity: str
@@ -32,24 +33,27 @@ class Finding:
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors first; within a severity what touches the larger share of its text."""
+    """Errors first; within a severity, the largest share of the text first."""
     return sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), -each.share))
 
 
-def of_message(kind: str, split: str, message: object, *names: str) -> Finding:
-    """An error, from the message that training would end with: `where: what; advice`.
-
-    names: of files that it may begin with; there is no telling which `: ` is part of a name.
-    """
-    told = str(message)
-    name = max((name for name in names if told.startswith(name)), key=len, default="")
-    place, _, rest = told[len(name) :].partition(": ")
-    what, _, advice = rest.partition("; ")
-    return Finding("error", kind, split, name + place, what, advice)
+def refusal(
+    error: TextError,
+    kind: str,
+    split: str,
+    where: Place | None = None,
+    count: int = 1,
+    share: float = 1.0,
+    about: str = "",
+    more: str = "",
+) -> Finding:
+    """The finding for an error that `rnncli train` would raise. more: a text to append to the problem."""
+    place = error.location if where is None else where
+    return Finding("error", kind, split, place, error.problem + more, error.remedy, count, share, about)
 
 
 def percent(share: float) -> str:
-    """A share as it is told: `12 %`, `0.4 %`, `under 0.01 %`."""
+    """A share in words: `12 %`, `0.4 %`, `under 0.01 %`."""
     if share < 0.0001:
         return "under 0.01 %"
     digits = 0 if share >= 0.1 else 1 if share >= 0.01 else 2
@@ -57,5 +61,5 @@ def percent(share: float) -> str:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """`1 line`, `2,000 lines`."""
+    """A number with its noun: `1 line`, `2,000 lines`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

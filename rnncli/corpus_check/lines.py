@@ -1,4 +1,4 @@
-"""Findings about the lines of a text: their lengths, and those that stand there twice."""
+"""Findings about the lines of a text: lengths, blank and repeated lines, and lines that two texts share."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from rnncli.config.config import Config
-from rnncli.config.corpora import reading
+from rnncli.config.corpora import text_format
 from rnncli.corpus_check.facts import Survey
 from rnncli.corpus_check.finding import Finding, counted, percent
 
-ENORMOUS = {"characters": 5_000}  # tokens; of any other tokenizer, a thousand
-FEW_LINES = 10  # too few for a median to say what is usual
-LONG_WINDOW = 500  # time steps; no training.bptt is advised that is longer
+ENORMOUS = {"characters": 5_000}  # tokens, by tokenizer; 1,000 for any other
+FEW_LINES = 10  # with fewer, the median length says little
+LONG_WINDOW = 500  # time steps; the longest training.bptt to recommend
 LONG_TEXT = "a long text is better read in data.mode: stream"
-MANY_BLANK = 0.01  # of the lines: from here on, blank ones are a warning
-FEW_REPEATED, MANY_REPEATED = 0.01, 0.1  # below the first no word is said, from the second on a warning
+MANY_BLANK = 0.01  # of the lines: blank lines are a warning from this share on
+# Shares of the lines: nothing is reported below the first, and from the second on it is a warning.
+FEW_REPEATED, MANY_REPEATED = 0.01, 0.1
 FEW_SHARED, MANY_SHARED = 0.001, 0.05
 
 
 def in_lines(split: str, found: Survey, config: Config) -> Iterator[Finding]:
-    """Blank and enormous lines, wrapped prose, and too few of them for a batch."""
-    if reading(config.data).ends:
+    """Blank and enormous lines, wrapped prose, and too few lines for a batch."""
+    if text_format(config.data).ends:
         yield from _blank(split, found, config)
         yield from _enormous(split, found, config)
     if config.data.mode == "sentences":
@@ -31,13 +32,13 @@ def in_lines(split: str, found: Survey, config: Config) -> Iterator[Finding]:
 
 
 def repeated(split: str, found: Survey, config: Config) -> Iterator[Finding]:
-    """Lines that stand in a text more than once, blank ones aside. Where a line is no sentence, a few say nothing."""
+    """Lines that occur in a text more than once, without blank lines. More are normal if a line is not a sentence."""
     lines = found.hashes[found.hashes != 0]
     values, firsts, counts = np.unique(lines, return_index=True, return_counts=True)
     again = len(lines) - len(values)
-    if again < (FEW_REPEATED if reading(config.data).ends else MANY_REPEATED) * len(lines) or not again:
+    if again < (FEW_REPEATED if text_format(config.data).ends else MANY_REPEATED) * len(lines) or not again:
         return
-    # Of the most repeated, the first in the text: hashes differ from one process to the next, and so does their order.
+    # Of the most repeated lines, the first in the text: the order of the hashes differs between processes.
     most = min(np.flatnonzero(counts == counts.max()), key=lambda i: firsts[i])
     first = found.place(int(np.argmax(found.hashes == values[most])))
     share = again / len(lines)
@@ -47,16 +48,16 @@ def repeated(split: str, found: Survey, config: Config) -> Iterator[Finding]:
         split,
         first,
         f"{counted(again, 'line repeats', 'lines repeat')} an earlier one ({percent(share)}); "
-        f"the most repeated stands {counts[most]:,} times, first here",
-        "where it is no part of the language (headers, menus, licences), take it out: it is learned by heart",
+        f"the most repeated occurs {counts[most]:,} times, first here",
+        "the model learns it by heart; remove it if it is not part of the language (headers, menus, licences)",
         again,
         share,
     )
 
 
 def shared(splits: Mapping[str, Survey], config: Config) -> Iterator[Finding]:
-    """Lines of a text to measure with that stand in an earlier text too: of valid in train, of test in both."""
-    few = FEW_SHARED if reading(config.data).ends else MANY_SHARED
+    """Lines of valid that also occur in train, and lines of test that occur in train or valid."""
+    few = FEW_SHARED if text_format(config.data).ends else MANY_SHARED
     names = list(splits)
     for i, name in enumerate(names):
         for other in names[:i]:
@@ -76,26 +77,26 @@ def _shared(name: str, found: Survey, other: str, earlier: Survey, few: float) -
         "shared",
         name,
         found.place(first),
-        f"{counted(count, 'line')} of {name} ({percent(share)}) {'stands' if count == 1 else 'stand'} in {other} too, "
+        f"{counted(count, 'line')} of {name} ({percent(share)}) {'is' if count == 1 else 'are'} in {other} too, "
         f"this one at {there}",
-        "what was seen in training is no test; take out of one text what is in the other",
+        "a line seen in training tests nothing; remove it from one of the texts",
         count,
         share,
     )
 
 
 def _blank(split: str, found: Survey, config: Config) -> Iterator[Finding]:
-    if (blank := found.signs.get("blank")) is None or blank.count == found.lines:
+    if (blank := found.defects.get("blank")) is None or blank.count == found.lines:
         return
     share = blank.count / found.lines
-    each = "is a sentence without words" if config.data.mode == "sentences" else "is an <end> of its own"
+    each = "is a sentence without words" if config.data.mode == "sentences" else "is one more <end>"
     yield Finding(
         "warning" if share >= MANY_BLANK else "note",
         "blank",
         split,
         blank.first,
         f"{counted(blank.count, 'blank line')} ({percent(share)}): each {each}",
-        "take them out, as with grep -v '^[[:space:]]*$'",
+        "remove them, as with grep -v '^[[:space:]]*$'",
         blank.count,
         share,
     )
@@ -103,7 +104,7 @@ def _blank(split: str, found: Survey, config: Config) -> Iterator[Finding]:
 
 def _enormous(split: str, found: Survey, config: Config) -> Iterator[Finding]:
     base, median = ENORMOUS.get(config.data.tokenizer, 1_000), found.lengths.percentile(50)
-    # A thousand words, or a hundred times the half-way line; but where paragraphs are the rule, none is enormous.
+    # 100 times the median, between a fifth of the base and the base; but at least 10 times the median.
     limit = min(base, max(100 * median, base // 5))
     if found.lengths.lines >= FEW_LINES:
         limit = max(limit, 10 * median)
@@ -118,17 +119,17 @@ def _enormous(split: str, found: Survey, config: Config) -> Iterator[Finding]:
         split,
         place,
         f"{counted(count, 'line')} of more than {limit:,} tokens; this, the longest, has {length:,}{half}",
-        f"look whether line ends were lost there; {LONG_TEXT}",
+        f"check whether line ends were lost there; {LONG_TEXT}",
         count,
         count / max(found.lines, 1),
     )
 
 
 def _wrapped(split: str, found: Survey) -> Iterator[Finding]:
-    """Whether lines look like those of a book: cut at a width, in the middle of sentences."""
+    """Lines that look like those of a book: wrapped at a width, in the middle of sentences."""
     begun = found.lower + found.upper
     width = found.widths.percentile(99)
-    full = found.widths.above(3 * width // 4)  # lines that come near the width
+    full = found.widths.above(3 * width // 4)  # lines that nearly have this width
     if begun < 20 or not (40 <= width <= 200 and full >= found.widths.lines / 2):
         return
     if found.lower < 0.3 * begun or found.upper < 0.05 * begun:
@@ -138,7 +139,7 @@ def _wrapped(split: str, found: Survey) -> Iterator[Finding]:
         "wrapped",
         split,
         found.place(int(np.argmax(found.hashes != 0))),
-        f"looks like prose cut at {width} characters a line: {percent(found.lower / begun)} of the lines begin in "
+        f"looks like prose wrapped at {width} characters a line: {percent(found.lower / begun)} of the lines begin in "
         "lower case, as if in the middle of a sentence",
         "read it as a book: data.mode: stream and data.line_end: false",
         found.lower,
@@ -147,12 +148,12 @@ def _wrapped(split: str, found: Survey) -> Iterator[Finding]:
 
 
 def _batch(split: str, found: Survey, config: Config) -> Iterator[Finding]:
-    """Lengths against training.batch_size and training.bptt."""
+    """A text too small for training.batch_size, and sentences too long for training.bptt."""
     t = config.training
     if config.data.mode == "stream":
         size, unit, enough = found.predicted, "position", t.batch_size * t.bptt
         if split == "train" and size < t.batch_size:
-            return  # an error, told elsewhere
+            return  # an error, reported by `check._columns`
     else:
         size, unit, enough = found.lines, "sentence", t.batch_size
     if found.tokens and size < enough:
@@ -172,8 +173,8 @@ def _batch(split: str, found: Survey, config: Config) -> Iterator[Finding]:
             split,
             found.longest[1] or found.files[0].name,
             f"{counted(longer, 'sentence is', 'sentences are')} longer than training.bptt {t.bptt} ({percent(share)}): "
-            "read in windows, the state carried, the gradient cut",
-            f"training.bptt: {usual} takes 95 % of them whole" if usual <= LONG_WINDOW else LONG_TEXT,
+            "each is read in windows that pass on the state, but not the gradient",
+            f"training.bptt: {usual} reads 95 % of them whole" if usual <= LONG_WINDOW else LONG_TEXT,
             longer,
             share,
         )

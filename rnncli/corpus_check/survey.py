@@ -1,55 +1,40 @@
-"""A look at a text in one pass: sizes, sentence lengths, characters, and the signs of what may be wrong with it.
+"""Survey a text in one pass: sizes, sentence lengths, words, characters and defects.
 
-Training is strict and stops at the first fault; this counts all of them, and says where the first stands. What grows
-with the text is eight bytes a line, the counts of its words and the counts of its characters.
+Training stops at the first error; a survey counts all defects, and records the place of the first of each kind. Its
+memory grows by eight bytes per line, and with the distinct words and characters of the text.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnncli.corpus_check.block_survey import SAMPLES, UNICODE, Integers, Look, look
-from rnncli.corpus_check.facts import FileSize, Place, Seen, Survey
+from rnncli.corpus_check.block_survey import SAMPLES, UNICODE, BlockSurvey, Integers, survey_block
+from rnncli.corpus_check.facts import FileSize, Occurrences, Place, Survey
 from rnncli.errors import TextError
 from rnncli.system import threads
-from rnncli.text.encode import BLOCKS, LINE_END, Reading
-from rnncli.text.files import Source, Watch, name_of
-from rnncli.text.lines import Block, foreign, read_blocks
+from rnncli.text.encode import BLOCKS, LINE_END, TextFormat
+from rnncli.text.files import ByteCounter, Source, name_of
+from rnncli.text.lines import Block, foreign_format_error, read_blocks
 from rnncli.text.word_index import Numbering, Tally
-
-Progress = Callable[[int], object]
-"""Is told how many bytes more were read of files as they lie there."""
-
-
-def increments(progress: Progress) -> Watch:
-    """What is told how far a file has been read, and tells how much that is more than before."""
-    done = 0
-
-    def watch(what: str, position: int, total: int | None) -> None:
-        nonlocal done
-        progress(position - done)
-        done = position
-
-    return watch
 
 
 def survey(
     sources: Sequence[Source],
-    reading: Reading,
+    text_format: TextFormat,
     known: frozenset[str] | None = None,
     start: int = 0,
     stop: int | None = None,
-    progress: Progress = lambda _: None,
+    counter: ByteCounter | None = None,
 ) -> Survey:
-    """Look at the lines of some files, from the one with index `start` up to `stop`, counted over all files.
+    """Survey the lines of some files from index `start` up to `stop`, counted over all files.
 
-    known: the words of a vocabulary; the first that is not among them is then a sign, `unknown`.
-    Nothing in a text raises.
+    known: the words of a vocabulary; the first word outside it is then recorded as the defect `unknown`.
+    Defects of a text raise nothing; an error that ends a file early is in its `FileSize`.
     """
-    pass_ = _Pass(reading, known, start, stop, progress)
+    pass_ = _Pass(text_format, known, start, stop, counter)
     for source in sources:
         if stop is None or pass_.index < stop:
             pass_.file(source)
@@ -57,33 +42,35 @@ def survey(
 
 
 class _Pass:
+    """One pass over the files of a text."""
+
     def __init__(
         self,
-        reading: Reading,
+        text_format: TextFormat,
         known: frozenset[str] | None,
         start: int,
         stop: int | None,
-        progress: Progress,
+        counter: ByteCounter | None,
     ) -> None:
-        self.reading, self.start, self.stop, self.progress = reading, start, stop, progress
-        self.index = 0  # of the next line that begins, over all files
+        self.text_format, self.start, self.stop, self.counter = text_format, start, stop, counter
+        self.index = 0  # of the next line to begin, over all files
         self.found = Survey()
         self.words = _Words(known)
         self.characters = np.zeros(UNICODE, np.int64)
         self.met = np.zeros(UNICODE, bool)
-        self.firsts: dict[int, Place] = {}  # where each character stands first
+        self.firsts: dict[int, Place] = {}  # the first line of each character
         self.hashes: list[Integers] = []
         self.pending = [0, 0, 0]  # words, characters and hash of a line that comes in pieces
-        self.inside = False  # whether the line that comes in pieces is looked at
+        self.inside = False  # whether the line that comes in pieces is among those to survey
 
     def result(self) -> Survey:
         found = self.found
         found.words = self.words.counter()
-        found.characters = {chr(c): Seen(int(self.characters[c]), first) for c, first in self.firsts.items()}
+        found.characters = {chr(c): Occurrences(int(self.characters[c]), first) for c, first in self.firsts.items()}
         if self.hashes:
             found.hashes = np.concatenate(self.hashes)
         found.predicted = found.tokens
-        if (after := self.reading.after_line) is not None:
+        if (after := self.text_format.after_line) is not None:
             found.predicted += found.lines
             if after != LINE_END and found.lines:
                 found.words[after] += found.lines
@@ -97,24 +84,24 @@ class _Pass:
             for block in self._blocks(source):
                 batch.append(block)
                 if len(batch) == BLOCKS * threads.count():
-                    self._look(batch)
+                    self._survey(batch)
                     batch = []
         except TextError as error:
-            self.size.problem = str(error)
-        self._look(batch)
+            self.size.error = error
+        self._survey(batch)
 
     def _blocks(self, source: Source) -> Iterator[Block]:
-        """What is to be looked at of a file. Raises TextError."""
-        for block in read_blocks(source, increments(self.progress)):
-            if block.offset == 0 and (why := foreign(block.data, self.size.name)):
-                raise TextError(why)
+        """The blocks of a file to survey. Raises TextError."""
+        for block in read_blocks(source, self.counter):
+            if block.offset == 0 and (error := foreign_format_error(block.data, self.size.name)) is not None:
+                raise error
             if self.stop is not None and self.index >= self.stop and block.begins:
                 return
             if (part := self._wanted(block)) is not None:
                 yield part
 
     def _wanted(self, block: Block) -> Block | None:
-        """The part of a block whose lines are to be looked at, if there is any."""
+        """The part of a block that is within `start` and `stop`; None if no line is."""
         if not block.begins:
             return block if self.inside else None
         count, first = block.lines, self.index
@@ -133,30 +120,30 @@ class _Pass:
         self.size.start += skip
         return Block(block.line + skip, block.offset + dropped, data[: len(block.data) - dropped], True, block.ends)
 
-    def _look(self, batch: Sequence[Block]) -> None:
-        """Look at blocks side by side, and take what is found in their order."""
-        looks: dict[int, Look] = {}
+    def _survey(self, batch: Sequence[Block]) -> None:
+        """Survey blocks in parallel, and add the results in order."""
+        results: dict[int, BlockSurvey] = {}
 
         def work(i: int) -> None:
-            looks[i] = look(batch[i], self.reading, self.words.numbering, self.met)
+            results[i] = survey_block(batch[i], self.text_format, self.words.numbering, self.met)
 
         threads.each(work, range(len(batch)))
         for i in range(len(batch)):
-            self._take(looks[i])
+            self._add(results[i])
 
-    def _take(self, seen: Look) -> None:
+    def _add(self, seen: BlockSurvey) -> None:
         block, count = seen.block, int(seen.counts.sum())
         self.size.bytes += len(block.data)
         self.size.words += count
-        for sign in seen.signs:
-            self._see(sign.kind, sign.count, sign.line, sign.detail)
+        for defect in seen.defects:
+            self._record(defect.kind, defect.count, defect.line, defect.detail)
         self.characters[seen.characters.codes] += seen.characters.counts
         for code, line in seen.characters.new.items():
             self.firsts.setdefault(code, Place(self.size.name, line))
         self.met[seen.characters.codes] = True
-        if (unknown := self.words.first_unknown(seen)) is not None and "unknown" not in self.found.signs:
+        if (unknown := self.words.first_unknown(seen)) is not None and "unknown" not in self.found.defects:
             at = int(np.searchsorted(np.cumsum(seen.counts), unknown[0], side="right"))
-            self._see("unknown", 1, block.line + at, unknown[1])
+            self._record("unknown", 1, block.line + at, unknown[1])
         self.words.add(seen)
         self.found.lower += seen.lower
         self.found.upper += seen.upper
@@ -172,7 +159,7 @@ class _Pass:
             self.pending = [0, 0, 0]
         self.pending[0] += words
         self.pending[1] += width
-        if hash_:  # else it is white space, which may be that around the line
+        if hash_:  # else the piece is white space, perhaps that around the line
             self.pending[2] = hash((self.pending[2], hash_))
         if block.ends:
             counts, widths, hashes = (np.array([n], np.int64) for n in self.pending)
@@ -189,35 +176,35 @@ class _Pass:
             at = int(counts.argmax())
             self.found.longest = int(counts[at]), Place(self.size.name, first + at)
         if blank := int((counts == 0).sum()):
-            self._see("blank", blank, first + int((counts == 0).argmax()))
+            self._record("blank", blank, first + int((counts == 0).argmax()))
 
-    def _see(self, kind: str, count: int, line: int, detail: str = "") -> None:
-        if (seen := self.found.signs.get(kind)) is not None:
+    def _record(self, kind: str, count: int, line: int, detail: str = "") -> None:
+        if (seen := self.found.defects.get(kind)) is not None:
             seen.count += count
         else:
-            self.found.signs[kind] = Seen(count, Place(self.size.name, line), detail)
+            self.found.defects[kind] = Occurrences(count, Place(self.size.name, line), detail)
 
 
 class _Words:
-    """How often each word stands in a text, and which is the first that a vocabulary does not have."""
+    """Counts of the words of a text, and its first word outside a vocabulary."""
 
     def __init__(self, known: frozenset[str] | None) -> None:
         self.numbering = Numbering()
         self._tally = Tally(self.numbering)
-        self._odd: Counter[str] = Counter()  # words without a number
+        self._with_nul: Counter[str] = Counter()  # they have no number
         self._known = known
         self._is_known = np.zeros(1, bool)  # by number, and False for -1
 
-    def add(self, seen: Look) -> None:
-        self._tally.add(seen.numbers[seen.numbers >= 0] if seen.odd else seen.numbers)
-        self._odd.update(seen.odd)
+    def add(self, seen: BlockSurvey) -> None:
+        self._tally.add(seen.numbers[seen.numbers >= 0] if seen.with_nul else seen.numbers)
+        self._with_nul.update(seen.with_nul)
 
     def counter(self) -> Counter[str]:
         counts = self._tally.counts().tolist()
-        return Counter(dict(zip(self.numbering.words, counts, strict=True))) + self._odd
+        return Counter(dict(zip(self.numbering.words, counts, strict=True))) + self._with_nul
 
-    def first_unknown(self, seen: Look) -> tuple[int, str] | None:
-        """The index and the word of a block's first token that is not known; once there was one, None."""
+    def first_unknown(self, seen: BlockSurvey) -> tuple[int, str] | None:
+        """The index and the word of the first unknown token of a block; None after an earlier block had one."""
         if self._known is None:
             return None
         words = self.numbering.words
@@ -228,4 +215,4 @@ class _Words:
             return None
         self._known = None
         at = int(unknown.argmax())
-        return at, words[seen.numbers[at]] if seen.numbers[at] >= 0 else seen.odd[0]
+        return at, words[seen.numbers[at]] if seen.numbers[at] >= 0 else seen.with_nul[0]

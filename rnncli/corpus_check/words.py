@@ -1,44 +1,43 @@
-"""Findings about words: those that a vocabulary does not have."""
+"""Findings about words outside the vocabulary."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from rnncli.corpus_check.facts import Place, Seen, Survey
-from rnncli.corpus_check.finding import Finding, counted, of_message, percent
+from rnncli.corpus_check.facts import Occurrences, Place, Survey
+from rnncli.corpus_check.finding import Finding, counted, percent, refusal
 from rnncli.text.tokenize import UNKNOWN
 from rnncli.text.vocabulary import Vocabulary
 
-MANY_UNKNOWN = 0.1  # of the tokens: from here on, a warning
-SHOWN = 5
+MANY_UNKNOWN = 0.1  # of the tokens: a warning from this share on
+SHOWN = 5  # words of train that are missing
 
 
 def outside(found: Survey, vocabulary: Vocabulary) -> Counter[str]:
-    """The words that a vocabulary lacks, and how often each stands in the text."""
+    """The words outside a vocabulary, and how often each occurs in the text."""
     return Counter({word: n for word, n in found.words.items() if word not in vocabulary})
 
 
 def in_words(split: str, found: Survey, vocabulary: Vocabulary, train: Survey) -> Iterator[Finding]:
-    """Words outside the vocabulary; an error where it has no `<unk>` to stand for them."""
+    """Words outside the vocabulary; an error if it has no `<unk>`."""
     lacking = outside(found, vocabulary)
     if not lacking:
         return
     share = lacking.total() / max(found.words.total(), 1)
     types = len(lacking) / len(found.words)
     count = f"{counted(lacking.total(), 'word')} of {split} ({percent(share)}; {percent(types)} of the distinct ones)"
-    told = f"{count} {'is' if lacking.total() == 1 else 'are'} not in the vocabulary"
+    what = f"{count} {'is' if lacking.total() == 1 else 'are'} not in the vocabulary"
     if split == "train":
         if share >= MANY_UNKNOWN:
             advice = f"each is read as {UNKNOWN}; raise vocabulary.max_size or lower vocabulary.min_count"
-            yield Finding("warning", "unknown", split, "vocabulary", told, advice, lacking.total(), share)
+            yield Finding("warning", "unknown", split, "vocabulary", what, advice, lacking.total(), share)
         return
-    # A space that stands for a line end is in no line: there is none to point at.
-    sign = found.signs.get("unknown") or Seen(0, Place(found.files[0].name, 1), next(iter(lacking)))
+    # A space that replaces a line end is in no line, so the finding names the first line.
+    unknown = found.defects.get("unknown") or Occurrences(0, Place(found.files[0].name, 1), next(iter(lacking)))
     if vocabulary.unknown_id is None:
-        error = of_message("unknown", split, vocabulary.outside(sign.detail, str(sign.first)), str(sign.first))
-        what = f"{error.what}; in all, {count}" if lacking.total() > 1 else error.what
-        yield Finding("error", "unknown", split, sign.first, what, error.advice, lacking.total(), share, sign.detail)
+        error, more = vocabulary.unknown_word_error(unknown.detail), f"; in all, {count}" if lacking.total() > 1 else ""
+        yield refusal(error, "unknown", split, unknown.first, lacking.total(), share, unknown.detail, more)
         return
     new = Counter({word: n for word, n in lacking.items() if word not in train.words})
     only = ""
@@ -50,10 +49,10 @@ def in_words(split: str, found: Survey, vocabulary: Vocabulary, train: Survey) -
         "warning" if share >= MANY_UNKNOWN else "note",
         "unknown",
         split,
-        sign.first,
-        f"{told}{only}",
-        f"each is read as {UNKNOWN}; more training text would know more of them, a larger vocabulary may",
+        unknown.first,
+        f"{what}{only}",
+        f"each is read as {UNKNOWN}; more training text would contain more of them, a larger vocabulary may",
         lacking.total(),
         share,
-        sign.detail,
+        unknown.detail,
     )

@@ -1,1 +1,1 @@
-"""What a trained model is asked: the perplexity of a text, and what comes next."""
+"""Uses of a trained model: the perplexity of a text, the next word, and continuations."""

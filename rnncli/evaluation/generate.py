@@ -1,4 +1,4 @@
-"""What comes next: the distribution after a seed, and continuations drawn or searched from it."""
+"""Prediction: the distribution of the next word after a seed, and sampled or beam-searched continuations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from rnncli.errors import TextError
 from rnncli.model.architecture import State
 from rnncli.model.language_model import LanguageModel
-from rnncli.model.parameters import Array
+from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Vocabulary
@@ -20,7 +20,7 @@ LN10 = math.log(10)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A word and its probability as the model has it."""
+    """A word and its probability under the model."""
 
     word: str
     probability: float
@@ -29,9 +29,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Continuation:
-    """Words that follow the seed, up to `<end>`, which is not among them.
+    """Words that follow the seed, up to but without `<end>`.
 
-    `text` has the seed in front; `log10_probability` is that of the words, and of `<end>` where it was reached.
+    `text` starts with the seed; `log10_probability` is that of the words, and of `<end>` if it was reached.
     """
 
     text: str
@@ -41,8 +41,8 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How words are drawn: `temperature` 0 takes the likeliest; `top_k` and `top_p` (nucleus, Holtzman et al. 2020)
-    draw from the likeliest words alone; `unknown` False never writes `<unk>`.
+    """How words are drawn: `temperature` 0 takes the likeliest; `top_k` and `top_p` (nucleus sampling, Holtzman et al.
+    2020) restrict the draw to the likeliest words; `unknown` False excludes `<unk>`.
     """
 
     temperature: float = 1.0
@@ -52,7 +52,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Seeded:
+class Context:
     """A model that has read a seed: `<end>` and then its words."""
 
     model: LanguageModel
@@ -60,13 +60,13 @@ class Seeded:
     tokenizer: Tokenizer
     words: list[str]
     unknown: list[str]
-    """Words of the seed that were read as `<unk>`."""
+    """Words of the seed that are outside the vocabulary, read as `<unk>`."""
     log_probabilities: Array
     """ln P of every next word, (V,) float64."""
     state: State
 
     def candidates(self, top: int, unknown: bool = True) -> list[Candidate]:
-        """The likeliest next words, the best first; of equal ones the more frequent first."""
+        """The likeliest next words, best first; ties in the order of ids, so the more frequent word first."""
         order = np.argsort(-self.log_probabilities, kind="stable")
         if not unknown:
             order = order[order != self.vocabulary.unknown_id]
@@ -76,9 +76,7 @@ class Seeded:
         ]
 
     def samples(self, number: int, words: int, sampling: Sampling, random_seed: int) -> list[Continuation]:
-        """Draw continuations of at most `words` words; the k-th draws from a random stream of its own, however many
-        are asked for.
-        """
+        """Draw continuations of at most `words` words. The k-th uses random stream k, for any number of samples."""
         rngs = [stream(random_seed, "sample", k) for k in range(number)]
         drawn: list[list[int]] = [[] for _ in range(number)]
         totals, open_ = np.zeros(number), np.ones(number, bool)
@@ -96,7 +94,7 @@ class Seeded:
         return [self._continuation(ids, total) for ids, total in zip(drawn, totals, strict=True)]
 
     def beam(self, width: int, words: int, unknown: bool = True) -> list[Continuation]:
-        """The likeliest continuations of at most `words` words that a beam of this width finds, the best first."""
+        """The likeliest continuations of at most `words` words found by beam search of this width, best first."""
         sampling = Sampling(unknown=unknown)
         kept: list[tuple[float, list[int]]] = [(0.0, [])]
         finished: list[tuple[float, list[int]]] = []
@@ -108,15 +106,15 @@ class Seeded:
             best = np.argsort(-scores, axis=None, kind="stable")[:width]
             rows, ids = np.unravel_index(best[np.isfinite(scores.flat[best])], scores.shape)
             grown = [(float(scores[row, id]), [*kept[row][1], int(id)]) for row, id in zip(rows, ids, strict=True)]
-            going = ids != self.vocabulary.end_id
-            finished += [found for found, goes in zip(grown, going, strict=True) if not goes]
-            kept = [found for found, goes in zip(grown, going, strict=True) if goes]
+            unfinished = ids != self.vocabulary.end_id
+            finished += [found for found, more in zip(grown, unfinished, strict=True) if not more]
+            kept = [found for found, more in zip(grown, unfinished, strict=True) if more]
             worst = sorted((score for score, _ in finished), reverse=True)[width - 1 : width]
             if not kept or (worst and kept[0][0] <= worst[0]):  # a longer one can only be less likely
                 kept = []
                 break
-            state = tuple(tuple(array[:, rows[going]] for array in layer) for layer in state)
-            log_p, state = _next(self.model, ids[going], state)
+            state = tuple(tuple(array[:, rows[unfinished]] for array in layer) for layer in state)
+            log_p, state = _next(self.model, ids[unfinished], state)
         found = sorted(finished + kept, key=lambda each: -each[0])[:width]
         return [self._continuation(ids, total) for total, ids in found]
 
@@ -132,21 +130,23 @@ class Seeded:
         return Continuation(self.tokenizer.join([*self.words, *words]), words, float(log_p) / LN10)
 
 
-def read_seed(model: LanguageModel, vocabulary: Vocabulary, tokenizer: Tokenizer, seed: str) -> Seeded:
-    """Read a seed as the beginning of a sentence; an empty one asks for the first word.
+def read_seed(model: LanguageModel, vocabulary: Vocabulary, tokenizer: Tokenizer, seed: str) -> Context:
+    """Read a seed as the beginning of a sentence; after an empty seed the next word is the first of a sentence.
 
-    Raises TextError for a word that the vocabulary has not where there is no `<unk>`, for a literal `<end>`, and for
-    bytes that are not UTF-8 (which Python hands over as surrogates).
+    Raises TextError for a word outside a vocabulary without `<unk>`, for a literal `<end>`, and for bytes that are not
+    UTF-8 (which Python passes as surrogates).
     """
     try:
         seed.encode()
     except UnicodeEncodeError as error:
-        raise TextError(f"the seed: character {error.start + 1} is not UTF-8; type it in a UTF-8 terminal") from None
+        raise TextError(
+            f"character {error.start + 1} is not UTF-8", location="the seed", remedy="type it in a UTF-8 terminal"
+        ) from None
     words = tokenizer.tokens(seed) if seed.strip() else []
     ids = np.concatenate(([vocabulary.end_id], vocabulary.encode(words, "the seed"))).astype(np.intp)
     log_p, state = model.next_word(ids[:, None], model.zero_state(1))
     unknown = [word for word in words if word not in vocabulary]
-    return Seeded(model, vocabulary, tokenizer, words, unknown, log_p[0].astype(np.float64), state)
+    return Context(model, vocabulary, tokenizer, words, unknown, log_p[0].astype(np.float64), state)
 
 
 def _next(model: LanguageModel, ids: Array, state: State) -> tuple[Array, State]:
@@ -159,15 +159,15 @@ def _repeat(state: State, columns: int) -> State:
 
 
 def _draw(log_p: Array, sampling: Sampling, rng: np.random.Generator) -> int:
-    """One word id from ln P (V,), which need not be normalised."""
+    """Draw one word id from ln P (V,), which need not be normalised."""
     if sampling.temperature == 0 or sampling.top_k == 1:
         return int(np.argmax(log_p))
     order = np.argsort(-log_p, kind="stable")[: sampling.top_k]
-    with np.errstate(over="ignore"):  # by a temperature near 0, to -inf: never drawn
+    with np.errstate(over="ignore"):  # a temperature near 0 overflows to -inf, which is never drawn
         p = np.exp((log_p[order] - log_p[order[0]]) / sampling.temperature)
     p /= p.sum()
     if sampling.top_p is not None:
-        # the smallest set of likeliest words whose probabilities reach top_p
+        # the smallest set of the likeliest words with a total probability of at least top_p
         p = p[: int(np.searchsorted(np.cumsum(p), sampling.top_p)) + 1]
         p /= p.sum()
     cumulative = np.cumsum(p)

@@ -1,4 +1,4 @@
-"""Perplexity and the figures beside it, with everything said that they were counted over."""
+"""Perplexity and related figures, with the counts they are based on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What the figures of a text are counted over, whatever the model: every predicted position.
+class TokenCounts:
+    """Counts of a text, which do not depend on the model.
 
-    tokens: predicted positions, `<end>` and unknown words included.
+    tokens: predicted positions, including `<end>` and unknown words.
     ends: whether lines end in `<end>`, which is then predicted and counted.
-    oov: the tokens outside the vocabulary, read as `<unk>`; a literal `<unk>` is none.
-    vocabulary: how many words it has.
-    characters: of the text, one for each line end.
-    nll_spelling: nats, what the spelling of the unknown words costs in all (`rnncli.text.spelling`); None where there
-    are unknown words, and no word that their spelling could be learnt from.
+    oov: tokens outside the vocabulary, read as `<unk>`; a literal `<unk>` is not counted.
+    vocabulary: number of words in the vocabulary.
+    characters: of the text, with one for each line end.
+    nll_spelling: -ln P, in nats, of spelling all unknown words with a character model (`rnncli.text.spelling`); None
+    if unknown words exist and the vocabulary has no words to train the character model on.
     """
 
     tokens: int
@@ -35,14 +35,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Evaluation(Counts):
-    """What a model makes of a text.
+class Evaluation(TokenCounts):
+    """The result of a model on a text.
 
-    Only the figures with spelling may be compared with those of another vocabulary, and only those counted over the
-    same tokens of the same text: where unknown words cost nothing but their `<unk>`, the smaller a vocabulary, the
-    lower the perplexity.
+    Figures of models with different vocabularies are comparable only open-vocabulary (unknown words spelled by a
+    character model: `..._with_spelling`) and over the same tokens of the same text. If an unknown word costs only its
+    `<unk>`, a smaller vocabulary gives a lower perplexity.
 
-    nll: nats, over all tokens. nll_oov: nats, of the `<unk>` of the unknown words.
+    nll: nats, over all tokens. nll_oov: nats, of the `<unk>` of unknown words.
     """
 
     nll: float
@@ -50,7 +50,7 @@ class Evaluation(Counts):
 
     @property
     def cross_entropy(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return self.nll / self.tokens
 
     @property
@@ -59,18 +59,18 @@ class Evaluation(Counts):
 
     @property
     def perplexity_excluding_oov(self) -> float:
-        """Over the tokens that are in the vocabulary; unknown words are read, but not counted. NaN if none is."""
+        """Over the tokens in the vocabulary; unknown words are read, but not counted. NaN without any known token."""
         known = self.tokens - self.oov
         return perplexity((self.nll - self.nll_oov) / known) if known else math.nan
 
     @property
     def perplexity_with_spelling(self) -> float | None:
-        """Over all tokens, the spelling of the unknown words paid; None where that cannot be had."""
+        """Open-vocabulary: over all tokens, unknown words spelled by a character model; None without `nll_spelling`."""
         return None if self.nll_spelling is None else perplexity((self.nll + self.nll_spelling) / self.tokens)
 
     @property
     def bits_per_word(self) -> float:
-        """Bits a token."""
+        """Bits per token."""
         return self.cross_entropy / math.log(2)
 
     @property
@@ -87,19 +87,19 @@ class Evaluation(Counts):
 
     @property
     def incomparable(self) -> str | None:
-        """Why none of the figures may be compared with those of another vocabulary; None where some may."""
+        """Why no figure is comparable between vocabularies; None if the figures with spelling are."""
         if self.nll_spelling is not None:
             return None
         return (
-            f"the spelling of the {self.oov:,} unknown words cannot be paid for, as the vocabulary has no word to "
-            "learn it from; do not compare this perplexity with that of another vocabulary"
+            f"the {self.oov:,} unknown words cannot be spelled, as the vocabulary has no words to train a character "
+            "model on; do not compare this perplexity with that of another vocabulary"
         )
 
     def figures(self) -> dict[str, Any]:
-        """Every figure by its name: what JSON has of an evaluation."""
+        """All figures by name, as in JSON output."""
         return {name: getattr(self, name) for name in FIGURES}
 
 
 def perplexity(nats: float) -> float:
-    """exp(nats a token); infinity rather than an overflow."""
+    """exp(nats per token); infinity instead of an overflow."""
     return math.exp(nats) if nats < 709 else math.inf

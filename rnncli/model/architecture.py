@@ -1,4 +1,4 @@
-"""What every engine agrees on: the tensors of a model, how they start, and the state that is carried."""
+"""Architecture of a model: names, shapes and starting values of its tensors, and the state carried between windows."""
 
 from __future__ import annotations
 
@@ -9,82 +9,86 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnncli.model.cells import CELLS, Cell
+from rnncli.model.cells.base import Cell, LayerState
 from rnncli.model.initialise import uniform_
-from rnncli.model.outputs import OUTPUTS
-from rnncli.model.parameters import Array, Parameters, Shapes
+from rnncli.model.outputs.base import OutputLayer
+from rnncli.model.parameters import Parameters
+from rnncli.system.arrays import Array, Shapes
 from rnncli.system.blas import one_thread
 from rnncli.system.randomness import stream
 
-State = tuple[tuple[Array, ...], ...]
-"""For each layer the arrays that its cell carries, each (H, B)."""
+State = tuple[LayerState, ...]
+"""For each layer, the arrays that its cell carries, each (H, B)."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of a model and the names of its parts.
+    """The sizes and parts of a model.
 
-    Its parameters, in the order in which they are stored and drawn: `embedding.E` (V, D) where there is one;
-    `layer0.*`, `layer1.*`, ... as the cell has them; `output.*` as the output layer has them.
+    Its parameters, in the order in which they are drawn and stored: `embedding.E` (V, D) if there is an embedding;
+    `layer0.*`, `layer1.*`, ... with the names of the cell; `output.*` with those of the output layer. `aliases` are
+    pairs of names (alias, owner) for one tensor, such as ("output.Wya", "embedding.E"): only the owner is drawn and
+    stored.
     """
 
     vocabulary_size: int
-    cell: str
+    cell: Cell
     layers: int
     hidden_size: int
     embedding_size: int | None  # None: one-hot vectors enter the first cell
-    output: str = "full"
+    output: type[OutputLayer]
     output_options: Any = None
-
-    @property
-    def recurrent(self) -> Cell:
-        """The cell of every layer."""
-        return CELLS[self.cell]
+    aliases: tuple[tuple[str, str], ...] = ()
 
     def shapes(self) -> Shapes:
-        """The shape of every tensor by name; takes no memory for them."""
+        """The shape of every tensor by its owner's name; no tensor is allocated.
+
+        Raises ValueError for an alias whose shape differs from that of its owner.
+        """
         shapes: Shapes = {}
         n_x = self.vocabulary_size
         if self.embedding_size is not None:
             shapes["embedding.E"] = (self.vocabulary_size, self.embedding_size)
             n_x = self.embedding_size
         for layer in range(self.layers):
-            cell_shapes = self.recurrent.shapes(n_x, self.hidden_size)
+            cell_shapes = self.cell.shapes(n_x, self.hidden_size)
             shapes |= {f"layer{layer}.{name}": shape for name, shape in cell_shapes.items()}
             n_x = self.hidden_size
-        output_shapes = OUTPUTS[self.output].shapes(self.hidden_size, self.vocabulary_size, self.output_options)
-        return shapes | {f"output.{name}": shape for name, shape in output_shapes.items()}
+        output_shapes = self.output.shapes(self.hidden_size, self.vocabulary_size, self.output_options)
+        shapes |= {f"output.{name}": shape for name, shape in output_shapes.items()}
+        for alias, owner in self.aliases:
+            if (shape := shapes.pop(alias)) != shapes[owner]:
+                raise ValueError(f"{alias} {shape} cannot share the tensor {owner} {shapes[owner]}")
+        return shapes
 
-    def flops(self, positions: int) -> tuple[int, int]:
-        """Floating-point operations of the cells' matrix products, forward and backward over so many positions."""
-        forward, backward, one_hot = 0, 0, self.embedding_size is None
-        n_x = self.embedding_size or self.vocabulary_size
-        for _ in range(self.layers):
-            of_layer = self.recurrent.flops(n_x, self.hidden_size, positions, one_hot)
-            forward, backward = forward + of_layer[0], backward + of_layer[1]
-            n_x, one_hot = self.hidden_size, False
-        return forward, backward
+    def parameters(self, dtype: DTypeLike, vector: Array | None = None) -> Parameters:
+        """Parameters of this model: zeros, or views of an existing vector."""
+        return Parameters(self.shapes(), dtype, vector, dict(self.aliases))
 
     def initialise(self, random_seed: int, dtype: DTypeLike = np.float32) -> Parameters:
-        """Parameters with their starting values, each section drawn in float64 from a stream of its own."""
-        parameters = Parameters(self.shapes(), dtype)
+        """Parameters with their starting values, each section drawn in float64 from a separate stream."""
+        parameters = self.parameters(dtype)
         if self.embedding_size is not None:
             uniform_(parameters["embedding.E"], 0.1, stream(random_seed, "initialise embedding"))
         for layer in range(self.layers):
             rng = stream(random_seed, "initialise layer", layer)
-            with one_thread():  # an orthogonal matrix is a thousand small products
-                self.recurrent.initialise_(parameters.section(f"layer{layer}"), rng)
-        OUTPUTS[self.output].initialise_(parameters.section("output"), stream(random_seed, "initialise output"))
+            with one_thread():  # an orthogonal matrix takes a thousand small products
+                self.cell.initialise_(parameters.section(f"layer{layer}"), rng)
+        output = parameters.section("output")
+        for alias, _ in self.aliases:
+            if (name := alias.removeprefix("output.")) in output:
+                output[name] = np.empty_like(output[name])  # discarded: the value of the owner is used
+        self.output.initialise_(output, stream(random_seed, "initialise output"))
         return parameters
 
     def zero_state(self, columns: int, dtype: DTypeLike) -> State:
         """The state at the beginning of a text: zeros."""
         shape = (self.hidden_size, columns)
-        return tuple(tuple(np.zeros(shape, dtype) for _ in self.recurrent.states) for _ in range(self.layers))
+        return tuple(tuple(np.zeros(shape, dtype) for _ in self.cell.states) for _ in range(self.layers))
 
     def state_names(self) -> list[str]:
         """A name for each array of a flattened state: `layer0.a`, `layer0.c`, ..."""
-        return [f"layer{layer}.{name}" for layer in range(self.layers) for name in self.recurrent.states]
+        return [f"layer{layer}.{name}" for layer in range(self.layers) for name in self.cell.states]
 
     def flatten_state(self, state: State) -> dict[str, Array]:
         """The arrays of a state by name."""
@@ -92,6 +96,6 @@ class Architecture:
         return dict(zip(self.state_names(), arrays, strict=True))
 
     def unflatten_state(self, arrays: Sequence[Array]) -> State:
-        """The state whose arrays, in the order of `state_names`, are given."""
-        n = len(self.recurrent.states)
+        """The state with these arrays, given in the order of `state_names`."""
+        n = len(self.cell.states)
         return tuple(tuple(arrays[layer * n : (layer + 1) * n]) for layer in range(self.layers))

@@ -1,10 +1,4 @@
-"""Parameters and gradients: one flat vector, and a named view of it for each tensor.
-
-An optimizer works on the vector and never asks what is in it; the cells and output layers work on the views and never
-ask where they lie. A gradient of a table that is read by rows (an embedding, the input weights under one-hot vectors)
-touches few rows: `write_rows_` writes them, and `Gradients` remembers which, so that nobody has to look at the others.
-`glorot_`, `uniform_` and `orthogonal_` are how weights start.
-"""
+"""Starting values of weights."""
 
 from __future__ import annotations
 
@@ -12,9 +6,9 @@ import math
 
 import numpy as np
 
-from rnncli.model.parameters import Array
+from rnncli.system.arrays import Array
 
-DRAWN = 1 << 16  # random numbers that are drawn at a time
+DRAWN = 1 << 16  # random numbers drawn at a time
 
 
 def glorot_(W: Array, fan_in: int, fan_out: int, rng: np.random.Generator) -> None:
@@ -25,7 +19,7 @@ def glorot_(W: Array, fan_in: int, fan_out: int, rng: np.random.Generator) -> No
 def uniform_(W: Array, limit: float, rng: np.random.Generator) -> None:
     """Fill W with uniform numbers from -limit to limit, drawn in float64 in the order of its elements.
 
-    They are drawn some rows at a time: the same numbers, without the whole of W in float64.
+    Drawn in blocks of rows: the same numbers, without a float64 copy of W.
     """
     rows = max(1, DRAWN // max(1, math.prod(W.shape[1:])))
     for start in range(0, len(W), rows):

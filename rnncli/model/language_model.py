@@ -1,116 +1,135 @@
-"""A language model: parameters, and an engine that runs them over batches of words."""
+"""A language model: input rows, a stack of cells and an output layer, over one set of parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rnncli.batches.batch import Batch
-from rnncli.model.architecture import State
-from rnncli.model.engines import Engine
-from rnncli.model.parameters import Array, Gradients, Parameters
-from rnncli.system.randomness import stream
+from rnncli.model.architecture import Architecture, State
+from rnncli.model.engines.base import Input, Stack
+from rnncli.model.noise import Noise
+from rnncli.model.outputs.base import Output
+from rnncli.model.parameters import Gradients, Parameters
+from rnncli.system.arrays import Array
+from rnncli.system.profile import Profile
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass over a batch."""
+    """The training pass over a batch, and what its backward pass needs.
 
-    loss: Any
-    """Mean loss over the batch's real positions, nats a word; a NumPy scalar (complex under a complex step).
+    loss: mean over the real positions, nats a word; a NumPy scalar, complex under a complex step. It is -ln P if the
+    output layer is exact. losses: (words,), of each real position in the order of `batch.positions`. state: after the
+    last step, to carry into the next window.
 
-    It is -ln P where the output layer is `exact`.
+    The rest is the cache for `backward_`: use it once, before the model runs another pass.
     """
+
+    batch: Batch
+    words: int
+    loss: Any
     losses: Array
-    """Of each real position, in the order of `batch.positions`: (words,)."""
     state: State
-    """The state after the last step, to carry into the next window."""
-    cache: Any
-    """What `LanguageModel.backward` needs; to be used once, before the model reads or scores anything else."""
+    x: Any
+    stack: Any
+    output: Any
 
 
 class LanguageModel:
-    """P(next word | words before) over word ids."""
+    """P(next word | words before) over word ids.
 
-    def __init__(self, engine: Engine, parameters: Parameters, random_seed: int = 0) -> None:
-        """`random_seed` is what an output layer that samples words in training draws from."""
-        self.engine = engine
+    A training pass (`forward`) takes `Noise`; passes that evaluate or predict (`score`, `next_word`) do not.
+    """
+
+    def __init__(
+        self, architecture: Architecture, input: Input, stack: Stack, output: Output, parameters: Parameters
+    ) -> None:
+        self.architecture, self.input, self.stack, self.output = architecture, input, stack, output
         self.parameters = parameters
-        self.random_seed = random_seed
+        self.profile = Profile()  # is notified when a pass enters a section of a step
+        self._gradients: Gradients | None = None
 
-    @cached_property
+    def with_parameters(self, parameters: Parameters) -> LanguageModel:
+        """The same model with other parameters, in the same buffers."""
+        return LanguageModel(self.architecture, self.input, self.stack, self.output, parameters)
+
+    @property
     def gradients(self) -> Gradients:
-        """Where `backward` writes; made at its first call, so that a model that only predicts goes without."""
-        return Gradients(self.parameters)
+        """The gradients of the last backward pass; allocated by the first one, so that prediction never needs them."""
+        if self._gradients is None:
+            self._gradients = Gradients(self.parameters)
+        return self._gradients
 
-    def forget_gradients(self) -> None:
-        """Give their memory back, until the next `backward`."""
-        self.__dict__.pop("gradients", None)
+    def free_gradients(self) -> None:
+        """Free the memory of the gradients until the next backward pass."""
+        self._gradients = None
 
     def zero_state(self, columns: int) -> State:
         """The state before the first word of a text, for each of `columns` texts."""
-        return self.engine.architecture.zero_state(columns, self.parameters.dtype)
+        return self.architecture.zero_state(columns, self.parameters.dtype)
 
     def entering(self, batch: Batch, carried: State) -> State:
-        """The state that enters a window: zero at the beginning of a text, else that of the window before."""
+        """The state that enters a window: zero if it is fresh, otherwise that of the previous window."""
         return self.zero_state(batch.inputs.shape[1]) if batch.fresh else carried
 
-    def forward(self, batch: Batch, state: State) -> Pass:
-        """Mean loss over the real positions of a batch; pads take part in nothing."""
-        hidden, last, stack_cache = self.engine.forward(self.parameters, batch.inputs, state)
-        self.engine.profile.enter("output")
+    def forward(self, batch: Batch, state: State, noise: Noise, words: int | None = None) -> Pass:
+        """A training pass; padding contributes nothing.
+
+        words: the divisor of the loss; default: the words of the batch. Set it if the batch is part of a larger one.
+        """
+        x, hidden, last, stack_cache = self._run(batch.inputs, state, noise)
+        self.profile.enter("output")
         real, targets = _real_positions(batch)
-        output, p = self.engine.output, self.parameters.section("output")
-        rng = None if output.exact else stream(self.random_seed, "sampled words", batch.epoch, batch.index)
-        nll, output_cache = output.forward(p, hidden[real], targets, rng)
-        loss = nll.sum(dtype=np.result_type(nll, np.float64)) / batch.words
-        return Pass(loss, nll, last, (batch, hidden.shape, real, stack_cache, output_cache))
+        losses, output_cache = self.output.forward(self.parameters.section("output"), hidden[real], targets, noise)
+        words = batch.words if words is None else words
+        loss = losses.sum(dtype=np.result_type(losses, np.float64)) / words
+        return Pass(batch, words, loss, losses, last, x, stack_cache, output_cache)
 
-    def backward(self, cache: Any, dstate: State | None = None) -> tuple[Gradients, State]:
-        """Gradients of the loss plus whatever has `dstate` as its gradient in the last state.
+    def backward_(self, passed: Pass, dlast: State | None = None) -> tuple[Gradients, State]:
+        """Gradients of the loss, plus `dlast` as the gradient of the last state.
 
-        Returns the gradients (one buffer, overwritten by the next call) and the gradient of the starting state.
+        Returns the gradients of the parameters (overwritten by the next call) and that of the starting state.
         """
-        self.engine.profile.enter("output")
-        batch, shape, real, stack_cache, output_cache = cache
-        p, g = self.parameters.section("output"), self.gradients.section("output")
-        dhidden = self.engine.output.backward_(p, g, 1 / batch.words, output_cache)
+        p, g, batch = self.parameters, self.gradients, passed.batch
+        self.profile.enter("output")
+        dhidden = self.output.backward_(p.section("output"), g.section("output"), 1 / passed.words, passed.output)
         if batch.mask is not None:
-            full = np.zeros(shape, dhidden.dtype)
-            full[real] = dhidden
+            full = np.zeros((batch.targets.size, dhidden.shape[1]), dhidden.dtype)
+            full[_real_positions(batch)[0]] = dhidden
             dhidden = full
-        if dstate is None:
-            dstate = self.zero_state(batch.inputs.shape[1])
-        dstate0 = self.engine.backward_(self.parameters, self.gradients, dhidden, dstate, stack_cache)
-        return self.gradients, dstate0
-
-    def flops(self, cache: Any) -> dict[str, int]:
-        """Floating-point operations of the matrix products of a step with this cache, by section of a profile.
-
-        Of the input none: a product with one-hot vectors is a gather of rows.
-        """
-        batch, _, _, _, output_cache = cache
-        forward, backward = self.engine.architecture.flops(batch.inputs.size)
-        output = self.engine.output.flops(self.parameters.section("output"), output_cache)
-        return {"cells forward": forward, "cells backward": backward, "output": sum(output)}
+        self.profile.enter("cells backward")
+        if dlast is None:
+            dlast = self.zero_state(batch.inputs.shape[1])
+        dx, dfirst = self.stack.backward_(p, g, dhidden, dlast, passed.stack)
+        self.profile.enter("input")
+        self.input.backward_(g, dx, passed.x, batch.inputs)
+        g.add_aliases_()
+        return g, dfirst
 
     def score(self, batch: Batch, state: State) -> tuple[Array, State]:
         """-ln P of each real position of the batch in nats, in row-major order of (T, B), and the last state."""
-        hidden, last, _ = self.engine.forward(self.parameters, batch.inputs, state)
+        _, hidden, last, _ = self._run(batch.inputs, state, None)
         real, targets = _real_positions(batch)
-        return self.engine.output.score(self.parameters.section("output"), hidden[real], targets), last
+        return self.output.score(self.parameters.section("output"), hidden[real], targets), last
 
     def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
-        """The log-probability in nats of every next word after reading ids (T, B), (B, V), and the state."""
-        hidden, last, _ = self.engine.forward(self.parameters, ids, state)
-        return self.engine.output.log_probabilities(self.parameters.section("output"), hidden[-ids.shape[1] :]), last
+        """Log-probabilities in nats of every next word after ids (T, B), as (B, V), and the last state."""
+        _, hidden, last, _ = self._run(ids, state, None)
+        return self.output.log_probabilities(self.parameters.section("output"), hidden[-ids.shape[1] :]), last
+
+    def _run(self, ids: Array, state: State, noise: Noise | None) -> tuple[Any, Array, State, Any]:
+        """Input and stack: the input, the hidden states as rows (T*B, H), the last state, and the stack's cache."""
+        self.profile.enter("input")
+        x = self.input.forward(self.parameters, ids, noise)
+        self.profile.enter("cells forward")
+        return x, *self.stack.forward(self.parameters, x, state, noise)
 
 
 def _real_positions(batch: Batch) -> tuple[Any, Array]:
-    """Which of the T*B rows are real, as an index, and their targets (N,)."""
+    """The index of the real rows among the T*B rows, and their targets (N,)."""
     targets = batch.targets.reshape(-1)
     if batch.mask is None:
         return slice(None), targets

@@ -1,38 +1,46 @@
 """Parameters and gradients: one flat vector, and a named view of it for each tensor.
 
-An optimizer works on the vector and never asks what is in it; the cells and output layers work on the views and never
-ask where they lie. A gradient of a table that is read by rows (an embedding, the input weights under one-hot vectors)
-touches few rows: `write_rows_` writes them, and `Gradients` remembers which, so that nobody has to look at the others.
-`glorot_`, `uniform_` and `orthogonal_` are how weights start.
+An optimizer works on the vector without knowing its tensors; cells and output layers work on the views. The gradient of
+a table that is read by rows (an embedding, the input weights of one-hot vectors) is non-zero in few rows:
+`write_rows_` writes them, and `Gradients` records which, so that no other row is cleared or read.
+
+Two names may share one tensor (an alias, such as an output matrix tied to the embedding): it is drawn, stored, counted
+and updated once, and the gradients of all its uses are added.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[Any]
-Shapes = dict[str, tuple[int, ...]]
+from rnncli.system.arrays import Array, Shapes
+
+CHUNK = 1 << 16  # elements of the vector that are processed together, so that they stay in a core's cache
 
 
 class Parameters:
-    """Named tensors that lie one after another in one flat vector.
+    """Named tensors, one after another in one flat vector.
 
-    `vector` is (size,); `parameters["layer0.Waa"]` is a view of it with the shape given for that name, so that a
-    change of either is a change of both. Gradients and the moments of an optimizer have the same layout
-    (`zeros_like`).
+    `vector` is (size,); `parameters["layer0.Waa"]` is a view of it with the shape of that name, so that a change
+    to either changes both. `aliases` maps further names to the tensors that they share; only owners are in
+    `shapes`. Gradients and the moments of an optimizer have the same layout.
     """
 
     def __init__(
-        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike = np.float32, vector: Array | None = None
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: DTypeLike = np.float32,
+        vector: Array | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
-        """Zeros of a dtype, or the names of what stands in `vector`."""
+        """Zeros of a dtype, or views of an existing `vector`."""
         self.shapes: Shapes = dict(shapes)
+        self.aliases = dict(aliases or {})
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         self.vector: Array = np.zeros(sum(sizes), dtype) if vector is None else vector
         self._views: dict[str, Array] = {}
@@ -41,14 +49,20 @@ class Parameters:
         for (name, shape), size in zip(self.shapes.items(), sizes, strict=True):
             self._views[name], self._starts[name] = self.vector[start : start + size].reshape(shape), start
             start += size
+        self._shared = self._share()
+
+    def _share(self) -> dict[str, Array]:
+        """The array of each alias: the view of its owner."""
+        return {alias: self._views[owner] for alias, owner in self.aliases.items()}
 
     def __getitem__(self, name: str) -> Array:
-        return self._views[name]
+        return self._views[name] if name in self._views else self._shared[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
 
     def items(self) -> Iterator[tuple[str, Array]]:
+        """Each tensor once, under its owner's name."""
         return iter(self._views.items())
 
     @property
@@ -56,25 +70,26 @@ class Parameters:
         return self.vector.dtype
 
     def section(self, prefix: str) -> dict[str, Array]:
-        """The views whose names begin with `prefix.`, by the rest of their names: `section("layer0")["Waa"]`."""
-        return {name[len(prefix) + 1 :]: view for name, view in self.items() if name.startswith(prefix + ".")}
+        """The tensors whose names begin with `prefix.`, by the rest of their names: `section("layer0")["Waa"]`."""
+        tensors = {**self._views, **self._shared}
+        return {name[len(prefix) + 1 :]: view for name, view in tensors.items() if name.startswith(prefix + ".")}
 
     def zeros_like(self) -> Parameters:
         """Zeros of the same names, shapes and dtype."""
-        return Parameters(self.shapes, self.dtype)
+        return Parameters(self.shapes, self.dtype, aliases=self.aliases)
 
     def astype(self, dtype: DTypeLike) -> Parameters:
-        """A copy in another dtype; a complex one is what complex-step derivatives start from."""
-        other = Parameters(self.shapes, dtype)
+        """A copy in another dtype, such as complex for complex-step derivatives."""
+        other = Parameters(self.shapes, dtype, aliases=self.aliases)
         other.vector[:] = self.vector
         return other
 
 
 @dataclass(frozen=True)
 class Touched:
-    """A table in a flat gradient that is zero but for some rows: `start` of the table, its shape, the rows' numbers.
+    """A table in a flat gradient that is zero except for some rows.
 
-    `rows` are sorted, each once.
+    start: index of the table in the vector. rows: indices of those rows, sorted, without duplicates.
     """
 
     start: int
@@ -83,7 +98,7 @@ class Touched:
 
     @property
     def row_size(self) -> int:
-        """Numbers in a row."""
+        """Elements in a row."""
         return math.prod(self.shape[1:])
 
     @property
@@ -96,52 +111,67 @@ class Touched:
 
 
 class Gradients(Parameters):
-    """Gradients of parameters, in their layout, and which rows of a table may be other than zero.
+    """Gradients of parameters, in their layout, and the rows of each table that may be non-zero.
 
-    `vector` is whole, the zeros included. A table that was written by rows once must be written so ever after.
+    `vector` is complete, zeros included. Every use of a tensor overwrites the gradient under the name it is used by; an
+    alias has a separate array until `add_aliases_`. Once a table is written with `write_rows_`, always use it.
     """
 
     def __init__(self, like: Parameters) -> None:
-        super().__init__(like.shapes, like.dtype)
-        self._rows: dict[str, Array] = {}
+        super().__init__(like.shapes, like.dtype, aliases=like.aliases)
+        self._rows: dict[str, Array | None] = {}  # None: any row may be non-zero
+
+    def _share(self) -> dict[str, Array]:
+        return {alias: np.zeros_like(self._views[owner]) for alias, owner in self.aliases.items()}
 
     def section(self, prefix: str) -> Section:
         return Section(self, prefix, super().section(prefix))
 
     def write_rows_(self, name: str, ids: Array, rows: Array) -> None:
-        """Make the table zero but for the sums of rows[k] at ids[k]."""
+        """Set the table to zero except for the sums of rows[k] at ids[k]."""
         table, before = self[name], self._rows.get(name)
         table[slice(None) if before is None else before] = 0
         self._rows[name] = add_rows_(table, ids, rows)
 
+    def add_aliases_(self) -> None:
+        """Add the gradient of each alias to that of its owner; call once after every backward pass."""
+        for alias, owner in self.aliases.items():
+            rows, owned = self._rows.get(alias), self._rows.get(owner)
+            if rows is None or owned is None:
+                self[owner][...] += self[alias]
+                if owner in self._rows:
+                    self._rows[owner] = None
+            else:
+                self[owner][rows] += self[alias][rows]
+                self._rows[owner] = np.union1d(owned, rows)
+
+    def forget_rows_(self) -> None:
+        """Assume any row may be non-zero: call after `vector` was changed as a whole, as in a sum over processes."""
+        self._rows = dict.fromkeys(self._rows)
+
     def touched(self) -> list[Touched]:
-        """The tables that were last written by rows, in the order of the vector."""
-        names = [name for name in self if name in self._rows]
-        return [Touched(self._starts[name], self.shapes[name], self._rows[name]) for name in names]
+        """The tables that are zero except for some rows, in the order of the vector."""
+        found = [(name, rows) for name in self if (rows := self._rows.get(name)) is not None]
+        return [Touched(self._starts[name], self.shapes[name], rows) for name, rows in found]
 
 
 class Section(dict[str, Array]):
-    """The gradients of one section by name, which know whose they are."""
+    """The gradients of one section by name, with a way to write a table by rows."""
 
     def __init__(self, gradients: Gradients, prefix: str, views: dict[str, Array]) -> None:
         super().__init__(views)
-        self.gradients, self.prefix = gradients, prefix
+        self._gradients, self._prefix = gradients, prefix
 
-
-def write_rows_(g: dict[str, Array], name: str, ids: Array, rows: Array) -> None:
-    """Make the table g[name] (V, ...) zero but for the sums of rows[k] at ids[k]; ids (N,), rows (N, ...)."""
-    if isinstance(g, Section):
-        g.gradients.write_rows_(f"{g.prefix}.{name}", ids, rows)
-    else:
-        g[name][...] = 0
-        add_rows_(g[name], ids, rows)
+    def write_rows_(self, name: str, ids: Array, rows: Array) -> None:
+        """Set the table `name` (V, ...) to zero except for the sums of rows[k] at ids[k]; ids (N,), rows (N, ...)."""
+        self._gradients.write_rows_(f"{self._prefix}.{name}", ids, rows)
 
 
 def add_rows_(table: Array, ids: Array, rows: Array) -> Array:
     """Add rows[k] to table[ids[k]] for every k, equal ids summed in the order of k; return the rows touched, sorted.
 
     table (V, ...), ids (N,) integers, rows (N, ...). The same sum as `np.add.at(table, ids, rows)`: rows are sorted by
-    id, added up in runs, and each row of the table is touched once.
+    id, summed in runs, and each row of the table is touched once.
     """
     if len(ids) == 0:
         return ids
@@ -151,3 +181,10 @@ def add_rows_(table: Array, ids: Array, rows: Array) -> Array:
     touched: Array = in_order[starts]
     table[touched] += np.add.reduceat(rows[order], starts, axis=0)
     return touched
+
+
+def dense_chunks(size: int, tables: Sequence[Touched]) -> list[slice]:
+    """Slices of at most CHUNK elements that cover the vector except for the tables."""
+    edges = [0, *(edge for table in tables for edge in (table.start, table.stop)), size]
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    return [slice(begin, min(begin + CHUNK, stop)) for start, stop in spans for begin in range(start, stop, CHUNK)]

@@ -1,6 +1,6 @@
 """Optimizers over one flat vector, clipping, and learning-rate schedules.
 
-To add an optimizer or a schedule: a class that has what its protocol says, and a line in its table.
+To add one, write a class that implements `Optimizer` or `Schedule`, and add it to `OPTIMIZERS` or `SCHEDULES`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,6 @@ from rnncli.optim.clip import clip_by_global_norm_
 from rnncli.optim.schedules import SCHEDULES, Schedule
 from rnncli.optim.sgd import Sgd
 
-OPTIMIZERS: dict[str, type[Adam] | type[Sgd]] = {"adam": Adam, "lazy_adam": LazyAdam, "sgd": Sgd}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "lazy_adam": LazyAdam, "sgd": Sgd}
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Adam", "LazyAdam", "Optimizer", "Schedule", "Sgd", "clip_by_global_norm_"]

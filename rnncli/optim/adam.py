@@ -1,7 +1,6 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
+"""Adam, and a variant that skips rows without gradient.
 
-A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order.
+The vector is updated in chunks on all cores; the result does not depend on which thread computes a chunk.
 """
 
 from __future__ import annotations
@@ -11,30 +10,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnncli.model.parameters import Array, Touched
-from rnncli.optim.base import CHUNK, dense_chunks
+from rnncli.model.parameters import CHUNK, Touched, dense_chunks
+from rnncli.schema.fields import setting
 from rnncli.system import threads
+from rnncli.system.arrays import Array
 
-# The first moment of what has no gradient fades to numbers too small to be normal, on which a processor is slow. Of
-# every so many steps one puts those to 0 that are below so many times the smallest normal number.
+# Without gradient the first moment decays to subnormal numbers, which are slow to compute with. Every FLUSH_EVERY steps
+# those below FLUSH times the smallest normal number are set to 0.
 FLUSH_EVERY, FLUSH = 64, 1e6
 
 
 class Adam:
     """Adam (Kingma and Ba 2015, algorithm 1), dense, epsilon outside the root.
 
-    Same result as `reference.update_parameters_with_adam`. The bias corrections 1 - beta^t are taken into the step
-    size and into epsilon, as section 2 of the paper says, so that each element is touched in one pass. The rows of a
-    table that are not touched have the gradient 0, and move on by their moments as all others do.
+    Same result as `reference.update_parameters_with_adam`. The bias corrections 1 - beta^t are folded into the
+    step size and epsilon (section 2 of the paper), so that each element is updated in one pass. Rows of a table
+    that are not touched have gradient 0; their moments still move them.
     """
+
+    @dataclass(frozen=True)
+    class Options:
+        """Decay rates of the two moments, and the term that keeps the denominator above 0."""
+
+        beta1: float = setting(0.9, minimum=0, below=1)
+        beta2: float = setting(0.999, minimum=0, below=1)
+        epsilon: float = setting(1e-8, above=0)
 
     moment_names: tuple[str, ...] = ("m", "v")
     squares: tuple[str, ...] = ("v",)
 
-    def __init__(
-        self, size: int, dtype: np.dtype[np.generic], beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
-    ) -> None:
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+    def __init__(self, size: int, dtype: np.dtype[np.generic], options: Options | None = None) -> None:
+        o = options or self.Options()
+        self.beta1, self.beta2, self.epsilon = o.beta1, o.beta2, o.epsilon
         self.moments: dict[str, Array] = {name: np.zeros(size, dtype) for name in self.moment_names}
 
     def step_(
@@ -73,7 +80,7 @@ class Adam:
         move.apply_(w, m, v, scratch)
 
     def _pass_(self, w: Array, m: Array, v: Array, move: _Move) -> None:
-        """Update the rows of a table by the gradient 0: what `_update_` does with it, bit for bit."""
+        """Update all rows of a table with gradient 0; same bits as `_update_` with zeros."""
 
         def work(start: int) -> None:
             rows = slice(start, start + size)
@@ -87,7 +94,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class _Move:
-    """W -= step_size * m / (sqrt(v) + epsilon), with what is smaller than `flush` in m put to 0 first."""
+    """W -= step_size * m / (sqrt(v) + epsilon), after setting elements of m below `flush` to 0."""
 
     step_size: float
     epsilon: float
@@ -104,10 +111,10 @@ class _Move:
 
 
 class LazyAdam(Adam):
-    """Adam that leaves the rows of a table that have no gradient as they are, their moments too.
+    """Adam that leaves rows of a table without gradient unchanged, their moments too.
 
-    Another algorithm than Adam, cheaper where a vocabulary is large: a word that a step does not have costs nothing,
-    and takes no step by what it had before.
+    This is a different algorithm from Adam. It is cheaper for a large vocabulary: a word that does not occur in a step
+    costs nothing, and its moments do not move it.
     """
 
     def _pass_(self, w: Array, m: Array, v: Array, move: _Move) -> None:

@@ -1,40 +1,39 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
-
-A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order.
-"""
+"""The protocol of an optimizer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from rnncli.model.parameters import Array, Touched
+import numpy as np
 
-# Elements of the vector that are updated together: they and their moments stay in a core's cache.
-CHUNK = 1 << 16
-
-
-def dense_chunks(size: int, tables: Sequence[Touched]) -> list[slice]:
-    """The vector without the tables."""
-    edges = [0, *(edge for table in tables for edge in (table.start, table.stop)), size]
-    spans = zip(edges[::2], edges[1::2], strict=True)
-    return [slice(begin, min(begin + CHUNK, stop)) for start, stop in spans for begin in range(start, stop, CHUNK)]
+from rnncli.model.parameters import Touched
+from rnncli.system.arrays import Array
 
 
 class Optimizer(Protocol):
-    """Changes a vector of parameters by its gradient."""
+    """Changes a vector of parameters by its gradient.
+
+    Made from the size of the vector, its dtype and an instance of `Options`, the frozen dataclass of its settings,
+    whose keys are next to `optimizer.name` in a config.
+    """
+
+    @property
+    def Options(self) -> type:
+        """A frozen dataclass of settings (`schema.fields.setting`); `NoOptions` if there are no settings."""
 
     moment_names: tuple[str, ...]
     squares: tuple[str, ...]
-    """Those of the moments that are never below 0."""
+    """Names of the moments that are never below 0."""
     moments: dict[str, Array]
-    """What is remembered between steps, each (size,), by name; a checkpoint stores it."""
+    """Arrays (size,) by name, kept between steps and stored in checkpoints."""
+
+    def __init__(self, size: int, dtype: np.dtype[np.generic], options: Any = None) -> None: ...
 
     def step_(
         self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()
     ) -> None:
-        """Update `vector` (size,) in place; `step` counts from 1. `gradient` is left as it is.
+        """Update `vector` (size,) in place; `step` counts from 1. `gradient` is not changed.
 
-        `tables` are parts of the gradient that are known to be zero but for some rows.
+        `tables` are parts of the gradient that are known to be zero except for some rows.
         """

@@ -1,7 +1,7 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
+"""Clipping by the global norm.
 
-A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order.
+The vector is processed in chunks on all cores. The result of a chunk does not depend on the thread that computes it,
+and the sums of chunks are added in a fixed order.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.model.parameters import Array, Touched
-from rnncli.optim.base import dense_chunks
+from rnncli.model.parameters import Touched, dense_chunks
 from rnncli.system import threads
+from rnncli.system.arrays import Array
 
 
 def clip_by_global_norm_(gradient: Array, clip_norm: float | None, tables: Sequence[Touched] = ()) -> float:
     """Scale the gradient (size,) down to Euclidean norm `clip_norm` if it is longer (Pascanu et al. 2013).
 
-    Of `tables` only the touched rows are read. Returns the norm before clipping; None never clips. A norm that is not
-    finite leaves the gradient as it is: the caller sees it in the result.
+    Only the touched rows of `tables` are read. Returns the norm before clipping; None never clips. A norm that is not
+    finite leaves the gradient unchanged: the caller sees it in the result.
     """
     norm = math.sqrt(_sum_of_squares(gradient, gradient.dtype, tables))
-    if not math.isfinite(norm):  # squares of numbers above 1e19 overflow in float32, and the norm may not
+    if not math.isfinite(norm):  # squares of numbers above 1e19 overflow in float32 although the norm may be finite
         norm = math.sqrt(_sum_of_squares(gradient, np.dtype(np.float64), tables))
     if clip_norm is not None and clip_norm < norm < np.inf:
         scale = clip_norm / norm
@@ -39,7 +39,7 @@ def clip_by_global_norm_(gradient: Array, clip_norm: float | None, tables: Seque
 
 
 def _sum_of_squares(gradient: Array, dtype: np.dtype[Any], tables: Sequence[Touched]) -> float:
-    """Each chunk in the given dtype, their sum in float64."""
+    """The sum of squares: each chunk in the given dtype, the total in float64."""
     parts = [gradient[chunk] for chunk in dense_chunks(gradient.size, tables)]
     parts += [table.of(gradient)[table.rows].reshape(-1) for table in tables]
     squares = np.zeros(len(parts))

@@ -1,8 +1,4 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
-
-A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order.
-"""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -10,14 +6,14 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """What the learning rate is multiplied by at each step."""
+    """The factor of the learning rate at each step. Made from an instance of its `Options`, if it has that class."""
 
     def factor(self, step: int, done: float) -> float:
-        """The factor after `step` steps, when `done` of the planned words, a share from 0 to 1, have been read."""
+        """The factor after `step` steps, when the share `done` (0 to 1) of the planned words has been read."""
 
 
 class Constant:
-    """The learning rate as it is set."""
+    """The learning rate of the config, unchanged."""
 
     def __init__(self, options: object = None) -> None:
         pass

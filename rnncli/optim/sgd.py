@@ -1,27 +1,26 @@
-"""Clipping, the optimizers and the learning-rate schedules, all over one flat vector.
-
-A vector is worked on in chunks, which all cores share. What is computed of a chunk does not depend on who computes it,
-and sums of chunks are added up in their order.
-"""
+"""Stochastic gradient descent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from rnncli.model.parameters import Array, Touched
-from rnncli.optim.base import dense_chunks
+from rnncli.model.parameters import Touched, dense_chunks
+from rnncli.schema.fields import NoOptions
 from rnncli.system import threads
+from rnncli.system.arrays import Array
 
 
 class Sgd:
     """Plain stochastic gradient descent: w -= learning_rate * gradient."""
 
+    Options = NoOptions
     moment_names: tuple[str, ...] = ()
     squares: tuple[str, ...] = ()
 
-    def __init__(self, size: int, dtype: np.dtype[np.generic]) -> None:
+    def __init__(self, size: int, dtype: np.dtype[np.generic], options: Any = None) -> None:
         self.moments: dict[str, Array] = {}
 
     def step_(

@@ -1,1 +1,1 @@
-"""Proof on this machine: gradients, and runs that repeat and resume to the bit."""
+"""Checks on the user's machine: gradients, and runs that repeat and resume to the bit."""

@@ -1,13 +1,12 @@
-"""Proof of the gradients: every element of every tensor against a derivative taken numerically.
+"""Gradient check: every element of every tensor against a numerical derivative.
 
-The derivative goes through the very code that trains, window after window with the state carried, in float64. With
-`complex` it is Im f(x + ih) / h with h = 1e-20 (Squire and Trapp 1998): no difference is taken, so nothing cancels.
-With `central` it is (f(x + h) - f(x - h)) / 2h, for those who trust only real numbers, at the tolerance that its
-rounding allows.
+The derivative uses the training code itself, window after window with the state carried, in float64. With `complex` it
+is Im f(x + ih) / h with h = 1e-20 (Squire and Trapp 1998): without a difference, no digits cancel. With `central` it is
+(f(x + h) - f(x - h)) / 2h, in real numbers only, at a tolerance that allows for rounding.
 
-The function is the loss of every window plus a fixed random combination of the last state, so that a gradient which
-comes into the last state is proven too. The state that enters a window is held fixed, as truncated backpropagation
-through time has it; its own gradient is checked as `state.*`.
+The function is the loss of every window plus a fixed random combination of the last state, so that the gradient that
+enters at the last state is checked too. The state that enters a window is held fixed, as in truncated backpropagation
+through time; its gradient is checked as `state.*`.
 """
 
 from __future__ import annotations
@@ -22,33 +21,41 @@ import numpy as np
 from rnncli.batches.batch import Batch
 from rnncli.batches.sentences import SentenceBatches
 from rnncli.batches.stream import StreamBatches
-from rnncli.model.architecture import State
+from rnncli.config import build
+from rnncli.config.config import ModelConfig
+from rnncli.model.architecture import Architecture, State
 from rnncli.model.cells import CELLS
-from rnncli.model.engines import ENGINES, Architecture
+from rnncli.model.engines import ENGINES
 from rnncli.model.language_model import LanguageModel
-from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
-from rnncli.model.parameters import Array, Parameters
+from rnncli.model.noise import Noise
+from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
+from rnncli.schema.fields import Choice, options_of
+from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
 
 TOLERANCE = {"complex": 1e-9, "central": 5e-4}
 STEP = {"complex": 1e-20, "central": 6e-6}
 
 VOCABULARY_SIZE = 7
-COUNTS = (9, 6, 4, 3, 1, 1, 0)  # how often each word is said to stand in the training text
+COUNTS = (9, 6, 4, 3, 1, 1, 0)  # counts of the words in an assumed training text
 LENGTHS = (5, 0, 2, 3)  # sentences longer than a window, empty, and of unequal lengths: carried states and pads
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the text that it is checked on."""
+    """A model, as the section of a config, and the mode of the text to check it on."""
 
-    architecture: Architecture
+    config: ModelConfig
     mode: str  # sentences | stream
+
+    @property
+    def architecture(self) -> Architecture:
+        return build.architecture(self.config, VOCABULARY_SIZE)
 
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict on one tensor: the largest errors over its elements and over the models that have it."""
+    """The result for one tensor: the largest errors over its elements and over the models that have it."""
 
     engine: str
     cell: str
@@ -58,7 +65,7 @@ class Check:
     passed: bool
 
     def worse(self, other: Check) -> Check:
-        """Both verdicts in one."""
+        """Both results combined."""
         return Check(
             self.engine,
             self.cell,
@@ -70,14 +77,16 @@ class Check:
 
 
 def small(cell: str, layers: int, embedded: bool, mode: str, output: str = "full", options: Any = None) -> Case:
-    """A model small enough to perturb each of its numbers; the output layer's options are cut down with it."""
+    """A model small enough to perturb each of its numbers; the options of the output layer are reduced to fit."""
+    options = options_of(OUTPUTS, output)() if options is None else options
+    reduced = Choice(output, REDUCED.get(output, lambda unchanged: unchanged)(options))
     embedding_size = 3 if embedded else None
-    options = REDUCED.get(output, lambda as_they_are: as_they_are)(options)
-    return Case(Architecture(VOCABULARY_SIZE, cell, layers, 4, embedding_size, output, options), mode)
+    config = ModelConfig(cell, layers, hidden_size=4, embedding_size=embedding_size, output=reduced)
+    return Case(config, mode)
 
 
 def _two_clusters_at_most(options: AdaptiveSoftmax.Options) -> AdaptiveSoftmax.Options:
-    """As many clusters as the cutoffs make, up to two; two where there are none given."""
+    """As many clusters as the cutoffs make, up to two; two by default."""
     cutoffs = (3, 5) if options.cutoffs is None else (3, 5)[: len(options.cutoffs)]
     return replace(options, cutoffs=cutoffs)
 
@@ -86,7 +95,7 @@ def _five_samples_at_most(options: SampledSoftmax.Options) -> SampledSoftmax.Opt
     return replace(options, samples=min(options.samples, 5))
 
 
-# What becomes of the options of an output layer in a model of so few words.
+# Reduces the options of an output layer to a vocabulary of seven words.
 REDUCED: dict[str, Callable[[Any], Any]] = {"adaptive": _two_clusters_at_most, "sampled": _five_samples_at_most}
 
 
@@ -108,12 +117,12 @@ def standard_cases() -> list[Case]:
 
 
 def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[Check]:
-    """Check every case in both engines; one verdict for each (engine, cell, parameter), in that order."""
+    """Check every case in each engine that can run it; one result for each (engine, cell, parameter), in that order."""
     verdicts: dict[tuple[str, str, str], Check] = {}
     for engine in ENGINES:
-        for cell in dict.fromkeys(case.architecture.cell for case in cases):
+        for cell in dict.fromkeys(case.config.cell for case in cases):
             for case in cases:
-                if case.architecture.cell != cell:
+                if case.config.cell != cell or engine not in build.engines_for(case.architecture):
                     continue
                 for check in check_case(case, engine, method, random_seed):
                     key = (engine, cell, check.parameter)
@@ -122,53 +131,64 @@ def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Ite
 
 
 def check_case(case: Case, engine: str, method: str = "complex", random_seed: int = 0) -> list[Check]:
-    """The verdicts on every parameter and on the starting states of one model in one engine."""
-    model = random_model(case.architecture, engine, random_seed)
-    windows = list(window_loop(model, batches_of(case, random_seed)))
-    pulls = [_random_state(state, random_seed, n) for n, (_, state) in enumerate(windows)]
-    analytic = model.parameters.zeros_like()
-    from_states = []
-    for (batch, state), pull in zip(windows, pulls, strict=True):
-        gradients, dstate0 = model.backward(model.forward(batch, state).cache, pull)
+    """The results for every parameter and for the starting states of one model in one engine."""
+    found = check_architecture(case.architecture, engine, case.mode, method, random_seed)
+    # NaN fails: it compares false.
+    return [
+        Check(engine, case.config.cell, name, relative, absolute, relative <= TOLERANCE[method])
+        for name, relative, absolute in found
+    ]
+
+
+def check_architecture(
+    architecture: Architecture, engine: str, mode: str, method: str = "complex", random_seed: int = 0
+) -> Iterator[tuple[str, float, float]]:
+    """For each parameter and starting state: name, largest relative error, largest absolute error."""
+    model = random_model(architecture, engine, random_seed)
+    windows = list(window_loop(model, batches_of(architecture, mode, random_seed)))
+    dlasts = [_random_state(state, random_seed, n) for n, (_, state) in enumerate(windows)]
+    analytic, from_states = model.parameters.zeros_like(), []
+    for (batch, state), dlast in zip(windows, dlasts, strict=True):
+        gradients, dfirst = model.backward_(model.forward(batch, state, noise_of(batch)), dlast)
         analytic.vector += gradients.vector
-        from_states.append(dstate0)
+        from_states.append(dfirst)
 
     dtype = np.complex128 if method == "complex" else np.float64
-    probe = LanguageModel(model.engine, model.parameters.astype(dtype))
+    probe = model.with_parameters(model.parameters.astype(dtype))
 
     def total() -> Any:
-        return sum(_value(probe, *window, pull) for window, pull in zip(windows, pulls, strict=True))
+        return sum(_value(probe, *window, dlast) for window, dlast in zip(windows, dlasts, strict=True))
 
-    verdicts = []
     for name, tensor in probe.parameters.items():
-        numeric = _derivative(total, tensor, method)
-        verdicts.append(_verdict(engine, case, name, analytic[name], numeric, method))
-    names = case.architecture.state_names()
-    for (batch, state), pull, dstate0 in zip(windows, pulls, from_states, strict=True):
+        yield name, *_errors(analytic[name], _derivative(total, tensor, method))
+    names = architecture.state_names()
+    for (batch, state), dlast, dfirst in zip(windows, dlasts, from_states, strict=True):
         perturbed = tuple(tuple(array.astype(dtype) for array in layer) for layer in state)
         arrays = [array for layer in perturbed for array in layer]
-        gradients_of_state = [array for layer in dstate0 for array in layer]
+        gradients_of_state = [array for layer in dfirst for array in layer]
         for name, tensor, gradient in zip(names, arrays, gradients_of_state, strict=True):
-            value = _value_of(probe, batch, perturbed, pull)
-            verdicts.append(
-                _verdict(engine, case, f"state.{name}", gradient, _derivative(value, tensor, method), method)
-            )
-    return verdicts
+            value = _value_of(probe, batch, perturbed, dlast)
+            yield f"state.{name}", *_errors(gradient, _derivative(value, tensor, method))
 
 
 def random_model(architecture: Architecture, engine: str, random_seed: int) -> LanguageModel:
-    """A float64 model whose every parameter, biases too, is drawn from +-0.7: no gradient vanishes by a zero."""
-    parameters = Parameters(architecture.shapes(), np.float64)
+    """A float64 model with all parameters, including biases, drawn from +-0.7, so that no zero hides a gradient."""
+    parameters = architecture.parameters(np.float64)
     parameters.vector[:] = stream(random_seed, "gradcheck parameters").uniform(-0.7, 0.7, parameters.vector.size)
-    return LanguageModel(ENGINES[engine](architecture, np.array(COUNTS)), parameters)
+    return build.language_model(engine, architecture, parameters, np.array(COUNTS))
 
 
-def batches_of(case: Case, random_seed: int) -> list[Batch]:
-    """An epoch of windows over a random text, cut by the code that cuts the training text."""
+def noise_of(batch: Batch) -> Noise:
+    """Noise that is the same in each evaluation of a window."""
+    return Noise(0, batch.epoch, batch.index)
+
+
+def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[Batch]:
+    """An epoch of windows over a random text, made by the batches used in training."""
     rng = stream(random_seed, "gradcheck text")
-    V = case.architecture.vocabulary_size
-    if case.mode == "stream":
-        # 11 words in 2 columns of windows of 2: the state is carried twice, and the last row has a pad.
+    V = architecture.vocabulary_size
+    if mode == "stream":
+        # 11 words in 2 columns, windows of 2: the state is carried twice, and the last row has padding.
         return list(StreamBatches(rng.integers(0, V, 11), end_id=0, batch_size=2, bptt=2).epoch(0))
     ends = np.cumsum(np.add(LENGTHS, 1))  # each sentence with its <end>, id 0
     ids = rng.integers(1, V, ends[-1])
@@ -178,12 +198,12 @@ def batches_of(case: Case, random_seed: int) -> list[Batch]:
 
 
 def window_loop(model: LanguageModel, batches: list[Batch]) -> Iterator[tuple[Batch, State]]:
-    """Each window with the state that training gives it: zero at a fresh one, else the last one's."""
+    """Each window with the state that enters it in training: zero if it is fresh, else that of the previous one."""
     state: State = ()
     for batch in batches:
         state = model.entering(batch, state)
         yield batch, state
-        state = model.forward(batch, state).state
+        state = model.forward(batch, state, noise_of(batch)).state
 
 
 def _random_state(like: State, random_seed: int, window: int) -> State:
@@ -191,19 +211,19 @@ def _random_state(like: State, random_seed: int, window: int) -> State:
     return tuple(tuple(rng.uniform(-0.5, 0.5, array.shape) for array in layer) for layer in like)
 
 
-def _value(model: LanguageModel, batch: Batch, state: State, pull: State) -> Any:
-    """The loss of a window plus <pull, last state>."""
-    passed = model.forward(batch, state)
-    layers = zip(passed.state, pull, strict=True)
-    return passed.loss + sum((a * r).sum() for last, pulls in layers for a, r in zip(last, pulls, strict=True))
+def _value(model: LanguageModel, batch: Batch, state: State, dlast: State) -> Any:
+    """The loss of a window plus <dlast, last state>."""
+    passed = model.forward(batch, state, noise_of(batch))
+    layers = zip(passed.state, dlast, strict=True)
+    return passed.loss + sum((a * r).sum() for last, factors in layers for a, r in zip(last, factors, strict=True))
 
 
-def _value_of(model: LanguageModel, batch: Batch, state: State, pull: State) -> Callable[[], Any]:
-    return lambda: _value(model, batch, state, pull)
+def _value_of(model: LanguageModel, batch: Batch, state: State, dlast: State) -> Callable[[], Any]:
+    return lambda: _value(model, batch, state, dlast)
 
 
 def _derivative(value: Callable[[], Any], x: Array, method: str) -> Array:
-    """D value / d x, one element after another; x is changed in place and put back."""
+    """The derivative of `value` by each element of x; x is changed in place and restored."""
     h, derivative = STEP[method], np.zeros(x.shape)
     for index in np.ndindex(*x.shape):
         before = x[index]
@@ -220,16 +240,14 @@ def _derivative(value: Callable[[], Any], x: Array, method: str) -> Array:
 
 
 def relative_error(a: Array, n: Array) -> Array:
-    """|a - n| / max(|a|, |n|, 1e-5 of the tensor's largest), element by element; 0/0 is 0."""
+    """|a - n| / max(|a|, |n|, 1e-5 of the largest element), elementwise; 0/0 is 0."""
     largest = np.maximum(np.abs(a), np.abs(n))
     floor = np.maximum(largest, 1e-5 * largest.max())
-    with np.errstate(invalid="ignore"):  # infinity is an error, and comes out as NaN
+    with np.errstate(invalid="ignore"):  # infinity becomes NaN, which fails the check
         error: Array = np.divide(np.abs(a - n), floor, out=np.zeros_like(floor), where=floor != 0)
     return error
 
 
-def _verdict(engine: str, case: Case, name: str, analytic: Array, numeric: Array, method: str) -> Check:
-    relative = float(relative_error(analytic, numeric).max())
-    absolute = float(np.abs(analytic - numeric).max())
-    # A NaN is no pass: it compares false.
-    return Check(engine, case.architecture.cell, name, relative, absolute, relative <= TOLERANCE[method])
+def _errors(analytic: Array, numeric: Array) -> tuple[float, float]:
+    """The largest relative and absolute error over the elements of a tensor."""
+    return float(relative_error(analytic, numeric).max()), float(np.abs(analytic - numeric).max())

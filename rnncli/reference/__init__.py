@@ -1,11 +1,10 @@
-"""The course's equations, one time step at a time, in the course's names and shapes: the oracle of the fast code.
+"""The course's equations, one time step at a time, with the course's names and shapes: the oracle for the fast code.
 
-Written to be read beside notebooks 000 to 004, and put right where they are wrong (docs/errata.md). Arrays are
-(n_x, m) for a step and (n_x, m, T_x) for a sequence; what a backward function needs is the cache that its forward
-function returned. No function modifies its arguments, and every one takes any dtype: with complex numbers for input,
-complex-step derivatives go right through.
+To be read together with notebooks 000 to 004; their errors are corrected (docs/errata.md). Arrays are (n_x, m) for a
+step and (n_x, m, T_x) for a sequence. A backward function takes the cache that its forward function returned. No
+function modifies its arguments, and all accept any dtype, also complex numbers for complex-step derivatives.
 
-A training step, with nothing but this package:
+A training step with this package alone:
 
     a, y_pred, caches = rnn_forward(x, a0, parameters)
     cost = cross_entropy_cost(y_pred, y, mask)

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba, 2015, algorithm 1), as notebook 002 names it: for parameters of any name."""
+"""Adam (Kingma and Ba, 2015, algorithm 1) with the names of notebook 002, for parameters of any name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rnncli.reference.sequence import Gradients, Parameters
 
 
 def initialize_adam(parameters: Parameters) -> tuple[Gradients, Gradients]:
-    """Zero moments, v of the gradient and s of its square: "d" + name -> zeros of the parameter's shape and dtype."""
+    """Return zero moments v (gradient) and s (its square): "d" + name -> zeros of the parameter's shape and dtype."""
     v = {f"d{name}": np.zeros_like(value) for name, value in parameters.items()}
     s = {f"d{name}": np.zeros_like(value) for name, value in parameters.items()}
     return v, s
@@ -25,16 +25,16 @@ def update_parameters_with_adam(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> tuple[Gradients, Gradients, Gradients]:
-    """One step; new dictionaries parameters, v, s are returned, the arguments stay as they are.
+    """Take one step, and return new dictionaries parameters, v, s; the arguments are not modified.
 
-    parameters  name -> array; every one needs its "d" + name in `grads`, `v` and `s`. Further entries of `grads`
-                (dx, da0) are left alone.
-    t           number of this step, from 1 on: it corrects the bias of moments that started at zero
+    parameters  name -> array; `grads`, `v` and `s` need "d" + name for each. Other entries of `grads` (dx, da0) are
+                ignored.
+    t           number of this step, from 1: corrects the bias of moments that started at zero
 
-    epsilon stands outside the root, as in the paper; notebook 002 has it inside, which makes steps shorter as soon as
+    epsilon is added outside the root, as in the paper. In notebook 002 it is inside, which makes steps shorter when
     gradients are below sqrt(epsilon) (docs/errata.md).
 
-    Raises ValueError where `t` is below 1, KeyError where a gradient or a moment is missing.
+    Raises ValueError if `t` is below 1, KeyError if a gradient or a moment is missing.
     """
     if t < 1:
         raise ValueError(f"t is {t}; steps are counted from 1, at 0 the bias correction divides by zero")

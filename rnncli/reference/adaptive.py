@@ -1,8 +1,8 @@
 """The adaptive softmax (Grave et al. 2017), over the whole vocabulary at every step.
 
-Words stand by falling frequency. The first c1 are the head, the rest are K clusters, one after another. The head's
-softmax has an entry for each of its words and then one for each cluster; a cluster's softmax has one for each of its
-words, of a shorter hidden state:
+Words are sorted by falling frequency. The first c1 are the head, the others are K consecutive clusters. The head's
+softmax has an entry for each of its words, then one for each cluster; a cluster's softmax has an entry for each of its
+words, and takes a projection of the hidden state to d_k elements:
 
     head = softmax(Wya a + by)                        tail_k = softmax(W<k> (P<k> a) + b<k>)
     P(w) = head[w]  for w in the head                 P(w) = head[c1 + k - 1] tail_k[w]  for w in cluster k
@@ -22,10 +22,9 @@ from rnncli.reference.sequence import Gradients, Parameters
 
 
 def adaptive_output_forward(a: Array, parameters: Parameters) -> tuple[Array, Any]:
-    """The log of P(w | a) for every word, of one time step (Grave et al. 2017, section 4).
+    """Return log P(w | a) for every word, for one time step (Grave et al. 2017, section 4), and the cache.
 
-    a (n_a, m). Returns log_y (n_y, m), each column the logarithm of a distribution, and the cache. Logarithms, because
-    P itself would be 0 where it underflows.
+    a (n_a, m). log_y (n_y, m): each column is the logarithm of a distribution, because P itself may underflow to 0.
     """
     clusters = _clusters(parameters)
     log_head = log_softmax(parameters["Wya"] @ a + parameters["by"])
@@ -40,14 +39,14 @@ def adaptive_output_forward(a: Array, parameters: Parameters) -> tuple[Array, An
 
 
 def adaptive_output_backward(y: Array, cache: Any) -> Gradients:
-    """Gradients of -sum of y log_y, of one time step.
+    """Gradients of -sum(y log_y) for one time step.
 
-    With y_head for what the head is to predict (y of its own words, and the sum of y over each cluster),
+    With the targets of the head y_head (y of the words in the head, and the sum of y over each cluster),
 
         dz_head = head - y_head        dz_k = y_head[c1 + k - 1] tail_k - y_k
 
-    y (n_y, m), one-hot: a cluster that the target is not in gets zeros. Returns "d" + name for every parameter, of its
-    shape, and da (n_a, m).
+    y (n_y, m), one-hot; the gradient of a cluster without the target is zero. Returns "d" + name for every parameter,
+    with its shape, and da (n_a, m).
     """
     a, log_head, tails, parameters = cache
     c1 = len(log_head) - len(tails)

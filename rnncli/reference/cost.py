@@ -1,6 +1,6 @@
-"""The cost of a sequence: cross-entropy in nats over the real positions, and its gradient.
+"""Cross-entropy of a sequence in nats over the positions that are not padding, and its gradient.
 
-Notebook 000 prints a cost without the minus sign, over class indices in place of probabilities; see docs/errata.md.
+The cost in notebook 000 lacks the minus sign and takes class indices instead of probabilities; see docs/errata.md.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def cross_entropy_cost(
     """J = -sum over positions of log y_hat[target], divided by the number of real positions for "mean".
 
     y_pred   (n_y, m, T_x), or (n_y, m) for one step: predicted distributions along the first axis
-    targets  one-hot, of the same shape; a padded position may be all zeros
-    mask     (m, T_x), or (m,): true at the real positions; None: all are real
+    targets  one-hot, of the same shape; may be zero at padded positions
+    mask     (m, T_x), or (m,): true at real positions, false at padding; None: no padding
 
-    Returns a scalar of the common dtype of both; infinity where the probability of a target has underflowed to 0.
+    Returns a scalar of the common dtype of both; infinity if the probability of a target has underflowed to 0.
 
-    Raises ValueError where shapes do not fit, no position is real, or `reduction` is neither "mean" nor "sum".
+    Raises ValueError if shapes do not match, no position is real, or `reduction` is neither "mean" nor "sum".
     """
     real = _real_positions(y_pred, targets, mask)
     of_target = np.where(real, (targets * y_pred).sum(axis=0), 1)  # log 1 = 0: a padded position costs nothing
@@ -38,10 +38,10 @@ def cross_entropy_cost(
 def cross_entropy_backward(
     y_pred: Array, targets: Array, mask: Array | None = None, reduction: Reduction = "mean"
 ) -> Array:
-    """Gradient of `cross_entropy_cost` with respect to z, where y_pred = softmax(z): y_hat - y at real positions.
+    """Gradient of `cross_entropy_cost` with respect to z, for y_pred = softmax(z): y_hat - y at real positions.
 
-    Arguments as for `cross_entropy_cost`. Returns the shape of `y_pred`: (y_pred - targets) divided by the number of
-    real positions for "mean", and zero at padded positions.
+    Arguments as for `cross_entropy_cost`. Returns an array with the shape of `y_pred`: y_pred - targets, for "mean"
+    divided by the number of real positions; zero at padded positions.
 
     Raises ValueError as `cross_entropy_cost` does.
     """
@@ -57,7 +57,7 @@ def _real_positions(y_pred: Array, targets: Array, mask: Array | None) -> Array:
     if real.shape != y_pred.shape[1:]:
         raise ValueError(f"mask has shape {real.shape}; for y_pred {y_pred.shape} it must be {y_pred.shape[1:]}")
     if not real.any():
-        raise ValueError("no position is real: there is nothing to take the cost of")
+        raise ValueError("mask has no real position; the cost needs at least one")
     return real
 
 

@@ -1,4 +1,4 @@
-"""The second naming scheme: notebook 004 writes h for the hidden state a, and Whx, Whh, Wyh, bh for its parameters."""
+"""The names of notebook 004: h for the hidden state a, and Whx, Whh, Wyh, bh for the parameters."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ H_NAMES = {
     "dba": "dbh",
     "dby": "dby",
 }
-"""This package's name -> the name in notebook 004, for the basic RNN's parameters and gradients."""
+"""Name in this package -> name in notebook 004, for parameters and gradients of the basic RNN."""
 
 
 def from_h_names(parameters: Parameters) -> dict[str, Array]:
-    """The same arrays (not copies) under this package's names: {"Whx": W} -> {"Wax": W}.
+    """Return the same arrays (not copies) with the names of this package: {"Whx": W} -> {"Wax": W}.
 
     Raises KeyError for a name that notebook 004 does not have.
     """
@@ -35,7 +35,7 @@ def from_h_names(parameters: Parameters) -> dict[str, Array]:
 
 
 def to_h_names(gradients: Parameters) -> Gradients:
-    """The same arrays (not copies) under the names of notebook 004: {"da_prev": g} -> {"dh_prev": g}.
+    """Return the same arrays (not copies) with the names of notebook 004: {"da_prev": g} -> {"dh_prev": g}.
 
     Raises KeyError for a name that the basic RNN does not have.
     """

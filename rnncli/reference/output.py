@@ -1,4 +1,4 @@
-"""The output layer of every cell: y_hat = softmax(Wy a + by). The basic RNN calls its matrix Wya, the others Wy."""
+"""The output layer of every cell: y_hat = softmax(Wy a + by). The matrix is called Wya in the basic RNN, else Wy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rnncli.reference.sequence import Gradients, Parameters
 
 
 def output_forward(a: Array, parameters: Parameters) -> Array | None:
-    """yt_pred = softmax(Wy a + by) of one time step (notebook 001, section 1.1, step 2).
+    """yt_pred = softmax(Wy a + by) for one time step (notebook 001, section 1.1, step 2).
 
-    a (n_a, m); Wya or Wy (n_y, n_a); by (n_y, 1). Returns (n_y, m), each column a distribution; None where
+    a (n_a, m); Wya or Wy (n_y, n_a); by (n_y, 1). Returns (n_y, m), each column a distribution; None if
     `parameters` has neither Wya nor Wy, as in the lower layers of a stack.
     """
     name = _output_matrix(parameters)
@@ -31,18 +31,18 @@ def output_backward(
 ) -> Gradients:
     """Gradients of the cross-entropy cost with respect to the output layer and the hidden states.
 
-    The notebooks take `da` as given; this is where it comes from: with dz = (y_hat - y) / positions,
+    Gives the `da` that the backward functions of the notebooks take. With dz = (y_hat - y) / number of real positions,
 
         dWy = sum over t of dz[t] a[t]^T        dby = sum over t and m of dz[t]        da[t] = Wy^T dz[t]
 
     a (n_a, m, T_x), y_pred and targets (n_y, m, T_x), mask (m, T_x) or None; `mask` and `reduction` as in
-    `cross_entropy_cost`. Returns dWya or dWy (n_y, n_a), by the name in `parameters`, dby (n_y, 1), da (n_a, m, T_x).
+    `cross_entropy_cost`. Returns dWya or dWy (n_y, n_a), dby (n_y, 1), da (n_a, m, T_x).
 
-    Raises ValueError where `parameters` has no output layer, or as `cross_entropy_cost` does.
+    Raises ValueError if `parameters` has no output layer, and as `cross_entropy_cost` does.
     """
     name = _output_matrix(parameters)
     if name is None:
-        raise ValueError("parameters have neither Wya nor Wy: there is no output layer to differentiate")
+        raise ValueError("parameters have no output layer; add Wya or Wy, and by")
     dz = cross_entropy_backward(y_pred, targets, mask, reduction)
     return {
         f"d{name}": np.einsum("ymt,amt->ya", dz, a),

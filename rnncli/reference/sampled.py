@@ -2,10 +2,10 @@
 
 n words are drawn with replacement from a proposal distribution q. With z = Wya a + by and the target t,
 
-    Z = exp(z[t]) + sum over the draws s, those of t left out, of exp(z[s]) / (n q[s])
+    Z = exp(z[t]) + sum over the draws s, except those of t, of exp(z[s]) / (n q[s])
     loss = ln Z - z[t]
 
-A word that was drawn twice stands in the sum twice. The mean of Z over all draws is the Z of the full softmax.
+A word that was drawn twice occurs in the sum twice. The expectation of Z is the Z of the full softmax.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from rnncli.reference.sequence import Gradients, Parameters
 
 
 def log_uniform_proposal(n_y: int) -> list[float]:
-    """q[w] = (ln(w + 2) - ln(w + 1)) / ln(n_y + 1): near Zipf's law for words by falling frequency."""
+    """q[w] = (ln(w + 2) - ln(w + 1)) / ln(n_y + 1): close to Zipf's law for words sorted by falling frequency."""
     return [float((np.log(word + 2) - np.log(word + 1)) / np.log(n_y + 1)) for word in range(n_y)]
 
 
 def unigram_proposal(counts: Sequence[int]) -> list[float]:
-    """q[w] by how often each word stands in the training text; one that does not counts as one that does once."""
+    """q[w] proportional to the count of each word in the training text; a count of 0 is taken as 1."""
     counts = [max(1, count) for count in counts]
     total = sum(counts)
     return [count / total for count in counts]
 
 
 def draw_words(q: Sequence[float], n: int, rng: np.random.Generator) -> list[int]:
-    """Draw n words from q with replacement: each the first whose cumulative probability is above a random number."""
+    """Draw n words from q with replacement: each is the first whose cumulative probability exceeds a random number."""
     cumulative = list(accumulate(q))
     numbers = [rng.random() * cumulative[-1] for _ in range(n)]
-    last = len(q) - 1  # where a product was rounded up to the last sum
+    last = len(q) - 1  # if rounding made a number equal to the last sum
     return [next((word for word, reached in enumerate(cumulative) if number < reached), last) for number in numbers]
 
 
@@ -45,9 +45,9 @@ def sampled_output_forward(
 ) -> tuple[Any, Any]:
     """The loss ln Z - z[target] at one position, and the cache.
 
-    a (n_a, 1); drawn: the words drawn, repetitions and all; q (n_y,) of them; Wya (n_y, n_a), by (n_y, 1).
+    a (n_a, 1); drawn: the words drawn, with repetitions; q (n_y,); Wya (n_y, n_a), by (n_y, 1).
 
-    The loss is taken as -ln of a softmax over the target and the draws, of z[s] - ln(n q[s]), which cannot overflow.
+    Computed as -ln of a softmax over the target and the draws with logits z[s] - ln(n q[s]), which cannot overflow.
     """
     z = parameters["Wya"] @ a + parameters["by"]
     words, logits = [target], [z[target, 0]]
@@ -60,7 +60,7 @@ def sampled_output_forward(
 
 
 def sampled_output_backward(cache: Any) -> Gradients:
-    """Gradients of the loss at one position: of its logits y - 1 for the target and y for each draw.
+    """Gradients of the loss at one position; that of the logits is y - 1 for the target and y for each draw.
 
     Returns dWya (n_y, n_a), dby (n_y, 1) and da (n_a, 1).
     """

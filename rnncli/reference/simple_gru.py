@@ -1,11 +1,11 @@
 """The simplified GRU of notebook 001 ("Basics of gated recurrent unit"): no reset gate, and a = c.
 
     cct = tanh(Wc [c_prev; xt] + bc)               (1)  candidate, c tilde
-    ut = sigmoid(Wu [c_prev; xt] + bu)             (2)  update gate: near 0, the memory is kept
+    ut = sigmoid(Wu [c_prev; xt] + bu)             (2)  update gate: c_prev is kept if it is near 0
     c_next = ut * cct + (1 - ut) * c_prev          (3)
 
-Parameters: Wc, Wu (n_a, n_a + n_x), their first n_a columns for c_prev; bc, bu (n_a, 1); and where there is a
-prediction Wy (n_y, n_a), by (n_y, 1). It is `gru` with rt = 1 and zt = 1 - ut.
+Parameters: Wc, Wu (n_a, n_a + n_x), the first n_a columns for c_prev; bc, bu (n_a, 1); with an output layer
+Wy (n_y, n_a), by (n_y, 1). Equals `gru` with rt = 1 and zt = 1 - ut.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SimpleGruCache = tuple[Array, Array, Array, Array, Array, Parameters]
 def simple_gru_cell_forward(
     xt: Array, c_prev: Array, parameters: Parameters
 ) -> tuple[Array, Array | None, SimpleGruCache]:
-    """One time step, equations (1) to (3) above (notebook 001, section 2; the text lacks equation (2)).
+    """One time step, equations (1) to (3) above (notebook 001, section 2; which lacks equation (2)).
 
-    xt (n_x, m), c_prev (n_a, m). Returns c_next (n_a, m); yt_pred = softmax(Wy c_next + by) (n_y, m), or None where
+    xt (n_x, m), c_prev (n_a, m). Returns c_next (n_a, m); yt_pred = softmax(Wy c_next + by) (n_y, m), or None if
     `parameters` has no Wy; cache = (c_next, c_prev, ut, cct, xt, parameters).
 
-    Raises KeyError where a parameter is missing, ValueError where shapes do not fit.
+    Raises KeyError if a parameter is missing, ValueError if shapes do not match.
     """
     p = parameters
     concat = np.concatenate([c_prev, xt], axis=0)  # (n_a + n_x, m)
@@ -62,10 +62,10 @@ def simple_gru_cell_backward(dc_next: Array, cache: SimpleGruCache) -> Gradients
 def simple_gru_forward(x: Array, c0: Array, parameters: Parameters) -> tuple[Array, Array | None, Caches]:
     """The whole sequence.
 
-    x (n_x, m, T_x), c0 (n_a, m). Returns c (n_a, m, T_x); y_pred (n_y, m, T_x), or None where `parameters` has no
+    x (n_x, m, T_x), c0 (n_a, m). Returns c (n_a, m, T_x); y_pred (n_y, m, T_x), or None if `parameters` has no
     Wy; caches = (list of T_x caches, x).
 
-    Raises ValueError where `x` has not three axes or no time step, and as `simple_gru_cell_forward` does.
+    Raises ValueError if `x` does not have three axes or has no time step, and as `simple_gru_cell_forward` does.
     """
     (c,), y_pred, caches = forward_over_time(simple_gru_cell_forward, x, (c0,), parameters)
     return c, y_pred, caches
@@ -74,10 +74,10 @@ def simple_gru_forward(x: Array, c0: Array, parameters: Parameters) -> tuple[Arr
 def simple_gru_backward(dc: Array, caches: Caches) -> Gradients:
     """Backpropagation through time.
 
-    dc (n_a, m, T), T <= T_x: the gradient of the loss with respect to `c`, as far as the loss looks; zero after that.
+    dc (n_a, m, T), T <= T_x: the gradient of the loss with respect to `c` at the first T steps; zero at later ones.
     Returns dx (n_x, m, T_x), dc0 (n_a, m) and the parameters' gradients, shaped as in `simple_gru_cell_backward`. For
     dWy and dby see `output_backward`.
 
-    Raises ValueError where the shape of `dc` does not fit the forward pass.
+    Raises ValueError if the shape of `dc` does not match the forward pass.
     """
     return backward_over_time(simple_gru_cell_backward, dc, caches, parts=("c",))

@@ -1,1 +1,1 @@
-"""What a training run leaves on the disk: checkpoints, metrics, and how they are found again."""
+"""The files of a training run: checkpoints, guards, metrics and the lock, and how to find and list runs."""

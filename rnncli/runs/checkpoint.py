@@ -1,45 +1,47 @@
-"""What of a run is stored in a checkpoint, and how it is put to use again: to resume, or as a model alone."""
+"""What a checkpoint contains, and how it is restored: to resume a run, or to use its model."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rnncli.config import build
-from rnncli.runs import checkpoint_file
-from rnncli.system import blas
-from rnncli.config.config import Config, from_dict, portable_dict
-from rnncli.model.architecture import Architecture
+from rnncli.config.config import Config, from_dict, portable_dict, stored_dict
 from rnncli.errors import ConfigError, RunError
-from rnncli.optim import OPTIMIZERS
-from rnncli.model.parameters import Array, Parameters, Shapes
-from rnncli.runs.progress import Progress, progress_of
+from rnncli.model.architecture import Architecture
+from rnncli.model.parameters import Parameters
+from rnncli.runs import checkpoint_file
+from rnncli.runs.progress import EVALUATIONS, Progress, progress_of, stored_fields
+from rnncli.system import blas
+from rnncli.system.arrays import Array, Shapes
 from rnncli.text.corpus import Texts
 from rnncli.text.vocabulary import Vocabulary
 
+KEYS = ("config", "vocabulary", "counts", "random_seed", "data", "machine", "weights_only")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
-    """What a checkpoint says of a run in words. `config` is portable: without any folder of this machine."""
+class Metadata:
+    """Everything in a checkpoint except its arrays. `config` is portable: it contains no folder of the machine."""
 
     config: Config
     vocabulary: Vocabulary
     random_seed: int
     progress: Progress
     data: dict[str, str | None]  # SHA-256 of the training and the validation text
-    machine: dict[str, Any] = field(default_factory=blas.describe)  # that wrote it
-    weights_only: bool = False  # without moments and state: to predict, not to go on training
+    machine: dict[str, Any] = field(default_factory=blas.describe)  # the machine that wrote it
+    weights_only: bool = False  # without moments and state: predicts, but cannot be resumed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents(Described):
-    """A run at one step."""
+class Checkpoint(Metadata):
+    """The state of a run after one step."""
 
     parameters: Parameters
     moments: dict[str, Array]  # (size,) each
@@ -47,135 +49,143 @@ class Contents(Described):
 
 
 def hashes(texts: Texts) -> dict[str, str | None]:
-    """What tells that the texts are still the same."""
+    """SHA-256 of each text, to detect whether it has changed."""
     return {"train": texts.train.sha256, "valid": texts.valid.sha256 if texts.valid else None}
 
 
-def write(path: Path, contents: Contents, durable: bool = True) -> None:
-    """Write a checkpoint, as `checkpoint.write` does. Raises WriteError."""
-    vocabulary, data = contents.vocabulary, contents.config.data
+def write(path: Path, checkpoint: Checkpoint, durable: bool = True) -> None:
+    """Write a checkpoint, as `checkpoint_file.write` does. Raises WriteError."""
+    vocabulary, data = checkpoint.vocabulary, checkpoint.config.data
     meta = {
-        "config": portable_dict(contents.config),
+        "config": stored_dict(checkpoint.config),
         "vocabulary": list(vocabulary.words),
         "counts": None if vocabulary.counts is None else vocabulary.counts.tolist(),
         "tokenizer": {"name": data.tokenizer, "lowercase": data.lowercase},
-        "random_seed": contents.random_seed,
-        "data": contents.data,
-        "machine": contents.machine,
-        "weights_only": contents.weights_only,
-    } | asdict(contents.progress)
-    members = {f"parameter.{name}": tensor for name, tensor in contents.parameters.items()}
-    for moment, vector in contents.moments.items():
-        tensors = Parameters(contents.parameters.shapes, vector=vector)
+        "random_seed": checkpoint.random_seed,
+        "data": checkpoint.data,
+        "machine": checkpoint.machine,
+        "weights_only": checkpoint.weights_only,
+    } | stored_fields(checkpoint.progress)
+    members = {f"parameter.{name}": tensor for name, tensor in checkpoint.parameters.items()}
+    for moment, vector in checkpoint.moments.items():
+        tensors = Parameters(checkpoint.parameters.shapes, vector=vector)
         members |= {f"moment.{moment}.{name}": tensor for name, tensor in tensors.items()}
-    members |= {f"state.{name}": array for name, array in contents.state.items()}
+    members |= {f"state.{name}": array for name, array in checkpoint.state.items()}
     checkpoint_file.write(path, meta, members, durable)
 
 
-def write_weights(path: Path, contents: Contents) -> None:
-    """Write the weights alone, with all that predicting and measuring need. Raises WriteError."""
-    write(path, replace(contents, moments={}, state={}, weights_only=True))
+def write_weights(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint without moments and state, enough to predict and evaluate. Raises WriteError."""
+    write(path, replace(checkpoint, moments={}, state={}, weights_only=True))
 
 
-def describe(path: Path) -> Described:
-    """What a checkpoint says; its arrays are not looked at. Raises RunError as `read` does."""
-    with _usable(path) as (_, described):
-        return described
+def read_metadata(path: Path) -> Metadata:
+    """The metadata of a checkpoint; its arrays are not read. Raises RunError as `read` does."""
+    with _opened(path) as (_, metadata):
+        return metadata
 
 
-def verify(path: Path) -> Described:
-    """The same, once every byte of the checkpoint was found to be what was written, and of the shape that it should be.
-
-    Raises RunError.
-    """
-    with _usable(path) as (stored, described):
+def verify(path: Path) -> Metadata:
+    """Verify every byte and shape, then return the metadata. Raises RunError as `read` does."""
+    with _opened(path) as (stored, metadata):
         for name in stored.names:
             stored.check(name)
-        shapes = _architecture(described).shapes()
+        shapes = _architecture(metadata).shapes()
         expected = {f"parameter.{name}": shape for name, shape in shapes.items()}
-        if not described.weights_only:
-            for moment in OPTIMIZERS[described.config.optimizer.name].moment_names:
+        if not metadata.weights_only:
+            for moment in build.optimizer_class(metadata.config).moment_names:
                 expected |= {f"moment.{moment}.{name}": shape for name, shape in shapes.items()}
-            _state(stored, described)
-        _expect(stored, expected, described.config.training.dtype)
-        return described
+            _state(stored, metadata)
+        _expect(stored, expected, metadata.config.training.dtype)
+        return metadata
 
 
-def read(path: Path, resume: bool = True, out: Contents | None = None) -> Contents:
-    """Read a checkpoint, with what only resuming needs (moments and state) or without.
+def read(path: Path, resume: bool = True, out: Checkpoint | None = None) -> Checkpoint:
+    """Read a checkpoint; with `resume`, also what only resuming needs: moments and state.
 
-    Parameters and moments of `out` take what is read, and are those of the result: they are of the same config.
-    Raises RunError where the file is not a whole checkpoint of a version that is read, or holds weights alone and is
-    to be resumed; `out` may then have a part of it.
+    If `out`, of the same config, is given, its parameters and moments are overwritten and used in the result.
+    Raises RunError if the file is damaged, has a format version that is not read, does not fit its own config, or
+    contains only weights and `resume` is set; `out` may then be partly overwritten.
     """
-    with _usable(path) as (stored, described):
-        if resume and described.weights_only:
+    with _opened(path) as (stored, metadata):
+        if resume and metadata.weights_only:
             raise RunError(
-                f"{path}: holds weights alone (rnncli inspect --strip), to predict and measure with; to go on "
-                "training, name a checkpoint of the run"
+                "contains only weights (rnncli inspect --strip), which can predict but not resume",
+                location=str(path),
+                remedy="name a checkpoint of the run",
             )
-        shapes, dtype = _architecture(described).shapes(), described.config.training.dtype
-        optimizer = OPTIMIZERS[described.config.optimizer.name]
+        shapes, dtype = _architecture(metadata).shapes(), metadata.config.training.dtype
+        optimizer = build.optimizer_class(metadata.config)
         moments = {
             name: _tensors(stored, f"moment.{name}.", shapes, dtype, out.moments[name] if out else None).vector
             for name in (optimizer.moment_names if resume else ())
         }
         if negative := [name for name in optimizer.squares if name in moments and moments[name].min() < 0]:
-            raise ValueError(f"moment {negative[0]} has numbers below 0")
-        return Contents(
-            **{each.name: getattr(described, each.name) for each in fields(described)},
+            raise ValueError(f"moment {negative[0]} contains numbers below 0")
+        return Checkpoint(
+            **{each.name: getattr(metadata, each.name) for each in fields(metadata)},
             parameters=_tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None),
             moments=moments,
-            state=_state(stored, described) if resume else {},
+            state=_state(stored, metadata) if resume else {},
         )
 
 
 @contextmanager
-def _usable(path: Path) -> Iterator[tuple[checkpoint_file.Stored, Described]]:
-    """An open checkpoint and what it says; what is wrong with them, and with what is then asked of it, as RunError."""
+def _opened(path: Path) -> Iterator[tuple[checkpoint_file.CheckpointFile, Metadata]]:
+    """An open checkpoint and its metadata. Raises RunError for content of the file that fits no config or no run."""
     with checkpoint_file.opened(path) as stored:
         try:
-            meta = _upgraded(stored.meta)
-            yield (
-                stored,
-                Described(
-                    config=from_dict(meta["config"]),
-                    vocabulary=_vocabulary(meta),
-                    random_seed=_seed(meta["random_seed"]),
-                    progress=progress_of(meta),
-                    data=_facts(meta["data"], ("train", "valid")),
-                    machine=_facts(meta["machine"], blas.describe()),
-                    weights_only=_typed(meta["weights_only"], bool),
-                ),
-            )
-        except (LookupError, TypeError, ValueError, ConfigError) as error:
-            raise RunError(f"{path}: not a checkpoint that this rnncli can use: {error}") from error
+            yield stored, _metadata(_upgraded(stored.meta))
+        except (ValueError, ConfigError) as error:
+            raise RunError(f"not a checkpoint that this rnncli can use: {error}", location=str(path)) from error
 
 
-def _architecture(described: Described) -> Architecture:
-    return build.architecture(described.config, len(described.vocabulary))
+def _metadata(meta: checkpoint_file.Meta) -> Metadata:
+    """Validate and convert the metadata of a file. Raises ValueError and ConfigError."""
+    if missing := [key for key in (*KEYS, *EVALUATIONS) if key not in meta]:
+        raise ValueError(f"{missing[0]} is missing")
+    for name in EVALUATIONS:
+        if meta[name] is not None:
+            _expect_type(meta[name], dict)
+    try:
+        progress = progress_of(meta)
+    except LookupError as error:
+        raise ValueError(f"{error} is missing") from error
+    return Metadata(
+        config=from_dict(_expect_type(meta["config"], dict)),
+        vocabulary=_vocabulary(meta),
+        random_seed=_seed(meta["random_seed"]),
+        progress=progress,
+        data=_facts(meta["data"], ("train", "valid")),
+        machine=_facts(meta["machine"], blas.describe()),
+        weights_only=_expect_type(meta["weights_only"], bool),
+    )
+
+
+def _architecture(metadata: Metadata) -> Architecture:
+    return build.architecture(metadata.config.model, len(metadata.vocabulary))
 
 
 def _upgraded(meta: checkpoint_file.Meta) -> checkpoint_file.Meta:
-    """What a checkpoint says, as one of today would say it."""
+    """The metadata in the form of the newest format version."""
     if meta["format_version"] == 2:
-        return {"weights_only": False} | asdict(Progress()) | meta
+        return {"weights_only": False} | stored_fields(Progress()) | meta
     return meta
 
 
 def _vocabulary(meta: checkpoint_file.Meta) -> Vocabulary:
     words, counts = meta["vocabulary"], meta["counts"]
     if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-        raise ValueError("the vocabulary is no list of words")
+        raise ValueError("the vocabulary is not a list of words")
     if counts is not None:
         fits = isinstance(counts, list) and len(counts) == len(words)
         if not fits or not all(type(n) is int and 0 <= n < 2**63 for n in counts):
-            raise ValueError("the counts are not those of the words")
+            raise ValueError("the counts do not match the vocabulary")
         counts = np.array(counts, np.int64)
     return Vocabulary(tuple(words), counts)
 
 
-def _typed(value: Any, kind: type) -> Any:
+def _expect_type(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{reprlib.repr(value)} should be of type {kind.__name__}")
     return value
@@ -183,54 +193,44 @@ def _typed(value: Any, kind: type) -> Any:
 
 def _seed(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("random_seed is no whole number from 0 to 2^63 - 1")
+        raise ValueError("random_seed is not a whole number from 0 to 2^63 - 1")
     return value
 
 
 def _facts(stored: Any, names: Iterable[str]) -> dict[str, Any]:
-    """A mapping of these names to words, numbers or nothing."""
-    _typed(stored, dict)
+    """Check that `stored` maps each of the names to a string, a number or None."""
+    _expect_type(stored, dict)
     for name in names:
+        if name not in stored:
+            raise ValueError(f"{name} is missing")
         if not isinstance(stored[name], str | int | None):
             raise ValueError(f"{name} is {reprlib.repr(stored[name])}")
     return dict(stored)
 
 
-def _state(stored: checkpoint_file.Stored, described: Described) -> dict[str, Array]:
-    """The carried state: of each layer the same number of columns, at most those of a batch."""
-    architecture, training = _architecture(described), described.config.training
+def _state(stored: checkpoint_file.CheckpointFile, metadata: Metadata) -> dict[str, Array]:
+    """The carried state: (H, B) for each name, with the same B, at most the batch size."""
+    architecture, training = _architecture(metadata), metadata.config.training
     state = {name: stored.array(f"state.{name}") for name in architecture.state_names()}
     columns = {array.shape[-1] for array in state.values() if array.ndim == 2}
     for name, array in state.items():
         if array.shape != (architecture.hidden_size, *columns) or array.dtype != training.dtype:
             raise ValueError(f"state.{name} is {array.dtype} {array.shape}")
-    if not 1 <= max(columns) <= training.batch_size:
-        raise ValueError(f"the carried state is of {max(columns)} columns, and a batch has {training.batch_size}")
+    if not 1 <= (width := max(columns, default=0)) <= training.batch_size:
+        raise ValueError(f"the carried state has {width} columns, and a batch has {training.batch_size}")
     return state
 
 
-def read_first(paths: Sequence[Path], resume: bool) -> tuple[Path, Contents, list[str]]:
-    """The first checkpoint that is whole, its contents, and what is wrong with those before it.
-
-    Raises RunError, for the first, where none is.
-    """
-    errors: list[RunError] = []
-    for path in paths:
-        try:
-            return path, read(path, resume), [str(error) for error in errors]
-        except RunError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _expect(stored: checkpoint_file.Stored, shapes: Shapes, dtype: str) -> None:
+def _expect(stored: checkpoint_file.CheckpointFile, shapes: Shapes, dtype: str) -> None:
     for name, shape in shapes.items():
         found, of = stored.layout(name)
         if found != shape or of != dtype:
             raise ValueError(f"{name} is {of} {found}, and should be {dtype} {shape}")
 
 
-def _tensors(stored: checkpoint_file.Stored, prefix: str, shapes: Shapes, dtype: str, out: Array | None) -> Parameters:
+def _tensors(
+    stored: checkpoint_file.CheckpointFile, prefix: str, shapes: Shapes, dtype: str, out: Array | None
+) -> Parameters:
     _expect(stored, {prefix + name: shape for name, shape in shapes.items()}, dtype)
     tensors = Parameters(shapes, dtype, vector=out)
     for name, view in tensors.items():
@@ -238,36 +238,34 @@ def _tensors(stored: checkpoint_file.Stored, prefix: str, shapes: Shapes, dtype:
     return tensors
 
 
-# What may change between the parts of one run: how long it trains, what is kept of it, what is done if it diverges.
-FREE = ("training.epochs", "training.max_time", "training.patience", "run.", "guard.", "data.train", "data.test")
+# Settings that may change when a run is resumed: how long it trains, which files it keeps, what it does on divergence.
+CHANGEABLE = ("training.epochs", "training.max_time", "training.patience", "run.", "guard.", "data.train", "data.test")
 
 
-def changes(stored: Described, config: Config, texts: Texts | None) -> list[str]:
-    """What in this config, or in the texts, is not as it was when a checkpoint was written, one line each."""
+def config_differences(stored: Metadata, config: Config, texts: Texts | None) -> list[str]:
+    """One line for each setting, and each text, that differs from the checkpoint and prevents resuming."""
     before, now = (dict(_flat(portable_dict(each))) for each in (stored.config, config))
     before["training.random_seed"] = stored.random_seed
-    if now["training.random_seed"] is None:  # none asked for: the run keeps its own
+    if now["training.random_seed"] is None:  # not set: the run keeps the seed it drew
         now["training.random_seed"] = stored.random_seed
     if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
-        before["data.valid"] = now["data.valid"]  # another name for a text: its hash tells whether it is the same
+        before["data.valid"] = now["data.valid"]  # the name may differ: its hash is compared below
     different = [
         f"{key} was {before.get(key)!r}, and is {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(FREE)
+        if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)
     ]
     if texts is not None:
         if texts.vocabulary.words != stored.vocabulary.words:
-            different.append("the vocabulary is another")
+            different.append("the vocabulary differs")
         different += [
-            f"the text of data.{name} is another"
-            for name, digest in hashes(texts).items()
-            if digest != stored.data[name]
+            f"the text of data.{name} differs" for name, digest in hashes(texts).items() if digest != stored.data[name]
         ]
     return different
 
 
-def other_machine(stored: Described) -> list[str]:
-    """What decides the last bits and is not as it was when a checkpoint was written, one line each."""
+def machine_differences(stored: Metadata) -> list[str]:
+    """One line for each fact of the machine that differs from the checkpoint; they affect the last bits of results."""
     here = blas.describe()
     return [
         f"{name} was {before}, and is {here.get(name)}"

@@ -1,4 +1,4 @@
-"""What training tells as it goes, and how a run ends."""
+"""Events that training yields: steps, epochs, rollbacks and the end of a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rnncli.evaluation.perplexity import Evaluation
 
 @dataclass(frozen=True)
 class Row:
-    """What every row of metrics.jsonl has. `loss` in nats a word; `epoch` counts from 1.
+    """Fields of every row of metrics.jsonl. `loss` in nats per word; `epoch` counts from 1.
 
-    `perplexity` is NaN where the loss is that of a sample of the vocabulary: exp(loss) is then no perplexity.
+    `perplexity` is NaN if the loss uses a sample of the vocabulary: exp(loss) is then not a perplexity.
     """
 
     step: int
@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Step(Row):
-    """One optimizer step, in the epoch under way; `seconds` with its data."""
+    """One optimizer step, in the epoch in progress; `seconds` includes loading its data."""
 
     words_per_second: float
 
@@ -37,9 +37,9 @@ class Step(Row):
 class Epoch(Row):
     """The end of an epoch: `loss` and `perplexity` over its training words, gradient norm and rate of its last step.
 
-    `words_per_second` and `seconds` are those of its steps in this process, None and 0 where it took none. `best`:
-    the validation loss is the lowest so far. `train`: of the training text, each word by the model as it then was; None
-    where the training loss is that of a sample.
+    `words_per_second` and `seconds` cover its steps in this process; None and 0 without any. `best`: the validation
+    loss is the lowest so far. `train`: of the training text, each word by the model of its step; None if the training
+    loss uses a sample of the vocabulary.
     """
 
     valid_perplexity: float | None
@@ -50,32 +50,32 @@ class Epoch(Row):
 
 @dataclass(frozen=True)
 class Rollback(Row):
-    """A run that diverged and went back: `step` and `epoch` are where it goes on, `learning_rate` is with what; loss,
-    gradient norm and words are of the step that was not taken, `diverged_at`.
+    """A rollback after divergence: the run continues at `step` and `epoch` with `learning_rate`. Loss, gradient norm
+    and words are those of the rejected step, `diverged_at`.
     """
 
-    rollbacks: int  # so many so far
+    rollbacks: int  # number so far
     diverged_at: int
     reason: str
-    tensor: str | None  # whose gradient is not finite, or the largest
-    sentence: str | None  # what of the batch has the highest loss
+    tensor: str | None  # the tensor whose gradient is not finite, or the largest
+    sentence: str | None  # the sentence of the batch with the highest loss
 
 
 @dataclass(frozen=True)
 class Done:
-    """The end of training: why, and the figures of the last line of `train --json`."""
+    """The end of training: the reason, and the results in the last line of `train --json`."""
 
     reason: str  # epochs | patience | max_time | the name of a signal
     epochs: int
     steps: int
     words_per_second: float | None
-    train_perplexity: float | None  # None too where the training loss is that of a sample
-    train_tokens: int | None  # that it is counted over: the whole text, or what was read of it in a first epoch
+    train_perplexity: float | None  # None also if the training loss uses a sample of the vocabulary
+    train_tokens: int | None  # tokens it covers: the whole text, or the part read so far in a first epoch
     valid_perplexity: float | None
     best_valid_perplexity: float | None
-    test_perplexity: float | None  # of data.test, by the best checkpoint, once nothing is left to train
+    test_perplexity: float | None  # of data.test, by the best checkpoint, after training is complete
     random_seed: int
-    train: Evaluation | None  # of the last epoch that was completed
+    train: Evaluation | None  # of the last completed epoch
     valid: Evaluation | None
     best_valid: Evaluation | None
     test: Evaluation | None
@@ -85,7 +85,7 @@ Event = Step | Epoch | Rollback | Done
 
 
 def row(event: Event) -> dict[str, Any]:
-    """An event as JSON has it: its kind, its fields, and every figure of its evaluations."""
+    """An event as a JSON object: its kind, its fields, and all figures of its evaluations."""
     found = {field.name: getattr(event, field.name) for field in fields(event)}
     return {"event": type(event).__name__.lower()} | {
         name: value.figures() if isinstance(value, Evaluation) else value for name, value in found.items()

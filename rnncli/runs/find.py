@@ -1,74 +1,127 @@
-"""The run folder: its checkpoints and guards, and which of them a run stands for or goes on from; how it is found.
-
-    <run>/config.yaml                  as resolved
-    <run>/vocabulary.txt               one word a line, in the order of ids
-    <run>/metrics.jsonl                one object a step, one an epoch, and one each time that it went back
-    <run>/checkpoints/step-00001234.npz
-    <run>/guard/step-00001000.npz      what a run that diverges goes back to
-
-The last checkpoint is the one of the highest step that can be read; it says itself which step was the best. A guard is
-a checkpoint, too: a run that was killed goes on from the newest of both.
-"""
+"""Finding runs on disk: which is the newest, and which checkpoint `--run PATH` names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 from rnncli.errors import RunError
+from rnncli.runs import checkpoint
+from rnncli.runs.checkpoint import Checkpoint
 from rnncli.runs.folder import RunFolder
 
-T = TypeVar("T")
+DEPTH = 3  # how many levels below a folder are searched for runs
 
 
-def reading(path: str | None, use: Callable[[list[Path]], T]) -> T:
-    """What `use` makes of the checkpoints that `find` finds: once more where a run that is being trained has removed
-    them meanwhile. Raises RunError.
+class Readable(NamedTuple):
+    """A checkpoint, read without what only resuming needs; `size` of the file in bytes."""
+
+    path: Path
+    checkpoint: Checkpoint
+    size: int
+    problems: list[str]  # why checkpoints that come before it were skipped
+    alternatives: list[Path]  # all checkpoints of its run, itself included
+
+
+def newest_runs(folder: Path | None = None) -> list[Path]:
+    """The run folders in `folder`: itself, or up to three levels below it; the latest write first.
+
+    The latest write is that of a checkpoint or a row of metrics. Without a folder: the current folder if it is a run,
+    and those below ./runs.
     """
-    while True:
-        paths = find(path)
-        try:
-            return use(paths)
-        except (RunError, FileNotFoundError) as error:
-            if find(path) == paths:
-                raise error if isinstance(error, RunError) else RunError(f"{error.filename}: no such file") from error
+    places = [(Path(), 0), (Path("runs"), DEPTH)] if folder is None else [(folder, DEPTH)]
+    visited = set[str]()
+    found = [run for place, depth in places for run in _runs_below(place, depth, visited)]
+    return sorted(found, key=lambda path: (-last_write(path), path))
 
 
-def find(path: str | None) -> list[Path]:
-    """The checkpoints that `--run PATH` stands for, the first to be preferred: the file itself, or those of a run
-    folder, its best before its last.
+def _runs_below(folder: Path, depth: int, visited: set[str]) -> Iterator[Path]:
+    """Each run once; skips hidden folders, folders inside a run, and folders that cannot be read."""
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    with suppress(OSError, RunError):
+        if RunFolder(folder).holds_run():
+            yield folder
+            return
+        if depth:
+            with os.scandir(folder) as entries:
+                folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            for entry in sorted(folders, key=lambda each: (each.is_symlink(), each.name)):  # a run before links to it
+                yield from _runs_below(folder / entry.name, depth - 1, visited)
 
-    Without a path: of the current folder if it is a run, else of the newest run under ./runs. Raises RunError, which
-    says where was looked.
+
+def last_write(run: Path) -> float:
+    """When a checkpoint or a row of metrics was last written, in seconds since 1970; 0 if never."""
+    folder, times = RunFolder(run), [0.0]
+    files = [folder.metrics]
+    with suppress(RunError):  # a folder that cannot be read
+        files += folder.checkpoints()
+    for file in files:
+        with suppress(OSError):  # removed since it was listed
+            times.append(file.stat().st_mtime)
+    return max(times)
+
+
+def candidates(path: str | Path | None) -> list[Path]:
+    """The checkpoints that `--run PATH` may mean, in order of preference.
+
+    A checkpoint file: only itself. A run folder: its best checkpoint, then the last, then earlier ones. None: those of
+    the current folder if it is a run, else of the first of `newest_runs()` that has a checkpoint. Raises RunError if no
+    checkpoint exists; the message says where it was searched.
     """
     if path is not None:
-        given = Path(path)
-        if given.is_file():
-            return [given]
-        if not given.exists():
-            raise RunError(f"{path}: no such run or checkpoint; `rnncli train CONFIG` makes one")
-        if found := RunFolder(given).preferred():
-            return found
-        raise RunError(f"{path}: no checkpoint in this folder yet; name a run folder or a checkpoint file")
-    if here := RunFolder(Path()).preferred():
-        return here
-    runs = [(_age(folder), folder) for folder in Path("runs").glob("*")]
-    newest = max((run for run in runs if run[0]), default=None)
-    if newest is None:
-        raise RunError(
-            "no run found: looked in ./runs and in the current folder; train one (`rnncli train CONFIG`), "
-            "or name one with --run PATH"
-        )
-    return RunFolder(newest[1]).preferred()
+        return _checkpoints(path)
+    for run in sorted(newest_runs(), key=lambda run: run != Path()):  # stable: the newest first
+        with suppress(RunError):  # a folder that cannot be read
+            if paths := RunFolder(run).preferred():
+                return paths
+    raise RunError(
+        "no run found: looked in ./runs and in the current folder; train one (`rnncli train CONFIG`), "
+        "or name one with --run PATH"
+    )
 
 
-def _age(folder: Path) -> int:
-    """When the newest checkpoint of a folder was written, in ns; 0 where there is none."""
-    ages = [0]
-    with suppress(RunError):  # which may not be read
-        for path in RunFolder(folder).checkpoints():
-            with suppress(OSError):  # gone between looking and asking
-                ages.append(path.stat().st_mtime_ns)
-    return max(ages)
+def _checkpoints(path: str | Path) -> list[Path]:
+    given = Path(path)
+    if given.is_file():
+        return [given]
+    if not given.exists():
+        raise RunError("no such run or checkpoint", location=str(path), remedy="`rnncli train CONFIG` makes one")
+    if paths := RunFolder(given).preferred():
+        return paths
+    raise RunError(
+        "no checkpoint in this folder yet", location=str(path), remedy="name a run folder or a checkpoint file"
+    )
+
+
+def first_readable(path: str | Path | None) -> Readable:
+    """Read the first of `candidates(path)` that is valid.
+
+    Searches again if a process that trains the run removes a file in the meantime. Raises RunError, for the first
+    candidate, if none is valid.
+    """
+    while True:
+        errors, files = list[RunError](), candidates(path)
+        for file in files:
+            try:
+                stored, size = _read(file)
+                return Readable(file, stored, size, list(map(str, errors)), files)
+            except RunError as error:
+                if not os.path.lexists(file):  # removed in the meantime
+                    break
+                errors.append(error)
+        else:
+            raise errors[0]
+
+
+def _read(file: Path) -> tuple[Checkpoint, int]:
+    stored = checkpoint.read(file, resume=False)
+    try:
+        return stored, file.stat().st_size
+    except FileNotFoundError as error:
+        raise RunError("no such checkpoint", location=str(file)) from error

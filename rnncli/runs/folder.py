@@ -1,132 +1,131 @@
-"""The run folder: its checkpoints and guards, and which of them a run stands for or goes on from; how it is found.
+"""The run folder: its files, its checkpoints and guards, and which of them are preferred, resumed from or removed.
 
-    <run>/config.yaml                  as resolved
-    <run>/vocabulary.txt               one word a line, in the order of ids
-    <run>/metrics.jsonl                one object a step, one an epoch, and one each time that it went back
+    <run>/config.yaml                  with every setting resolved
+    <run>/vocabulary.txt               one word per line, in the order of ids
+    <run>/metrics.jsonl                one JSON object per step, epoch and rollback
     <run>/checkpoints/step-00001234.npz
-    <run>/guard/step-00001000.npz      what a run that diverges goes back to
+    <run>/guard/step-00001000.npz      where a run that diverges rolls back to
 
-The last checkpoint is the one of the highest step that can be read; it says itself which step was the best. A guard is
-a checkpoint, too: a run that was killed goes on from the newest of both.
+The last checkpoint is the readable one of the highest step; its metadata names the best step. A guard is a file of the
+same format: a killed run resumes from the newest of both.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from rnncli.errors import RunError, UsageError, WriteError
+from rnncli.errors import RunError, UsageError, reason
 from rnncli.runs import checkpoint, lock
-from rnncli.runs.checkpoint import Described
+from rnncli.runs.checkpoint import Metadata
 from rnncli.runs.checkpoint_file import OtherVersionError
 from rnncli.system import disk
 
 CHECKPOINT = re.compile(r"step-(\d{8,})\.npz")
 
 
-class Last(NamedTuple):
-    """Where a run goes on: a checkpoint, every byte of it verified, and what is wrong with later ones."""
+class ResumePoint(NamedTuple):
+    """A checkpoint or guard, every byte of it verified."""
 
     path: Path
-    described: Described
-    passed_over: list[str]
+    metadata: Metadata
+    passed_over: list[str]  # why newer ones were skipped
 
 
 class RunFolder:
-    """Paths and files of one run; nothing is made before `create`."""
+    """Paths and files of one run; nothing is created before `create`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
         self.vocabulary = path / "vocabulary.txt"
         self.metrics = path / "metrics.jsonl"
-        self._verified: dict[tuple[Path, int, int, int], Described] = {}
+        self._verified: dict[tuple[Path, int, int, int], Metadata] = {}
 
     def create(self) -> None:
-        """Make the folder, with the one for checkpoints in it. Raises WriteError."""
-        self._make(disk.make_folder, self.path / "checkpoints")
+        """Create the folder and its folder for checkpoints. Raises WriteError."""
+        with disk.writing(self.path, "set run.dir"):
+            disk.make_folder(self.path / "checkpoints")
 
     def create_for_guards(self) -> None:
-        """Make the folder for guards, in a run folder that must be there. Raises WriteError."""
-        self._make(lambda path: path.mkdir(exist_ok=True), self.path / "guard")
-
-    def _make(self, make: Callable[[Path], None], folder: Path) -> None:
-        try:
-            make(folder)
-        except OSError as error:
-            raise WriteError(f"{self.path}: cannot make the run folder: {error.strerror}; set run.dir") from error
+        """Create the folder for guards; the run folder must exist. Raises WriteError."""
+        with disk.writing(self.path, "set run.dir"):
+            (self.path / "guard").mkdir(exist_ok=True)
 
     def checkpoint_at(self, step: int) -> Path:
-        """Where the checkpoint of a step stands."""
+        """Path of the checkpoint of a step."""
         return self.path / "checkpoints" / f"step-{step:08d}.npz"
 
     def guard_at(self, step: int) -> Path:
-        """Where the guard of a step stands."""
+        """Path of the guard of a step."""
         return self.path / "guard" / f"step-{step:08d}.npz"
 
     def checkpoints(self) -> list[Path]:
-        """Every checkpoint, by step."""
+        """Every checkpoint, in the order of steps. Raises RunError if the folder cannot be read."""
         return _by_step(self.path / "checkpoints")
 
     def guards(self) -> list[Path]:
-        """Every guard, by step: two, but for those of killed processes."""
+        """Every guard, in the order of steps: at most two, and those left by killed processes. Raises RunError."""
         return _by_step(self.path / "guard")
 
     def holds_run(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the folder contains a run. Raises RunError if it cannot be read."""
         return self.metrics.exists() or bool(self.checkpoints()) or bool(self.guards())
 
     def begin(self) -> None:
-        """Mark the folder as that of a run, and remove what killed processes left half written. Raises WriteError."""
+        """Mark the folder as a run, and remove temporary files of killed processes. Raises WriteError."""
         for folder in (self.path, self.path / "checkpoints", self.path / "guard"):
             disk.clear(folder)
-        try:
+        with disk.writing(self.metrics):
             if not self.metrics.exists():
                 self.metrics.touch()
                 disk.sync(self.path)
-        except OSError as error:
-            raise WriteError(f"{self.metrics}: cannot write: {error.strerror}; set run.dir") from error
 
-    def last(self) -> Last | None:
-        """The newest checkpoint, or guard, that is whole; None where there is none at all.
+    def last(self) -> ResumePoint | None:
+        """The newest valid checkpoint or guard, which a run resumes from; None if the run has no valid guard and no
+        checkpoint.
 
-        Raises RunError where there are some and none is whole, and where the newest is of another format version.
+        Raises RunError if checkpoints exist and none is valid, or if the newest has another format version.
         """
         while True:
             errors, paths = list[RunError](), self.newest_first()
             for path in paths:
                 try:
-                    return Last(path, self._verify(path), [str(error) for error in errors])
+                    return ResumePoint(path, self._verify(path), [str(error) for error in errors])
                 except OtherVersionError:
                     raise
                 except RunError as error:
                     errors.append(error)
-            if paths == self.newest_first():  # else another process is training here, and has removed what was listed
+            if paths == self.newest_first():  # else another process that trains here removed files: look again
                 break
-        if errors and self.checkpoints():  # a guard alone may be lost in a power cut: the run then begins anew
+        if errors and self.checkpoints():  # guards alone may be lost in a power cut: the run restarts from step 0
             raise errors[0]
         return None
 
-    def _verify(self, path: Path) -> Described:
-        """What a checkpoint says, every byte of it verified: once, unless the file changes."""
+    def _verify(self, path: Path) -> Metadata:
+        """Verify every byte of a checkpoint and return its metadata; again only if the file changes."""
         try:
             stat = path.stat()
         except OSError:
-            return checkpoint.verify(path)  # which says what is the matter
+            return checkpoint.verify(path)  # raises a RunError that names the problem
         key = (path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if key not in self._verified:
             found = checkpoint.verify(path)
-            if found.progress.step != _step(path):
-                raise RunError(f"{path}: is of step {found.progress.step}; a checkpoint has the name of its step")
+            if found.progress.position.step != _step(path):
+                raise RunError(
+                    f"contains step {found.progress.position.step}",
+                    location=str(path),
+                    remedy="rename it to that step, or remove it",
+                )
             self._verified[key] = found
         return self._verified[key]
 
     def newest(self, guarded: int, step: int) -> Path | None:
-        """The newest guard up to `guarded` that is whole, else the newest checkpoint up to `step`; None without one."""
+        """The newest valid guard up to step `guarded`, else the newest valid checkpoint up to `step`, else None."""
         guards = [path for path in self.guards() if _step(path) <= guarded]
         checkpoints = [path for path in self.checkpoints() if _step(path) <= step]
         for path in guards[::-1] + checkpoints[::-1]:
@@ -136,11 +135,11 @@ class RunFolder:
         return None
 
     def preferred(self) -> list[Path]:
-        """Every checkpoint in the order in which the run stands for it: the best, the last, those before it."""
+        """Files in order of preference: the best checkpoint, the last, the earlier ones, the guards."""
         newest_first = [*self.checkpoints()[::-1], *self.guards()[::-1]]
         for path in newest_first:
             try:
-                step = checkpoint.describe(path).progress.best_step
+                step = checkpoint.read_metadata(path).progress.measured.best_step
             except RunError:
                 continue
             best = [self.checkpoint_at(step)] if step is not None and self.checkpoint_at(step).exists() else []
@@ -148,8 +147,8 @@ class RunFolder:
         return newest_first
 
     def prune(self, keep: int, step: int, needed: Collection[int | None]) -> None:
-        """Remove all but the last `keep` checkpoints up to `step`, which was just written, and those of the steps that
-        are `needed`. Later ones go, too: a resumed run found them damaged, or one that diverged went back.
+        """Remove all checkpoints except the last `keep` up to `step`, which was just written, and those of the steps
+        in `needed`. Later ones are removed too: they were damaged when the run resumed, or abandoned by a rollback.
         """
         paths = self.checkpoints()
         until = sum(_step(path) <= step for path in paths)
@@ -157,62 +156,60 @@ class RunFolder:
         remove(path for path in paths if path not in kept)
 
     def prune_guards(self, kept: Collection[int]) -> None:
-        """Remove all guards but those of some steps."""
+        """Remove all guards except those of the steps in `kept`."""
         remove(path for path in self.guards() if _step(path) not in kept)
 
     def sync_guards(self) -> None:
-        """Have the guards on the disk. Raises WriteError."""
+        """Make the guards durable. Raises WriteError."""
         guards = self.guards()
-        try:
+        with disk.writing(self.path):
             for path in [*guards, *{path.parent for path in guards}, *([self.path] if guards else [])]:
                 disk.sync(path)
-        except OSError as error:
-            raise WriteError(f"{self.path}: cannot write there: {error.strerror}; set run.dir") from error
 
     def newest_first(self) -> list[Path]:
-        """Checkpoints and guards; of one step, the checkpoint, which may have the end of an epoch, first."""
+        """Checkpoints and guards. Of one step the checkpoint comes first: it may include the end of an epoch."""
         paths = [*self.guards(), *self.checkpoints()]
         return sorted(paths, key=_step)[::-1]
 
     def move_aside(self) -> Path:
-        """Rename the folder to the first free of `<run>.1`, `<run>.2`, ...; nothing is deleted.
+        """Rename the folder to the first free name of `<run>.1`, `<run>.2`, ...; nothing is deleted.
 
-        Raises UsageError for a folder that has more in it than a run.
+        Raises UsageError if the folder contains files that are not part of a run, and WriteError.
         """
         own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", "guard", ".lock"}
         names = {path.name for path in self.path.iterdir() if not disk.TEMPORARY.fullmatch(path.name)}
         if foreign := sorted(names - own):
             raise UsageError(
-                f"{self.path}: has {foreign[0]} in it beside the run, and is not moved aside; set another run.dir"
+                f"contains {foreign[0]}, which is not part of the run, so it is not moved aside",
+                location=str(self.path),
+                remedy="set another run.dir",
             )
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
             number += 1
-        try:
+        with disk.writing(aside, "move the old run aside by hand, or set another run.dir"):
             self.path.rename(aside)
             disk.sync(aside.parent)
-        except OSError as error:
-            raise WriteError(f"{self.path}: cannot move the old run to {aside}: {error.strerror}") from error
         return aside
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the folder for one writer. Raises RunInUseError and WriteError."""
+        """Lock the folder for one writer. Raises RunInUseError and WriteError."""
         return lock.hold(self.path)
 
     def holder(self) -> str | None:
-        """Who is writing to this folder now, or None."""
+        """The process that holds the lock of this folder, or None."""
         return lock.holder(self.path)
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files; one that cannot be removed stays, and costs room alone."""
+    """Remove files; ignore those that cannot be removed, as they cost only disk space."""
     for path in paths:
         with suppress(OSError):
             path.unlink()
 
 
 def _step(path: Path) -> int:
-    """Of a checkpoint, by its name; -1 for another name."""
+    """Step in the name of a checkpoint; -1 for any other name."""
     found = CHECKPOINT.fullmatch(path.name)
     return int(found[1]) if found else -1
 
@@ -223,5 +220,7 @@ def _by_step(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise RunError(f"{folder}: cannot be read: {error.strerror}; what is in it is needed") from error
+        raise RunError(
+            f"cannot be read: {reason(error)}", location=str(folder), remedy="allow reading it, or name another run"
+        ) from error
     return sorted((folder / name for name in names if CHECKPOINT.fullmatch(name)), key=_step)

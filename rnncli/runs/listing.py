@@ -1,4 +1,4 @@
-"""The runs in a folder, and how each stands: from the words of its newest checkpoint, never from its numbers."""
+"""A summary of each run in a folder, from the metadata of its newest checkpoint; no arrays are read."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnncli.errors import RunError
 from rnncli.runs import checkpoint
 from rnncli.runs.checkpoint_file import OtherVersionError
-from rnncli.errors import RunError
-from rnncli.runs.progress import done, finished
+from rnncli.runs.find import last_write, newest_runs
 from rnncli.runs.folder import RunFolder
+from rnncli.runs.progress import done, finished
 
-DEPTH = 3  # folders below the one that is looked in
-LONGEST_ROW = 1 << 16  # bytes at the end of metrics.jsonl, among them its last whole row
+TAIL = 1 << 16  # bytes read from the end of metrics.jsonl; they contain its last complete row
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as it stands.
+class RunSummary:
+    """The state of a run.
 
-    `state`: `training` (another process, `holder`, has it), `finished` (for `reason`, epochs or patience), `stopped`,
-    `no checkpoint yet`, `damaged` (there are checkpoints, and none can be read), or `other version` (the newest is of a
-    format version that is not read). `changed`: when a checkpoint or a row of its metrics was written last, in seconds
-    since 1970. `bytes`: of all its files.
+    `state`: `training` (another process, `holder`, holds the lock), `finished` (`reason`: epochs or patience),
+    `stopped`, `no checkpoint yet`, `damaged` (no checkpoint can be read), or `other version` (the newest checkpoint has
+    a format version that this rnncli does not read). `changed`: when a checkpoint or a row of metrics was last
+    written, in seconds since 1970. `bytes`: total size of all files of the run.
 
-    The rest is what `checkpoint` says, the newest checkpoint or guard that can be read; None where there is none.
-    `problems`: what is wrong with those that were passed over. `epoch`: epochs completed, of the `epochs` that were
-    planned. A run that is training has its step and epoch from its metrics. Train perplexity is that of the last epoch
-    that was completed, or of what was read of the first; None where the output layer is sampled.
+    The other fields come from `checkpoint`, the newest checkpoint or guard that can be read; None without one.
+    `problems`: why newer ones were skipped. `epoch`: epochs completed, out of `epochs`. For a run in training, step
+    and epoch come from its metrics. `train_perplexity`: of the last completed epoch, or of the part of the first epoch
+    done so far; None if the output layer is sampled.
     """
 
     path: Path
@@ -54,113 +54,81 @@ class Run:
     problems: tuple[str, ...] = ()
 
 
-def runs(folder: str | None = None) -> Iterator[Run]:
-    """Every run in `folder`, itself or up to three folders below it, the one that was written to last first.
+def summaries(folder: str | None = None) -> Iterator[RunSummary]:
+    """A summary of each run that `newest_runs` finds, in its order.
 
-    Without a folder: the current one if it is a run, and those below ./runs. Of each only the newest checkpoint that
-    can be read is opened, and of that only what it says in words; a run that cannot be read stops nothing. Raises
-    RunError, which says where was looked, where there is none.
+    Opens only the newest readable checkpoint of each run, and reads only its metadata; a run that cannot be read is
+    listed with its problem. Raises RunError if no run exists; the message says where it was searched.
     """
-    places = [Path(), Path("runs")] if folder is None else [Path(folder)]
-    if folder is not None and not places[0].is_dir():
-        what = "not a folder; `rnncli inspect` shows a checkpoint" if places[0].exists() else "no such folder"
-        raise RunError(f"{folder}: {what}; name a folder that has runs in it")
-    seen = set[str]()
-    depths = [0, DEPTH] if folder is None else [DEPTH]
-    found = [run for place, depth in zip(places, depths, strict=True) for run in _below(place, depth, seen)]
+    if folder is not None and not Path(folder).is_dir():
+        problem = "not a folder (`rnncli inspect` shows a checkpoint)" if Path(folder).exists() else "no such folder"
+        raise RunError(problem, location=folder, remedy="name a folder that contains runs")
+    found = newest_runs(None if folder is None else Path(folder))
     if not found:
         where = "looked in ./runs and in the current folder" if folder is None else f"looked in {folder} and below"
         raise RunError(
-            f"no run found: {where}; train one (`rnncli train CONFIG`), or name a folder: rnncli runs FOLDER"
+            f"no run found: {where}",
+            remedy="train one (`rnncli train CONFIG`), or name a folder: rnncli runs FOLDER",
         )
-    newest_first = sorted(found, key=lambda path: (-_changed(path), path))
-    return map(_read, newest_first)
+    return map(_summary, found)
 
 
-def _below(folder: Path, depth: int, seen: set[str]) -> Iterator[Path]:
-    """The runs in a folder, each once; nothing is looked for inside a run, nor in what may not be read."""
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    with suppress(OSError, RunError):
-        if RunFolder(folder).holds_run():
-            yield folder
-            return
-        if depth:
-            with os.scandir(folder) as entries:
-                folders = [each for each in entries if each.is_dir() and not each.name.startswith(".")]
-            for each in sorted(folders, key=lambda each: (each.is_symlink(), each.name)):  # a run before links to it
-                yield from _below(folder / each.name, depth - 1, seen)
-
-
-def _changed(path: Path) -> float:
-    folder, times = RunFolder(path), [0.0]
-    files = [folder.metrics]
-    with suppress(RunError):  # which may not be read
-        files += folder.checkpoints()
-    for file in files:
-        with suppress(OSError):  # gone between looking and asking
-            times.append(file.stat().st_mtime)
-    return max(times)
-
-
-def _read(path: Path) -> Run:
+def _summary(path: Path) -> RunSummary:
     folder = RunFolder(path)
     holder = folder.holder()
     newest, problems = _newest(folder)
     if holder is not None:
         state = "training"
-        newest |= {"reason": None} | _since(newest.get("step", 0), folder.metrics)
+        newest |= {"reason": None} | _position_after(newest.get("step", 0), folder.metrics)
     elif any(isinstance(problem, OtherVersionError) for problem in problems):
         state = "other version"
     elif newest:
         state = "finished" if newest["reason"] else "stopped"
     else:
         state = "damaged" if problems else "no checkpoint yet"
-    told = tuple(map(str, problems))
-    return Run(path, state, _changed(path), _size(path), holder=holder, problems=told, **newest)
+    messages = tuple(map(str, problems))
+    return RunSummary(path, state, last_write(path), _size(path), holder=holder, problems=messages, **newest)
 
 
 def _newest(folder: RunFolder) -> tuple[dict[str, Any], list[RunError]]:
-    """What the newest checkpoint or guard that can be read says, and what is wrong with those that are newer."""
+    """Fields of a summary from the newest readable checkpoint or guard, and the errors of newer ones."""
     while True:
-        problems, gone = list[RunError](), False
+        problems, removed = list[RunError](), False
         try:
             paths = folder.newest_first()
         except RunError as error:
             return {}, [error]
         for path in paths:
             try:
-                return _said_by(path), problems
+                return _fields_from(path), problems
             except RunError as error:
                 if os.path.lexists(path):
                     problems.append(error)
                 else:
-                    gone = True
-        if not gone:  # else a run that is being trained has removed what was listed, and has newer ones
+                    removed = True
+        if not removed:  # else a process that trains this run removed listed files, and wrote newer ones
             return {}, problems
 
 
-def _said_by(path: Path) -> dict[str, Any]:
-    described = checkpoint.describe(path)
-    config, p = described.config, described.progress
+def _fields_from(path: Path) -> dict[str, Any]:
+    metadata = checkpoint.read_metadata(path)
+    config, p = metadata.config, metadata.progress
     m, reason = config.model, finished(p, config)
-    ended = done(p, config, reason or "", described.random_seed)
+    ended = done(p, config, reason or "", metadata.random_seed)
     model = {"cell": m.cell, "layers": m.layers, "hidden_size": m.hidden_size, "output": m.output.name}
-    position = {"epoch": p.epoch, "epochs": config.training.epochs, "step": p.step, "reason": reason}
+    position = {"epoch": p.position.epoch, "epochs": config.training.epochs, "step": p.position.step, "reason": reason}
     perplexities = {name: getattr(ended, name) for name in ("train_perplexity", "best_valid_perplexity")}
     return {"checkpoint": path} | model | position | perplexities
 
 
-def _since(step: int, metrics: Path) -> dict[str, Any]:
-    """The step and the completed epochs that the last row of metrics tells of, where it is of a later step."""
+def _position_after(step: int, metrics: Path) -> dict[str, Any]:
+    """Step and completed epochs of the last row of metrics, if its step is later than `step`."""
     if not os.path.isfile(metrics):
         return {}
     try:
         with open(metrics, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST_ROW))
-            *_, last, _ = file.read().split(b"\n")  # behind the last line end: nothing, or a row on its way
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            *_, last, _ = file.read().split(b"\n")  # after the last line end: nothing, or a partly written row
         row = json.loads(last)
         if row["step"] <= step:
             return {}

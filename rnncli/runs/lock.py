@@ -1,4 +1,4 @@
-"""One writer for a run folder: a lock that the kernel frees when the process ends, however it ends."""
+"""One writer per run folder: a lock that the kernel frees when the process ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -10,66 +10,69 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rnncli.errors import RunInUseError
 from rnncli.system import disk
-from rnncli.errors import RunInUseError, WriteError
 
 NAME = ".lock"
-PROBED_FOR = 0.1  # seconds; who only asks whether a lock is held (`holder`) has it for much less
-NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # so that a pipe of that name is not waited for
+PATIENCE = 0.1  # seconds; `holder` takes the lock for much less than that
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # so that opening a pipe of that name does not block
 FLAGS = getattr(os, "O_CLOEXEC", 0) | NONBLOCK
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone.
+    """Lock a folder for this process.
 
-    Raises RunInUseError, naming the holder, where another process has it, and WriteError. A system without `flock`
-    (Windows) has no such lock.
+    Raises RunInUseError, which names the holder, if another process holds it, and WriteError. Without `flock`
+    (Windows) nothing is locked.
     """
-    descriptor = _locked(folder)
+    with disk.writing(folder / NAME, "set run.dir to a folder that can be written and locked"):
+        descriptor = _locked(folder)
     try:
-        with suppress(OSError):  # no room for the name, and the lock holds all the same
+        with suppress(OSError):  # disk full: the lock holds without the name
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
-        with suppress(OSError):  # so that nobody takes the next holder for this one
+        with suppress(OSError):  # so that this name is not read while the next holder has the lock
             os.ftruncate(descriptor, 0)
         os.close(descriptor)
 
 
 def _locked(folder: Path) -> int:
-    """The lock's file, open and locked. Tried for a while: who only asks has it for an instant, and another process may
-    be moving the folder aside, whose lock is then none of this folder.
+    """Descriptor of the lock file, open and locked.
+
+    Retries for a while: `holder` takes the lock for an instant, and another process may move the folder aside between
+    opening and locking, so that the locked file is no longer the one at this path. Raises RunInUseError and OSError.
     """
-    patience, path = time.monotonic() + PROBED_FOR, folder / NAME
+    deadline, path = time.monotonic() + PATIENCE, folder / NAME
     while True:
-        late, descriptor = time.monotonic() > patience, -1
+        late, descriptor = time.monotonic() > deadline, -1
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o666)
             if not disk.lock(descriptor):
                 if late:
-                    raise in_use(folder, _said_by(descriptor))
+                    raise in_use(folder, _holder_name(descriptor))
             elif os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 locked, descriptor = descriptor, -1
                 return locked
         except OSError as error:
             if late or error.errno != errno.ENOENT:
-                raise WriteError(f"{folder}: cannot write and lock there: {error.strerror}; set run.dir") from error
+                raise
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-        time.sleep(PROBED_FOR / 10)
+        time.sleep(PATIENCE / 10)
 
 
 def holder(folder: Path) -> str | None:
-    """Who holds a folder now, or None. Asking has the lock for an instant, for which `hold` waits."""
+    """The process that holds a folder, or None. Takes the lock for an instant; `hold` waits for that."""
     try:
         descriptor = os.open(folder / NAME, os.O_RDONLY | FLAGS)
     except OSError:
         return None
     try:
-        return None if disk.lock(descriptor, shared=True) else _said_by(descriptor)
+        return None if disk.lock(descriptor, shared=True) else _holder_name(descriptor)
     except OSError:  # a file system without locks
         return None
     finally:
@@ -77,14 +80,14 @@ def holder(folder: Path) -> str | None:
 
 
 def in_use(folder: Path, holder: str) -> RunInUseError:
-    """What is said where another process holds a folder."""
-    return RunInUseError(f"{folder}: in use by {holder}; wait for it, or set another run.dir")
+    """The error for a folder that another process holds."""
+    return RunInUseError(f"in use by {holder}", location=str(folder), remedy="wait for it, or set another run.dir")
 
 
-def _said_by(descriptor: int) -> str:
-    """What the holder of a lock wrote into its file; it does so just after it has it."""
+def _holder_name(descriptor: int) -> str:
+    """The name that the holder of the lock wrote into the file; waits for it, as it is written just after locking."""
     for _ in range(10):
-        if said := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
-            return said
-        time.sleep(PROBED_FOR / 10)
+        if name := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return name
+        time.sleep(PATIENCE / 10)
     return "another process"

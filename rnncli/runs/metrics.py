@@ -1,30 +1,31 @@
-"""`metrics.jsonl`: a row for each step and each epoch, as they happen, and for each time that a run went back."""
+"""`metrics.jsonl`: a row for each step, each epoch and each rollback, written as it happens."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rnncli.system import json_text
 from rnncli.errors import WriteError
 from rnncli.runs.progress import Progress
+from rnncli.system import disk, json_text
 
 
 class Metrics:
-    """`metrics.jsonl`: a row is on its way to the disk as soon as it is written."""
+    """An open `metrics.jsonl`; each row is handed to the system as soon as it is appended."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
-        """Open for appending; first, what was written behind that progress is dropped, and a torn last line.
+        """Open for appending, after dropping the rows later than `progress` and a partly written last line.
+
         Raises WriteError.
         """
-        with _told(path):
+        with disk.writing(path):
             self._file = open(path, "a+b")  # noqa: SIM115 - closed by `close`
         try:
-            with _told(path):
+            with disk.writing(path):
                 self._file.seek(0)
                 self._file.truncate(sum(map(len, _until(self._file, progress))))
         except WriteError:
@@ -32,30 +33,23 @@ class Metrics:
             raise
 
     def append(self, row: Mapping[str, Any]) -> None:
-        with _told(Path(self._file.name)):
+        """Write one row. Raises WriteError."""
+        with disk.writing(Path(self._file.name)):
             self._file.write(json_text.dumps(row).encode() + b"\n")
             self._file.flush()
 
     def sync(self) -> None:
-        """Have every row on the disk. Raises WriteError."""
-        with _told(Path(self._file.name)):
+        """Make every row durable. Raises WriteError."""
+        with disk.writing(Path(self._file.name)):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with suppress(OSError):  # a row that found no room was told of by `append`
+        with suppress(OSError):  # `append` has raised it already
             self._file.close()
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(f"{path}: cannot write: {error.strerror}; make room there, or set run.dir") from error
-
-
 def _until(rows: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    """The rows up to that progress. Those before a rollback that it has behind it stay, whatever their steps."""
+    """The rows up to `progress`. Rows before a rollback already included in it are kept, whatever their steps."""
     rollbacks = 0
     for row in rows:
         try:
@@ -63,10 +57,10 @@ def _until(rows: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
             kind, step = content.get("event"), content["step"]
             if kind == "rollback":
                 rollbacks = content["rollbacks"]
-                late = rollbacks > progress.rollbacks
+                late = rollbacks > progress.recovery.rollbacks
             else:
-                late = step > progress.step or (kind == "epoch" and content["epoch"] > progress.epoch)
-                late = late and rollbacks == progress.rollbacks
+                late = step > progress.position.step or (kind == "epoch" and content["epoch"] > progress.position.epoch)
+                late = late and rollbacks == progress.recovery.rollbacks
         except (ValueError, LookupError, TypeError, AttributeError):
             return
         if late or not row.endswith(b"\n"):

@@ -1,8 +1,8 @@
-"""`.npz` archives of numbers: written as `np.savez` writes them, read only where they are laid out like that.
+"""`.npz` archives of numeric arrays: written as `np.savez` writes them; read only if they have that layout.
 
-An archive is members one after another, each a header of zip and a `.npy` file, then a directory of them. What is
-read is known before memory is taken for it: sizes must agree with each other and with the file, nothing may be
-compressed, overlap, stand twice or be left over, and no header is evaluated. What a member holds is not checked here.
+An archive is a sequence of members, each a zip header and a `.npy` file, and then a directory of them. Sizes must agree
+with each other and with the file before memory is allocated; nothing may be compressed, overlap, occur twice or be left
+over; no header is evaluated. The content of members is not verified here.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rnncli.model.parameters import Array
+from rnncli.system.arrays import Array
 
-MOST_MEMBERS = 100_000  # 1,000 layers have some 20,000
+MOST_MEMBERS = 100_000  # a model of 1,000 layers has about 20,000
 LONGEST_NAME = 1000  # bytes
 
-# The structures of zip (PKWARE's APPNOTE 6.3, 4.3.7, 4.3.12 and 4.3.14 to 4.3.16), all little-endian.
+# Zip structures (PKWARE's APPNOTE 6.3, 4.3.7, 4.3.12 and 4.3.14 to 4.3.16), all little-endian.
 LOCAL = struct.Struct("<4s5H3L2H")
 DIRECTORY = struct.Struct("<4s6H3L5H2L")
-END = struct.Struct("<4s4H2LH")
+END_RECORD = struct.Struct("<4s4H2LH")
 LOCATOR_64 = struct.Struct("<4sLQL")
-END_64 = struct.Struct("<4sQ2H2L4Q")
-IN_ZIP64 = 0xFFFFFFFF  # what stands where a number is in the extra field of ZIP64
+END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
+IN_ZIP64 = 0xFFFFFFFF  # placeholder for a number that is in the ZIP64 extra field
 UTF8 = 0x800
 
 NPY = struct.Struct("<6sBBH")
@@ -40,7 +40,7 @@ HEADER = re.compile(
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
-    """Write what `np.savez` writes, byte for byte, without a copy of each array in memory."""
+    """Write the same bytes as `np.savez`, without a copy of each array in memory."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             header = np.lib.format.header_data_from_array_1_0(array)
@@ -52,7 +52,7 @@ def write(file: BinaryIO, arrays: Mapping[str, Array]) -> None:
 
 @dataclass(frozen=True)
 class _Member:
-    """Where the `.npy` file of a member stands, in bytes of the archive."""
+    """Start and size of the `.npy` file of a member, in bytes of the archive."""
 
     start: int
     size: int
@@ -60,7 +60,7 @@ class _Member:
 
 @dataclass(frozen=True)
 class Layout:
-    """What an array is like, and where its numbers stand in the archive."""
+    """Shape, dtype and order of an array, and where its numbers start in the archive."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -69,45 +69,45 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """Of the numbers, in bytes."""
+        """Size of the numbers, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Archive:
-    """An open archive. All that it does raises ValueError or EOFError where the file is not as it should be."""
+    """An open archive. Every method raises ValueError or EOFError if the file does not have the expected layout."""
 
     def __init__(self, file: RawIOBase) -> None:
-        """Find the members of the archive in a file that is read from its start."""
+        """Locate the members of the archive in an open file."""
         self._file = file
         self.size = file.seek(0, 2)
         self._members = self._walk(*self._end())
 
     @property
     def names(self) -> list[str]:
-        """Of all members, in the order in which they stand."""
+        """Names of all members, in the order of the archive."""
         return list(self._members)
 
     def layout(self, name: str) -> Layout:
-        """What a member holds, before anything of it is read. Raises LookupError where there is none."""
+        """Layout of a member, from its header. Raises ValueError if the member does not exist."""
         if name not in self._members:
-            raise LookupError(f"{name} is missing")
+            raise ValueError(f"{name} is missing")
         member = self._members[name]
         magic, major, minor, length = NPY.unpack(self._read(member.start, NPY.size))
         if (magic, major, minor) != (np.lib.format.MAGIC_PREFIX, 1, 0):
-            raise ValueError(f"{name} is no array of NumPy's format 1.0")
+            raise ValueError(f"{name} is not an array of NumPy's format 1.0")
         start = member.start + NPY.size + length
         header = self._read(member.start + NPY.size, length).decode("latin1") if length < 10_000 else ""
         found = HEADER.fullmatch(header)
         if found is None:
-            raise ValueError(f"{name} is no array of plain numbers")
+            raise ValueError(f"{name} is not an array of plain numbers")
         shape = tuple(int(number) for number in found[3].split(",") if number.strip())
         layout = Layout(shape, np.dtype(found[1]), found[2] == "True", start)
         if layout.size != member.start + member.size - start:
-            raise ValueError(f"{name} claims {layout.size} bytes, and holds {member.start + member.size - start}")
+            raise ValueError(f"{name} claims {layout.size} bytes, and contains {member.start + member.size - start}")
         return layout
 
     def read_into(self, layout: Layout, content: memoryview, start: int = 0) -> None:
-        """Read of the numbers of a member, from their byte `start` on, as many bytes as there is room for."""
+        """Fill `content` with the numbers of a member, from their byte `start`."""
         self._file.seek(layout.start + start)
         self._fill(content)
 
@@ -119,29 +119,31 @@ class Archive:
             content = content[read:]
 
     def _read(self, start: int, size: int) -> bytes:
-        """Some bytes of the file, few of them."""
+        """A few bytes of the file."""
         self._file.seek(start)
         content = bytearray(size)
         self._fill(memoryview(content))
         return bytes(content)
 
     def _end(self) -> tuple[int, int, int]:
-        """How many members the directory has, where it begins and where it ends, as the end of the file says."""
-        at = self.size - END.size
+        """Number of members, start and end of the directory, from the end record of the file."""
+        at = self.size - END_RECORD.size
         if at < 0:
             raise ValueError("too short for an archive")
-        signature, *disks, here, count, size, start, comment = END.unpack(self._read(at, END.size))
+        signature, *disks, here, count, size, start, comment = END_RECORD.unpack(self._read(at, END_RECORD.size))
         if signature != b"PK\5\6" or comment:
-            raise ValueError("it does not end as an archive does")
-        if start + size != at:  # zipfile writes more from 2 GB on, though all numbers fit up to 4 GB
+            raise ValueError("it does not end with the record of an archive")
+        if start + size != at:  # zipfile adds a ZIP64 record from 2 GB, though all numbers fit up to 4 GB
             at -= LOCATOR_64.size
             signature, _, found, _ = LOCATOR_64.unpack(self._read(max(at, 0), LOCATOR_64.size))
-            at -= END_64.size
+            at -= END_RECORD_64.size
             if signature != b"PK\6\7" or found != at:
-                raise ValueError("it does not end as a large archive does")
-            signature, *_, first, second, here, count, size, start = END_64.unpack(self._read(at, END_64.size))
+                raise ValueError("it does not end with the records of a large archive")
+            signature, *_, first, second, here, count, size, start = END_RECORD_64.unpack(
+                self._read(at, END_RECORD_64.size)
+            )
             if signature != b"PK\6\6":
-                raise ValueError("it does not end as a large archive does")
+                raise ValueError("it does not end with the records of a large archive")
             disks = [first, second]
         if any(disks) or here != count or start + size != at:
             raise ValueError("its directory is not where it should be")
@@ -150,7 +152,7 @@ class Archive:
         return count, start, at
 
     def _walk(self, count: int, start: int, end: int) -> dict[str, _Member]:
-        """The members by name: what the directory says of each must be what stands there, one after another."""
+        """The members by name. Each entry of the directory must match the member at its offset, in sequence."""
         directory = memoryview(self._read(start, end - start))
         members: dict[str, _Member] = {}
         at = 0  # in the archive
@@ -164,14 +166,14 @@ class Archive:
             if at > start:
                 raise ValueError(f"{name!r} claims {size} bytes in a file of {self.size}")
             if not name.endswith(".npy") or (name := name.removesuffix(".npy")) in members:
-                raise ValueError(f"a member {name!r} has no place there")
+                raise ValueError(f"it has an unexpected member {name!r}")
             members[name] = _Member(content, size)
         if directory or at != start:
             raise ValueError("something is left over in it")
         return members
 
     def _local(self, at: int, name: str, size: int) -> int:
-        """The length of the header in front of a member, which must say what the directory says."""
+        """Length of the header of a member, which must match the entry of the directory."""
         header = self._read(at, LOCAL.size)
         signature, _, flags, method, _, _, _, packed, whole, name_length, more = LOCAL.unpack(header)
         rest = self._read(at + LOCAL.size, name_length + more)
@@ -186,7 +188,7 @@ class Archive:
 
 
 def _entry(directory: memoryview) -> tuple[str, int, int, int]:
-    """What the directory says first: name and size of a member, where it begins, and how long this was itself."""
+    """The first entry of the directory: name, size and offset of a member, and the length of the entry."""
     if len(directory) < DIRECTORY.size:
         raise ValueError("its directory is cut off")
     signature, _, _, flags, method, _, _, _, packed, whole, name_length, more, comment, *_, offset = DIRECTORY.unpack(
@@ -201,15 +203,15 @@ def _entry(directory: memoryview) -> tuple[str, int, int, int]:
     large = list(_large(bytes(directory[length - more : length])))[::-1]
     numbers = [large.pop() if number == IN_ZIP64 and large else number for number in (whole, packed, offset)]
     if numbers[0] != numbers[1]:
-        raise ValueError(f"{name!r} is {numbers[0]} bytes, and {numbers[1]} stored")
+        raise ValueError(f"{name!r} has {numbers[0]} bytes, and {numbers[1]} stored")
     return name, numbers[0], numbers[2], length
 
 
 def _large(extra: bytes) -> tuple[int, ...]:
-    """The numbers in an extra field of ZIP64, which is the only one that there may be."""
+    """The numbers in a ZIP64 extra field, the only kind of extra field that is allowed."""
     if not extra:
         return ()
     kind, length = struct.unpack("<2H", extra[:4]) if len(extra) >= 4 else (0, 0)
     if kind != 1 or length != len(extra) - 4 or length % 8:
-        raise ValueError("its directory has a field that has no place there")
+        raise ValueError("its directory has an unexpected field")
     return struct.unpack(f"<{length // 8}Q", extra[4:])

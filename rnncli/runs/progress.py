@@ -1,117 +1,156 @@
-"""Where a run stands: what of it changes with every step and epoch, and how it ends."""
+"""Progress of a run: position, measured losses, running loss and rollbacks; and its final result."""
 
 from __future__ import annotations
 
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
 
 from rnncli.config import build
 from rnncli.config.config import Config
-from rnncli.runs.events import Done
 from rnncli.evaluation.perplexity import Evaluation, perplexity
+from rnncli.runs.events import Done
+
+EVALUATIONS = ("train", "valid", "best")
 
 
 @dataclass
-class Progress:
-    """Where a run stands."""
+class Position:
+    """The position in the data, and the sums of the epoch in progress."""
 
     step: int = 0  # optimizer steps taken
     epoch: int = 0  # epochs completed
-    index: int = 0  # steps taken in the epoch under way
-    epoch_loss: float = 0.0  # sum of -ln P over the words of the epoch under way
+    index: int = 0  # steps taken in the epoch in progress
+    epoch_loss: float = 0.0  # sum of -ln P over the words of the epoch in progress
     epoch_words: int = 0
-    epoch_nll_oov: float = 0.0  # what unknown words have of epoch_loss
-    train_loss: float | None = None  # nats a word, of the last epoch that was completed
+    epoch_nll_oov: float = 0.0  # the part of epoch_loss that belongs to unknown words
+    gradient_norm: float = 0.0  # of the last step, before clipping
+    learning_rate: float = 0.0  # of the last step
+
+
+@dataclass
+class Measured:
+    """Losses of completed epochs, in nats per word, and the best of them."""
+
+    train_loss: float | None = None  # of the last epoch completed
     valid_loss: float | None = None
     best_loss: float | None = None
     best_step: int | None = None
     epochs_without_gain: int = 0
-    gradient_norm: float = 0.0  # of the last step, before clipping
-    learning_rate: float = 0.0  # of the last step
-    loss_level: float = 0.0  # running mean of the losses of steps, and of how far they are from it
-    loss_spread: float = 0.0
-    loss_steps: int = 0  # how many losses are in it
-    calm_epoch: int = 0  # where a batch of the last few steps stands whose loss was not far above it
-    calm_index: int = 0
-    probe_epoch: int = 0  # and one of the few steps before those
-    probe_index: int = 0
-    guarded: int = 0  # the step of the last guard; 0: none yet
-    rollbacks: int = 0  # how often the run has diverged and gone back
-    diverged_at: int = 0  # the step in which it did so last
-    back_to: int = 0  # and the one that it went back to
-    train: Evaluation | None = None  # of the last epoch that was completed, where its loss has a perplexity
+    train: Evaluation | None = None  # of the last epoch completed, if its loss has a perplexity
     valid: Evaluation | None = None
-    best: Evaluation | None = None  # the validation of the best loss
+    best: Evaluation | None = None  # the validation with the best loss
+
+    def count_validation_(self, valid: Evaluation, step: int) -> bool:
+        """Record a validation after this step; return whether its loss is the best so far."""
+        self.valid_loss, self.valid = valid.cross_entropy, valid
+        best = self.best_loss is None or self.valid_loss < self.best_loss
+        if best:
+            self.best_loss, self.best, self.best_step, self.epochs_without_gain = self.valid_loss, valid, step, 0
+        else:
+            self.epochs_without_gain += 1
+        return best
 
 
-EVALUATIONS = ("train", "valid", "best")
-TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (float,),
-    "bool": (bool,),
-    "int | None": (int, type(None)),
-    "float | None": (float, type(None)),
-    "Evaluation | None": (Evaluation, type(None)),
-}
+@dataclass
+class RunningLoss:
+    """Running statistics of the losses of steps, and two earlier batches whose losses were not far above them."""
+
+    loss_level: float = 0.0  # running mean
+    loss_spread: float = 0.0  # running mean of the distance from it
+    loss_steps: int = 0  # losses counted so far
+    calm_epoch: int = 0  # address of a recent batch with a calm loss
+    calm_index: int = 0
+    probe_epoch: int = 0  # address of the previous such batch
+    probe_index: int = 0
+
+
+@dataclass
+class Recovery:
+    """Guards and rollbacks."""
+
+    guarded: int = 0  # step of the last guard; 0: none yet
+    rollbacks: int = 0  # how often the run has diverged and been rolled back
+    diverged_at: int = 0  # the last step at which it diverged
+    back_to: int = 0  # the step that it was rolled back to
+
+
+@dataclass
+class Progress:
+    """Progress of a run. A checkpoint stores the fields of all four parts in one flat mapping."""
+
+    position: Position = field(default_factory=Position)
+    measured: Measured = field(default_factory=Measured)
+    running: RunningLoss = field(default_factory=RunningLoss)
+    recovery: Recovery = field(default_factory=Recovery)
+
+
+def stored_fields(progress: Progress) -> dict[str, Any]:
+    """The fields of all four parts by name, as a checkpoint stores them."""
+    return {name: value for part in asdict(progress).values() for name, value in part.items()}
 
 
 def progress_of(meta: Mapping[str, Any]) -> Progress:
-    """Where the run stood when a checkpoint was written. Raises LookupError and ValueError for anything else."""
+    """The progress stored in a checkpoint. Raises LookupError or ValueError if `meta` is not valid."""
     stored = dict(meta)
     for name in EVALUATIONS:
         if stored[name] is not None:
-            evaluation = _of(Evaluation, stored[name])
+            evaluation = _validated(Evaluation, stored[name])
             if evaluation.tokens < max(1, evaluation.oov) or evaluation.characters < 1:
                 raise ValueError(f"{name} is over {evaluation.tokens} tokens, {evaluation.oov} of them unknown")
             stored[name] = evaluation
-    found: Progress = _of(Progress, stored)
-    if found.index > found.step or (found.index == 0) != (found.epoch_words == 0):
-        raise ValueError(f"index is {found.index}, after {found.step} steps and {found.epoch_words} words")
+    parts = {name: _validated(kind, stored) for name, kind in get_type_hints(Progress).items()}
+    found = Progress(**parts)
+    p = found.position
+    if p.index > p.step or (p.index == 0) != (p.epoch_words == 0):
+        raise ValueError(f"index is {p.index}, after {p.step} steps and {p.epoch_words} words")
     return found
 
 
-def _of(kind: type, stored: Mapping[str, Any]) -> Any:
-    """A dataclass of plain numbers from what is stored of it: of the right types, finite, counts from 0 to 2^63 - 1."""
-    values = {}
-    for field in fields(kind):
-        value = values[field.name] = stored[field.name]
-        right = type(value) in TYPES[str(field.type)]
+def _validated(kind: type, stored: Mapping[str, Any]) -> Any:
+    """A dataclass of plain numbers from its stored fields. Raises ValueError unless types match, floats are finite and
+    integers are 0 to 2^63 - 1.
+    """
+    values, hints = {}, get_type_hints(kind)
+    for each in fields(kind):
+        value, hint = stored[each.name], hints[each.name]
+        values[each.name] = value
         if (
-            not right
+            type(value) not in (get_args(hint) or (hint,))
             or (type(value) is float and not math.isfinite(value))
             or (type(value) is int and not 0 <= value < 2**63)
         ):
-            raise ValueError(f"{field.name} is {reprlib.repr(value)}, and should be {field.type}")
+            raise ValueError(f"{each.name} is {reprlib.repr(value)}, and should be {each.type}")
     return kind(**values)
 
 
 def finished(progress: Progress, config: Config) -> str | None:
-    """Why nothing is left to train, `epochs` or `patience`, or None."""
+    """The reason why training is complete, `epochs` or `patience`, or None."""
     patience = config.training.patience
-    if patience is not None and progress.epochs_without_gain >= patience:
+    if patience is not None and progress.measured.epochs_without_gain >= patience:
         return "patience"
-    return "epochs" if progress.epoch >= config.training.epochs else None
+    return "epochs" if progress.position.epoch >= config.training.epochs else None
 
 
 def done(
-    p: Progress,
+    progress: Progress,
     config: Config,
     reason: str,
     random_seed: int,
     words_per_second: float | None = None,
     test: Evaluation | None = None,
 ) -> Done:
-    """How a run stands that stopped, or was finished before."""
-    train_loss, train_tokens = p.train_loss, p.train.tokens if p.train else None
+    """The result of a run that stopped now, or was complete before."""
+    p, m = progress.position, progress.measured
+    train_loss, train_tokens = m.train_loss, m.train.tokens if m.train else None
     if train_loss is None and p.epoch_words:
         train_loss, train_tokens = p.epoch_loss / p.epoch_words, p.epoch_words
     if not build.exact(config):
         train_loss = train_tokens = None
     train, valid, best = (
-        None if loss is None else perplexity(loss) for loss in (train_loss, p.valid_loss, p.best_loss)
+        None if loss is None else perplexity(loss) for loss in (train_loss, m.valid_loss, m.best_loss)
     )
     return Done(
         reason=reason,
@@ -124,8 +163,8 @@ def done(
         best_valid_perplexity=best,
         test_perplexity=test.perplexity if test else None,
         random_seed=random_seed,
-        train=p.train,
-        valid=p.valid,
-        best_valid=p.best,
+        train=m.train,
+        valid=m.valid,
+        best_valid=m.best,
         test=test,
     )

@@ -1,1 +1,1 @@
-"""What a setting may be, and how written values become dataclasses, with every fault listed."""
+"""Rules for settings, and a builder that turns written values into dataclasses and lists every fault."""

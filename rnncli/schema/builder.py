@@ -1,7 +1,7 @@
-"""From what was written to dataclasses of settings, with every fault told: where it is, which key, what would do.
+"""Build dataclasses of settings from a tree of written values, and report every fault with its source, key and remedy.
 
-What was written is a tree of `Node`, each with the `Source` it came from: a line of a file, a `--set`, or nothing.
-Nothing here knows YAML, or which settings there are.
+Each `Node` of the tree has a `Source`: a line of a file, a `--set` option, or none. This module depends neither on YAML
+nor on particular settings.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from rnncli.errors import ConfigError
 from rnncli.schema.fields import Choice, Setting, options_of, read_scalar, settings_of
 from rnncli.schema.suggestions import Path, dotted, shown, unknown_key, unknown_option, wanted
 
-MOST_FAULTS = 100  # shown of one config: a corpus given by mistake has one a line
+MOST_FAULTS = 100  # shown for one config: a corpus given by mistake has one on every line
 
 
 @dataclass(frozen=True)
 class Source:
     """Where a value was written: `label` as messages show it ("ptb.yaml:7"), `folder` that its paths are relative to.
 
-    Faults are told by rising `order`. Without a folder, paths stay as they are.
+    Faults are reported by rising `order`. Without a folder, paths are not changed.
     """
 
     label: str = ""
@@ -31,7 +31,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Node:
-    """A written value: a dict or list of nodes, or a scalar with its `text` as written, None where there is none."""
+    """A written value: a dict or list of nodes, or a scalar with its `text` as written (None: not from text)."""
 
     value: Any
     source: Source = Source()
@@ -39,7 +39,7 @@ class Node:
 
     @classmethod
     def of(cls, value: object) -> Node:
-        """Return nodes for a plain value that was written nowhere."""
+        """Return nodes for a plain value that has no source."""
         if isinstance(value, Mapping):
             return cls({str(key): cls.of(item) for key, item in value.items()})
         return cls([cls.of(item) for item in value] if isinstance(value, list | tuple) else value)
@@ -52,7 +52,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, told as `label: key message`; the key may be empty."""
+    """One fault, shown as `label: key message`; the key may be empty."""
 
     source: Source
     key: str
@@ -64,7 +64,7 @@ class Fault:
 
 
 def raise_faults(faults: Collection[Fault]) -> None:
-    """Raise ConfigError with all faults, one a line in the order of their sources, if there are any."""
+    """Raise ConfigError with all faults, if any, one per line in the order of their sources."""
     lines = [str(fault) for fault in sorted(faults, key=lambda fault: fault.source.order)]
     if len(lines) > MOST_FAULTS:
         lines[MOST_FAULTS:] = [f"… and {len(lines) - MOST_FAULTS} more"]
@@ -73,7 +73,7 @@ def raise_faults(faults: Collection[Fault]) -> None:
 
 
 class Builder:
-    """Makes the dataclass of settings `root` from nodes; what cannot be made is None, and told in `faults`."""
+    """Builds the dataclass of settings `root` from nodes; records faults in `faults` and uses None for those values."""
 
     def __init__(self, root: type, faults: list[Fault]) -> None:
         self.root = root
@@ -83,23 +83,49 @@ class Builder:
         return self._section(self.root, node, ())
 
     def _fault(self, node: Node, path: Path, message: str) -> Any:
-        """Note a fault; None, to stand for the value."""
+        """Add a fault; returns None in place of the value."""
         self.faults.append(Fault(node.source, dotted(path), message))
 
     def _section(self, cls: type, node: Node, path: Path) -> Any:
-        """A dataclass of settings; an empty section (null) has its defaults."""
+        """A dataclass of settings; an empty section (null) takes its defaults."""
         known, entries = settings_of(cls), node.value if isinstance(node.value, dict) else {}
         if entries is not node.value and node.value is not None:
             self._fault(node, path, f"is {shown(node.value)}; it is a section: write its keys below it")
+        flat = next((each for each in known.values() if each.kind == "options"), None)
+        if flat is not None:
+            return self._section_with_options(cls, flat, entries, node, path)
         for name, entry in entries.items():
             if name not in known:
                 self._fault(entry, (*path, name), unknown_key(self.root, path, name, known))
         return cls(**self._values(known, entries, node, path))
 
+    def _section_with_options(
+        self, cls: type, flat: Setting, entries: Mapping[str, Node], node: Node, path: Path
+    ) -> Any:
+        """A dataclass one of whose settings names a choice, with the options of that choice among its own keys."""
+        known = {name: each for name, each in settings_of(cls).items() if each is not flat}
+        values = self._values(known, entries, node, path)
+        choice = known[flat.rule.options_of]
+        table = choice.rule.choices
+        assert isinstance(table, Mapping)
+        name = values.get(choice.name, choice.default)
+        if name is None:  # a fault: the options of the choice are not known
+            return cls(**values)
+        options = settings_of(options_of(table, name))
+        for key, entry in entries.items():
+            if key in known or key in options:
+                continue
+            of_another = any(key in settings_of(options_of(table, other)) for other in table)
+            message = unknown_option(table, name, key) if of_another else None
+            message = message or unknown_key(self.root, path, key, [*known, *options])
+            self._fault(entry, (*path, key), message)
+        of_choice = options_of(table, name)(**self._values(options, entries, node, path))
+        return cls(**values, **{flat.name: of_choice})
+
     def _values(
         self, known: Mapping[str, Setting], entries: Mapping[str, Node], node: Node, path: Path
     ) -> dict[str, Any]:
-        """The values of the settings that are given, and a fault for each that is missing."""
+        """The values of the settings that are given; adds a fault for each required one that is missing."""
         values = {}
         for name, setting in known.items():
             if name in entries:
@@ -117,7 +143,7 @@ class Builder:
             return self._choice(setting, node, path)
         if not setting.many or (node.value is None and setting.optional):
             return self._scalar(setting, node, path)
-        items = node.value if isinstance(node.value, list) else [node]  # one path stands for a list of one
+        items = node.value if isinstance(node.value, list) else [node]  # a single path is a list of one
         if setting.required and not items:
             self._fault(node, path, f"is an empty list; {wanted(setting)}")
         one, faults = replace(setting, optional=False), len(self.faults)

@@ -1,13 +1,13 @@
-"""What a setting may be: the rules that a field of a config's dataclass carries, and how a written value meets them.
+"""Settings as dataclass fields: types, rules, and the conversion of written values.
 
-A dataclass says each setting once, as a field: its annotation gives the type, `setting(...)` the default and the rules.
+A dataclass declares each setting once, as a field: the annotation gives the type, `setting(...)` default and rules.
 
     @dataclass(frozen=True)
     class Options:
         cutoffs: tuple[int, ...] = setting(minimum=1)        # no default: it must be given
         divisor: float = setting(4.0, above=1)
 
-`config.py` reads such classes from mappings; the `Options` of output layers and schedules are such classes too.
+`Builder` makes such classes from mappings; the `Options` of output layers, optimizers and schedules are such classes.
 Annotations: bool, int, float, str, Duration, Interval, Choice, a tuple of one of these, each also `| None`.
 """
 
@@ -25,8 +25,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any
 
-LARGEST_WHOLE_NUMBER = 2**31 - 1  # of a setting that names no maximum
-LONGEST_SECONDS = 1e9  # some 30 years
+LARGEST_WHOLE_NUMBER = 2**31 - 1  # for a setting without a maximum
+LONGEST_SECONDS = 1e9  # about 30 years
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # seconds in each unit of time
 AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*([smhd]|sec|min|(?:second|minute|hour|day)s?)(?![a-z])\s*")
 COUNT = re.compile(r"([0-9]{1,10})\s*(epoch|step)s?")
@@ -34,7 +34,7 @@ COUNT = re.compile(r"([0-9]{1,10})\s*(epoch|step)s?")
 
 @dataclass(frozen=True)
 class Duration:
-    """A time in `seconds`; `text` is what the user wrote, kept for printing. Two are equal if their seconds are."""
+    """A time in `seconds`; `text` is the user's spelling, kept for printing. Equality compares only seconds."""
 
     seconds: float
     text: str = dataclasses.field(default="", compare=False)
@@ -105,7 +105,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """The options of a choice that has none."""
+    """The empty options of a choice without settings."""
 
 
 def options_of(table: Mapping[str, Any], name: str) -> type:
@@ -116,10 +116,10 @@ def options_of(table: Mapping[str, Any], name: str) -> type:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must keep to: `minimum <= value <= maximum`, `above < value < below`, one of `choices`.
+    """Limits on a value: `minimum <= value <= maximum`, `above < value < below`, one of `choices`.
 
-    `kind` is "path" (a file or folder; an item for a tuple), "path or fraction", or "" for what the annotation says.
-    `note` is added to the message that refuses a value.
+    `kind` is "path" (a file or folder; each item, for a tuple), "path or fraction", or "" to follow the annotation.
+    `note` is appended to the message that rejects a value.
     """
 
     kind: str = ""
@@ -128,11 +128,12 @@ class Rule:
     maximum: float | None = None
     below: float | None = None
     choices: Collection[str] | None = None  # for a Choice: its table
-    rising: bool = False  # for a tuple: each number is above the one before
+    rising: bool = False  # for a tuple: each number is above the previous one
+    options_of: str = ""  # the setting of the same class that names the choice these options belong to
     note: str = ""
 
     def bounds(self) -> list[tuple[str, float, Callable[[Any, Any], bool]]]:
-        """Return the bounds that there are: in words, the bound, and what holds between a value and it."""
+        """Return each bound that is set: its wording, the number, and the comparison that a value must satisfy."""
         four = [
             ("at least", self.minimum, operator.ge),
             ("above", self.above, operator.gt),
@@ -148,7 +149,7 @@ class Rule:
 def setting(default: Any = MISSING, **rules: Any) -> Any:
     """Return a dataclass field with `Rule(**rules)`; without `default` the setting must be given.
 
-    Raises TypeError for a rule that there is not: a typo stops the import.
+    Raises TypeError for an unknown rule, so that a typo stops the import.
     """
     return dataclasses.field(default=default, metadata={"rule": Rule(**rules)})
 
@@ -163,21 +164,22 @@ class Setting:
     optional: bool
     required: bool
     rule: Rule
+    default: Any = None
 
     @property
     def kind(self) -> str:
-        """A key of `KINDS`, or "section" for a dataclass of settings."""
-        return self.rule.kind or TYPES.get(self.type, "section")
+        """A key of `KINDS`, "section" for a dataclass of settings, or "options" for those of a choice in it."""
+        return "options" if self.rule.options_of else self.rule.kind or TYPES.get(self.type, "section")
 
     @property
     def holds_text(self) -> bool:
-        """Whether `on` or `007`, unquoted in a file, stay text here."""
+        """Whether unquoted `on` or `007` in a file is kept as text."""
         return self.kind in ("text", "path", "choice")
 
 
 @functools.cache
 def settings_of(cls: type) -> dict[str, Setting]:
-    """Return the settings of the dataclass `cls` by name, in its order."""
+    """Return the settings of the dataclass `cls` by name, in field order."""
     hints = typing.get_type_hints(cls)
     found = {}
     for field in dataclasses.fields(cls):
@@ -191,15 +193,16 @@ def settings_of(cls: type) -> dict[str, Setting]:
         rule = field.metadata.get("rule", Rule())
         if kind is int and rule.maximum is None:
             rule = dataclasses.replace(rule, maximum=LARGEST_WHOLE_NUMBER)
-        found[field.name] = Setting(field.name, kind, many, optional, required, rule)
+        default = None if field.default is MISSING else field.default
+        found[field.name] = Setting(field.name, kind, many, optional, required, rule, default)
     return found
 
 
 def read_scalar(setting: Setting, value: object, folder: str | None = None) -> Any:
-    """Return one value as `setting` wants it (one item of it, for a tuple).
+    """Return one value (one item, for a tuple) converted to the type of `setting`.
 
-    A path expands `~` and becomes absolute, against `folder`; without a folder it stays as it is. Raises ValueError
-    or OverflowError, without a message, for what the setting does not take.
+    `~` in a path is expanded, and the path becomes absolute, relative to `folder`; without a folder it is not changed.
+    Raises ValueError or OverflowError, without a message, for a value that the setting does not accept.
     """
     if value is None and setting.optional:
         return None
@@ -227,7 +230,7 @@ def _float(value: object, rule: Rule, folder: str | None) -> float:
 def _text(value: object, rule: Rule, folder: str | None) -> str:
     if not isinstance(value, str) or "\0" in value or (rule.choices is not None and value not in rule.choices):
         raise ValueError
-    value.encode()  # a lone surrogate can be written nowhere: UnicodeEncodeError is a ValueError
+    value.encode()  # a lone surrogate cannot be encoded: UnicodeEncodeError is a ValueError
     return value
 
 
@@ -248,7 +251,7 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[object, Rule, str | None],
 
 TYPES = {bool: "bool", int: "int", float: "float", str: "text"}
 TYPES |= {Duration: "duration", Interval: "interval", Choice: "choice"}
-# How a value of each kind is read, and what a message asks for.
+# For each kind: the function that reads a value, and the wording of a message that asks for one.
 KINDS: dict[str, tuple[Callable[[object, Rule, str | None], Any], str]] = {
     "bool": (_bool, "true or false"),
     "int": (_int, "a whole number"),

@@ -1,8 +1,4 @@
-"""From what was written to dataclasses of settings, with every fault told: where it is, which key, what would do.
-
-What was written is a tree of `Node`, each with the `Source` it came from: a line of a file, a `--set`, or nothing.
-Nothing here knows YAML, or which settings there are.
-"""
+"""Messages about settings: unknown keys, accepted values and "did you mean" suggestions."""
 
 from __future__ import annotations
 
@@ -19,13 +15,13 @@ Path = tuple[str, ...]
 
 
 def unknown_key(root: type, path: Path, name: str, known: Collection[str]) -> str:
-    """Return what to say of the key `name`, which the section of `root` at `path` does not have."""
+    """Return the message for the key `name`, which the section of `root` at `path` does not have."""
     sections = {key: settings_of(each.type) for key, each in settings_of(root).items() if each.kind == "section"}
-    places = {inner: f"{key}.{inner}" for key, settings in sections.items() for inner in settings}
+    places = {inner: f"{key}.{inner}" for key, settings in sections.items() for inner in _keys(settings)}
     if not path and name in places.values():
         return "has a dot in it; write `{}:` and below it, indented, `{}:`".format(*name.split("."))
     if name in places:
-        guess: str | None = places[name]  # right, but in another section
+        guess: str | None = places[name]  # the right name, but it belongs to another section
     elif near := nearest(name, known):
         guess = dotted((*path, near))
     else:
@@ -35,18 +31,31 @@ def unknown_key(root: type, path: Path, name: str, known: Collection[str]) -> st
     )
 
 
+def _keys(settings: Mapping[str, Setting]) -> list[str]:
+    """The keys of a section, including the options of its choices."""
+    keys = []
+    for name, each in settings.items():
+        if each.kind != "options":
+            keys.append(name)
+            continue
+        table = settings[each.rule.options_of].rule.choices
+        assert isinstance(table, Mapping)
+        keys += dict.fromkeys(key for choice in table for key in settings_of(options_of(table, choice)))
+    return keys
+
+
 def unknown_option(table: Mapping[str, Any], name: str, key: str) -> str:
-    """What to say of a key that the choice `name` does not take."""
+    """Return the message for a key that the choice `name` does not take."""
     known = settings_of(options_of(table, name))
     others = [other for other in table if key in settings_of(options_of(table, other))]
     near = nearest(key, known)
-    takes = f"its keys are {listed(['name', *known], 'and')}" if known else "it has none of its own"
+    takes = f"its keys are {listed(['name', *known], 'and')}" if known else "it takes no options"
     guess = f" (did you mean name: {listed(others)}?)" if others else f" (did you mean {near}?)" if near else ""
     return f"is not a key of {name}; {takes}{guess}"
 
 
 def wanted(setting: Setting, value: object = None) -> str:
-    """Return what would do in place of `value`: "choose rnn, lstm or gru (did you mean lstm?)", "give a path"."""
+    """Return the remedy for `value`: "choose rnn, lstm or gru (did you mean lstm?)", "give a path"."""
     rule = setting.rule
     if rule.choices is not None:
         text = f"choose {listed(rule.choices)}"
@@ -55,7 +64,7 @@ def wanted(setting: Setting, value: object = None) -> str:
     else:
         text = f"give {KINDS[setting.kind][1]}"
         for words, bound, _ in rule.bounds():
-            # that a size is below 2**31 is said to those alone who break it
+            # mention the limit of 2**31 - 1 only if the value exceeds it
             if bound != LARGEST_WHOLE_NUMBER or (isinstance(value, int) and value > bound):
                 text += f", {words} {bound}"
     text += " or a list of such" if setting.many else ""
@@ -66,7 +75,7 @@ def wanted(setting: Setting, value: object = None) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """Return the name in `known` that `word` most likely stands for, or None."""
+    """Return the name in `known` that `word` most likely means, or None."""
     plain = word[:LONGEST].strip().lower().replace("-", "_").replace(" ", "_")
     close = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1)
     part = [name for name in known if len(plain) > 2 and plain in name]
@@ -81,12 +90,12 @@ def listed(names: Collection[str], last: str = "or") -> str:
 
 
 def dotted(path: Path) -> str:
-    """Return a key as messages show it; odd characters are escaped, a long one is shortened."""
+    """Return a key as messages show it, unprintable characters escaped and long keys shortened."""
     return ".".join(part if part and part.isprintable() and len(part) <= LONGEST else shown(part) for part in path)
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: short, quoted if it is text, in YAML's words otherwise."""
+    """Return a value as messages show it: short, quoted if it is text, otherwise in YAML notation."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""What the rest asks of the machine: cores, BLAS, memory, durable files, signals, random streams, timing."""
+"""The machine and the operating system: threads, BLAS, memory, durable files, signals, random streams, timing."""

@@ -1,4 +1,4 @@
-"""What a result depends on besides its config: the NumPy wheel, the BLAS kernel, the threads; and how much memory."""
+"""The BLAS that NumPy uses: its version and kernel, on which the last bits of results depend, and its threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import rnncli
 
 @cache
 def _openblas() -> tuple[Any, str, str] | None:
-    """The OpenBLAS that NumPy's wheel brought, with what its symbols begin and end with; None for another BLAS."""
+    """The OpenBLAS library in NumPy's wheel, with the prefix and suffix of its symbols; None for any other BLAS."""
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".dylibs"):
         for path in sorted(folder.glob("*openblas*")):
@@ -33,7 +33,10 @@ def _openblas() -> tuple[Any, str, str] | None:
 
 
 def describe() -> dict[str, Any]:
-    """Versions, BLAS, its kernel and its threads: what decides the last bits of a float32 product."""
+    """Versions, BLAS, its kernel and number of threads: the last bits of a float32 product depend on them.
+
+    Kernel and threads are None if the BLAS is not the OpenBLAS of NumPy's wheel.
+    """
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     description: dict[str, Any] = {
         "rnncli": rnncli.__version__,
@@ -54,7 +57,7 @@ def describe() -> dict[str, Any]:
 
 
 def set_threads(threads: int) -> None:
-    """Set the threads of the matrix products, where the BLAS is an OpenBLAS that is loaded already."""
+    """Set the number of threads for matrix products, if NumPy uses the OpenBLAS of its wheel."""
     if found := _openblas():
         library, prefix, suffix = found
         getattr(library, f"{prefix}set_num_threads{suffix}")(threads)
@@ -62,7 +65,10 @@ def set_threads(threads: int) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Matrix products on one thread, where the BLAS is an OpenBLAS: for many small ones, that wait for each other."""
+    """Run matrix products on one thread, if NumPy uses the OpenBLAS of its wheel.
+
+    For many small products that depend on each other: synchronising threads would take longer than it saves.
+    """
     found = _openblas()
     if not found:
         yield

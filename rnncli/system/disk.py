@@ -1,4 +1,4 @@
-"""What the system must be asked for so that files outlive a crash, and are written by one process."""
+"""Atomic, durable writes and advisory locks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from rnncli.errors import WriteError, reason
+
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+@contextmanager
+def writing(path: Path, remedy: str = "make room there, or set run.dir") -> Iterator[None]:
+    """Raise every OSError of the block as a WriteError: `<path>: cannot write: <reason>; <remedy>`."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"cannot write: {reason(error)}", location=str(path), remedy=remedy) from error
 
 
 @contextmanager
 def replacing(
     path: Path, check: Callable[[Path], object] = lambda path: None, durable: bool = True
 ) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` at the end, whole, or not at all. Raises OSError, and what `check` raises.
+    """Yield a file that replaces `path` at the end: all of it or nothing. Raises OSError, and what `check` raises.
 
-    It is written beside it under a name of its own, synced, checked, and renamed; then the folder is synced. Without
-    `durable` nothing is synced: it outlives the process, and may not outlive the system.
+    It is written under a temporary name in the same folder, synced, checked and renamed; then the folder is synced.
+    If not `durable`, nothing is synced: the file survives a crash of the process, but maybe not of the system.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)  # of a process that is no more and had this number
+    temporary.unlink(missing_ok=True)  # left by an earlier process with this id
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -40,7 +51,7 @@ def replacing(
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are not there, each of them durable. Raises OSError."""
+    """Make a folder and its missing parents, and sync each. Raises OSError."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -48,7 +59,7 @@ def make_folder(path: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed processes left half written in a folder; nobody else may be writing there."""
+    """Remove temporary files of killed processes; no other process may be writing to the folder."""
     with suppress(OSError):
         for path in folder.iterdir():
             if TEMPORARY.fullmatch(path.name):
@@ -56,8 +67,8 @@ def clear(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the system write a file to the disk, or which files a folder holds. Raises OSError."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folder
+    """Flush a file, or the list of files of a folder, to the disk. Raises OSError."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -67,9 +78,10 @@ def sync(path: Path) -> None:
 
 
 def lock(descriptor: int, shared: bool = False) -> bool:
-    """Take the lock of an open file or folder, and say whether it was free; the kernel frees it when the process ends,
-    however it ends. Any number may share it. A system without `flock` (Windows) has no such lock: it is always free.
-    Raises OSError where the file system has none.
+    """Try to lock an open file or folder; whether it was free. The kernel releases the lock when the process ends.
+
+    Any number of processes can hold a `shared` lock. Always true on systems without `flock` (Windows). Raises OSError
+    if the file system has no locks.
     """
     try:
         import fcntl

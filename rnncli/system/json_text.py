@@ -1,4 +1,4 @@
-"""JSON that every reader can read: a number that is not finite is null."""
+"""Standard JSON: numbers that are not finite become null."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def dumps(content: Any, indent: int | None = None) -> str:
-    """JSON text of mappings, lists, tuples and scalars."""
+    """Return the JSON text of mappings, lists, tuples and scalars."""
     return json.dumps(_finite(content), ensure_ascii=False, indent=indent)
 
 

@@ -1,4 +1,4 @@
-"""What a result depends on besides its config: the NumPy wheel, the BLAS kernel, the threads; and how much memory."""
+"""Memory and age of this process, and the memory that is available."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def give_memory_back() -> None:
-    """Give back to the system what was freed and is kept for later, where the C library can (glibc)."""
+    """Return freed memory that the C library keeps to the system, if it can (glibc)."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def available_memory() -> int | None:
-    """Bytes that a new process can take here, the control group's limit included; None where nobody tells."""
+    """Bytes that a new process can use, within the limit of the control group; None if unknown."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -38,10 +38,10 @@ def available_memory() -> int | None:
 
 
 def peak_memory() -> int | None:
-    """Largest resident size of this process so far, in bytes; None where the system does not count it."""
-    told = _status("VmHWM")  # what `getrusage` counts begins with the size of the process that started this one
-    if told is not None:
-        return told
+    """Peak resident size of this process in bytes; None if unknown."""
+    peak = _status("VmHWM")  # on Linux, `getrusage` counts from the size of the parent process
+    if peak is not None:
+        return peak
     try:
         import resource
     except ImportError:
@@ -51,12 +51,12 @@ def peak_memory() -> int | None:
 
 
 def resident_memory() -> int | None:
-    """Resident size of this process now, in bytes; None where nobody tells."""
+    """Resident size of this process in bytes; None if unknown."""
     return _status("VmRSS")
 
 
 def _status(field: str) -> int | None:
-    """A size that Linux tells of this process, in bytes."""
+    """A size from /proc/self/status, in bytes; None on systems other than Linux."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def _status(field: str) -> int | None:
 
 
 def process_age() -> float:
-    """Seconds since this process started; since this module was imported where the system does not tell."""
+    """Seconds since this process started; since this module was imported, if the start is unknown."""
     try:
         started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - started

@@ -1,7 +1,7 @@
-"""Where the time of a training step goes: the sections that it is in, one after another.
+"""Time of a training step by section.
 
-Instrumented code says `profile.enter("output")`, and the time since the last switch is booked on the section before.
-By default it says so to a `Profile` that does nothing.
+Instrumented code calls `profile.enter("output")`; the time since the last call is added to the previous section. The
+default `Profile` does nothing.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 SECTIONS = ("data", "input", "cells forward", "output", "cells backward", "clip and update")
-"""`input`: the embeddings' rows, and in the backward pass their gradients; `output`: forward and backward."""
+"""`input`: embedding lookup and its gradient; `output`: output layer, forward and backward."""
 
 
 class Profile:
     """Does nothing."""
 
     def begin(self) -> None:
-        """A step begins, with its data; one that had begun and not ended is forgotten."""
+        """Start a step, in the section `data`; discard a step that was started but not ended."""
 
     def enter(self, section: str) -> None:
-        """The step goes over to this section; outside of a step this does nothing."""
+        """Switch to this section; without effect outside of a step."""
 
     def count(self, flops: Callable[[], Mapping[str, int]]) -> None:
-        """Ask for the floating-point operations of this step's matrix products, by section."""
+        """Add the floating-point operations of this step's matrix products by section; `flops` may not be called."""
 
     def end(self) -> None:
-        """The step is done."""
+        """End the step."""
 
     def report(self) -> dict[str, Any] | None:
-        """What was booked; None where nothing was."""
+        """The measurements, or None if no step was measured."""
         return None
 
 
 class StepProfile(Profile):
-    """Books seconds and floating-point operations, and forgets the first steps once it has others."""
+    """Measures seconds and floating-point operations; discards the first steps as soon as there are others."""
 
     def __init__(self, first: int = 0) -> None:
-        """`first` steps warm the caches."""
+        """first: number of steps that warm the caches, and are discarded."""
         self._first = first
         self._seen = 0
         self._section: str | None = None  # None outside of a step
         self._since = 0.0
-        self._step = _Booked()  # the step under way
-        self._all = _Booked()
+        self._step = _Sums()  # the step in progress
+        self._all = _Sums()
 
     def begin(self) -> None:
-        self._step = _Booked()
+        self._step = _Sums()
         self._section, self._since = SECTIONS[0], time.perf_counter()
 
     def enter(self, section: str) -> None:
@@ -67,7 +67,7 @@ class StepProfile(Profile):
         self.enter(self._section)
         self._section = None
         if self._seen == self._first:
-            self._all = _Booked()
+            self._all = _Sums()
         self._seen += 1
         self._all.add(self._step)
 
@@ -75,30 +75,30 @@ class StepProfile(Profile):
         """Means over the steps: {"steps", "milliseconds", "gflops", "sections"}, and in each of the sections {"name",
         "milliseconds", "percent", "gflops"}.
 
-        `gflops` are thousand million floating-point operations a second, of the matrix products over the time of the
-        whole section; None where it has none.
+        `gflops`: 1e9 floating-point operations per second, those of the matrix products over the time of the whole
+        section; None for a section without matrix products.
         """
-        booked = self._all
-        total, steps = sum(booked.seconds.values()), booked.steps
+        sums = self._all
+        total, steps = sum(sums.seconds.values()), sums.steps
         if not steps or not total:
             return None
         return {
             "steps": steps,
             "milliseconds": 1e3 * total / steps,
-            "gflops": _rate(sum(booked.flops.values()), total),
+            "gflops": _rate(sum(sums.flops.values()), total),
             "sections": [
                 {
                     "name": name,
                     "milliseconds": 1e3 * seconds / steps,
                     "percent": 100 * seconds / total,
-                    "gflops": _rate(booked.flops[name], seconds),
+                    "gflops": _rate(sums.flops[name], seconds),
                 }
-                for name, seconds in booked.seconds.items()
+                for name, seconds in sums.seconds.items()
             ],
         }
 
 
-class _Booked:
+class _Sums:
     """Seconds and floating-point operations of some steps, by section."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Booked:
         self.seconds = dict.fromkeys(SECTIONS, 0.0)
         self.flops = dict.fromkeys(SECTIONS, 0)
 
-    def add(self, step: _Booked) -> None:
+    def add(self, step: _Sums) -> None:
         self.steps += 1
         for name in SECTIONS:
             self.seconds[name] += step.seconds[name]

@@ -1,4 +1,4 @@
-"""How a signal ends a command that has something to save."""
+"""Signals that stop a command: at once before there is anything to save, then after saving."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ HANDLED = ("SIGINT", "SIGTERM", "SIGUSR1")
 
 
 class Stopped(SystemExit):
-    """A signal came before there was anything to save; `code` is the exit status."""
+    """A signal arrived before there was anything to save; `code` is the exit status."""
 
 
 def exit_code(number: int) -> int:
-    """128 + the signal, as a shell has it; 0 for SIGUSR1, which asks to save and stop."""
+    """128 + the signal, as in a shell; 0 for SIGUSR1, which requests to save and stop."""
     return 0 if signal.Signals(number).name == "SIGUSR1" else 128 + number
 
 
 class Signals:
-    """While entered, SIGINT, SIGTERM and SIGUSR1 are ours.
+    """Context manager that handles SIGINT, SIGTERM and SIGUSR1.
 
-    Before `defer`, one of them raises Stopped. After it, the first is noted in `received`, for the loop to see, and a
-    second one leaves at once.
+    Before `defer`, a signal raises Stopped. After it, the first signal is stored in `received` for the training loop
+    to check, and a second one ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Signals:
 
     @property
     def exit_code(self) -> int:
-        """The exit status of a command that `received` ended."""
+        """The exit status of a command that was stopped by `received`."""
         return 0 if self.received is None else exit_code(self.received)
 
     def defer(self) -> None:
-        """From now on, note the first signal instead of raising."""
+        """From now on, store the first signal instead of raising."""
         self._deferring = True
 
     def _note(self, number: int, _: FrameType | None) -> None:

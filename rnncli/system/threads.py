@@ -1,7 +1,7 @@
-"""The cores: what a BLAS is told before NumPy loads, and elementwise work on all of them.
+"""Threads: the number that the BLAS uses, and elementwise work on several threads.
 
-Matrix products use the cores by themselves. Elementwise work on large arrays does so through `share`: NumPy lets go of
-the interpreter while it computes. This module imports no NumPy, so that `prepare` can come before it.
+The BLAS runs matrix products on several threads. `share` does so for elementwise work on large arrays: NumPy releases
+the GIL while it computes. This module imports no NumPy, so that `prepare` can run before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# Elementwise work on fewer numbers is done before a second thread has begun.
+# Numbers; elementwise work on fewer is done before a second thread has started.
 SHARED = 1 << 18
 
-# What a BLAS reads when NumPy is imported.
+# Environment variables that a BLAS reads when NumPy is imported.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def prepare(threads: int | None = None) -> None:
-    """Set how many threads are used, None for one on each core, and what else a BLAS reads when NumPy is imported.
+    """Set the environment variables that a BLAS reads when NumPy is imported.
 
-    What the user set in the environment stays as it is. Where NumPy is imported already only `each` changes here;
-    `machine.set_threads` changes the BLAS.
+    threads: None for the number in the environment, or one per core.
+
+    If NumPy is already imported, this affects `each` only; `blas.set_threads` sets the threads of the BLAS.
     """
     if threads is not None:
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     if "numpy" in sys.modules:
         return
-    # A thread of OpenBLAS that waits for its next product spins for 2^26 cycles, on the core that `each` needs.
+    # By default an idle OpenBLAS thread spins for 2^26 cycles, on the core that `each` needs.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
 
 def count() -> int:
-    """How many threads are used: what the environment says, else one on each core."""
+    """The number of threads: from the environment, otherwise one per core."""
     for variable in THREAD_VARIABLES[:2]:
         if (value := os.environ.get(variable, "")).isdecimal() and int(value):
             return int(value)
@@ -48,13 +49,13 @@ def count() -> int:
 
 
 def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
-    """Call the function with every item, on all threads; it must not matter in which order, or at the same time.
+    """Call the function with every item, on all threads, in any order.
 
-    The function runs with NumPy's error handling of the caller; one that calls `each` itself waits for nobody. When
-    this returns or raises nothing runs any more. Raises what the function raises; the caller's own comes first.
+    The function runs with the caller's NumPy error handling; nested calls cannot deadlock. No call is still running
+    when this returns or raises. Raises what the function raises; an error in the calling thread comes first.
     """
     threads = min(count(), len(items)) if len(items) > 1 else 1
-    left = deque(items)  # shared: who is done takes the next
+    left = deque(items)  # shared: a thread that is done takes the next item
     if threads == 1:
         _take(function, left)
         return
@@ -65,7 +66,7 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
     errors = np.geterr()
 
     def help_out() -> None:
-        with np.errstate(**errors):  # before NumPy 2.0 a new context did not bring it along
+        with np.errstate(**errors):  # before NumPy 2.0, new threads did not inherit it
             _take(function, left)
 
     executor = _executor(os.getpid(), threads - 1)
@@ -73,7 +74,7 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
     try:
         _take(function, left)
     finally:
-        # Who has not begun finds nothing left, and may never begin: it may wait for this very thread.
+        # Cancel those that have not started: no item is left, and their thread may be waiting for this one.
         running = [other for other in others if not other.cancel()]
         wait(running)
     for other in running:
@@ -81,7 +82,7 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
 
 
 def share(function: Callable[[Item], object], items: Sequence[Item], numbers: int) -> None:
-    """`each`, where so many numbers are worked on in all that a second thread pays; else one item after another."""
+    """`each` if the items have enough `numbers` in total for a second thread to pay off, otherwise a plain loop."""
     if numbers >= SHARED:
         each(function, items)
     else:
@@ -91,7 +92,7 @@ def share(function: Callable[[Item], object], items: Sequence[Item], numbers: in
 def _take(function: Callable[[Item], object], left: deque[Item]) -> None:
     while True:
         try:
-            item = left.popleft()  # no other thread gets the same
+            item = left.popleft()  # atomic: no other thread gets the same item
         except IndexError:
             return
         function(item)
@@ -99,7 +100,7 @@ def _take(function: Callable[[Item], object], left: deque[Item]) -> None:
 
 @cache
 def _executor(process: int, threads: int) -> ThreadPoolExecutor:
-    """The threads beside the caller's own; a forked process has to make its own."""
+    """The threads in addition to the caller's; cached by process, because a fork does not copy threads."""
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(threads, "rnncli")

@@ -1,1 +1,1 @@
-"""From text files to batches: lines, tokens, a vocabulary, ids, and (T, B) windows of them."""
+"""Texts: files, lines, tokens, vocabularies, and corpora of word ids."""

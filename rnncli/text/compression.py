@@ -1,6 +1,6 @@
-"""Compressed files, one member after another. What stands behind a member is another, or nothing: else it is damaged.
+"""Decompress files of one or more members. After a member comes another or the end of the file; else it is corrupt.
 
-The standard library's `bz2.open` and `lzma.open` take a damaged second member for garbage, and leave it out.
+The standard library's `bz2.open` and `lzma.open` silently ignore a damaged second member as trailing garbage.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-BLOCK = 1 << 16  # bytes of the compressed file, read at a time
+READ_SIZE = 1 << 16  # bytes of the compressed file, read at a time
 PADDING = b"\0"
 
 
 class DamagedError(Exception):
-    """What was read is not what was compressed."""
+    """The compressed data are corrupt or incomplete."""
 
 
 class Raw(Protocol):
-    """A file as it lies there."""
+    """A file, read without decompression."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class _Gzip:
-    """`zlib`'s decompressor of one gzip member, as those of `bz2` and `lzma` are."""
+    """Decompressor of one gzip member, with the interface of those of `bz2` and `lzma`."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
@@ -48,31 +48,31 @@ class _Gzip:
 
 
 MEMBERS: dict[str, Callable[[], Any]] = {".gz": _Gzip, ".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor}
-"""By the suffix of a file's name."""
+"""A decompressor of one member for each file suffix."""
 
 
 class Decompressed:
-    """The content of a compressed file."""
+    """The decompressed content of a file."""
 
     def __init__(self, raw: Raw, suffix: str) -> None:
         self._raw, self._new = raw, MEMBERS[suffix]
         self._member = self._new()
 
     def read(self, size: int) -> bytes:
-        """Some of the bytes that come next, at most `size`; none at the end.
+        """The next bytes, at most `size` and maybe fewer; empty at the end.
 
-        Raises DamagedError, and what reading the file raises.
+        Raises DamagedError, and the errors of reading the file.
         """
         while True:
             data = b""
             if self._member.eof:
                 data = self._member.unused_data.lstrip(PADDING)
                 while not data:
-                    if not (data := self._raw.read(BLOCK)):
+                    if not (data := self._raw.read(READ_SIZE)):
                         return b""
                     data = data.lstrip(PADDING)
                 self._member = self._new()
-            elif self._member.needs_input and not (data := self._raw.read(BLOCK)):
+            elif self._member.needs_input and not (data := self._raw.read(READ_SIZE)):
                 raise DamagedError("it ends in the middle")
             try:
                 found: bytes = self._member.decompress(data, size)

@@ -1,4 +1,4 @@
-"""Texts as ids: the training text makes the vocabulary, and each text is then renumbered with one gather."""
+"""Texts as ids: the training text determines the vocabulary; one gather then maps provisional to final ids."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import TextError
-from rnncli.text.encode import LINE_END, Counts, Reading, Text, read_text, where
+from rnncli.text.encode import LINE_END, Text, TextFormat, WordCounts, location_of, read_text
 from rnncli.text.files import WRITING, Source, Watch
 from rnncli.text.spool import Spool
 from rnncli.text.vocabulary import Rules, Vocabulary, build
 
-__all__ = ["Corpus", "Ids", "Reading", "Texts", "encode", "prepare"]
+__all__ = ["Corpus", "Ids", "TextFormat", "Texts", "encode", "prepare"]
 
 Ids = npt.NDArray[np.integer[Any]]
-"""Word ids; those of a `Corpus` in the smallest unsigned type that holds them."""
+"""Word ids; those of a `Corpus` have the smallest unsigned type that holds them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """A text as ids. Its arrays may be memory maps: gather from them, never copy them whole.
 
-    ids: (tokens,), every predicted position in order: the words of each line and, where lines end in one, `<end>`.
+    ids: (tokens,), every predicted position in order: the words of each line and, if lines end in one, `<end>`.
     line_starts: (lines + 1,) int64: line i is `ids[line_starts[i]:line_starts[i + 1]]`.
-    oov_positions: unsigned, sorted: where in `ids` a word outside the vocabulary stands; a literal `<unk>` is none.
-    outside: the words outside the vocabulary, in `str` order, and how often each stands in the text.
-    characters: of the text as it stands in the files, each line end counted as one.
-    sha256: of the lines of its files, decompressed, each with its end; for a part of a text, of all of it.
-    files: the name of each file and the index of its first line; negative where the corpus is the end of a text.
+    oov_positions: unsigned, sorted: the positions in `ids` of words outside the vocabulary; a literal `<unk>` in the
+    text is not one of them.
+    outside: the words outside the vocabulary, in `str` order, and how often each occurs in the text.
+    characters: number of characters in the text, each line end counted as one.
+    sha256: of the lines of its decompressed files, each with its end; for a part of a text, of the whole text.
+    files: the name of each file and the index of its first line, negative if the corpus begins later in the file.
     """
 
     ids: Ids
@@ -49,7 +50,7 @@ class Corpus:
 
     @property
     def tokens(self) -> int:
-        """How many positions are predicted."""
+        """Number of predicted positions."""
         return len(self.ids)
 
     @property
@@ -67,14 +68,14 @@ class Texts:
     test: Corpus | None = None
 
     def named(self) -> dict[str, Corpus]:
-        """The texts that there are, by name."""
+        """The texts of this run, by name."""
         texts = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: text for name, text in texts.items() if text is not None}
 
 
 def prepare(
     train: Sequence[Source],
-    reading: Reading,
+    text_format: TextFormat,
     rules: Rules,
     valid: Sequence[Source] | float | None = None,
     test: Sequence[Source] | None = None,
@@ -83,39 +84,39 @@ def prepare(
 ) -> Texts:
     """Read the texts of a training run.
 
-    train: the files of the training text, in order. valid: files, or a fraction: that much of the lines, from the end
-    of the training text, is then set apart. The vocabulary is that of the training text, without that part.
-    folder: where the arrays are written, `train.ids` and so on; without it they are in memory, or mapped from files
-    without a name.
+    train: the files of the training text, in order. valid: files, or a fraction of the lines to hold out from the end
+    of the training text. The vocabulary is that of the training text without the held-out lines.
+    folder: where to write the arrays (`train.ids` and so on); without it they are in memory, or mapped from unnamed
+    files.
 
-    Raises TextError for what is wrong in a text, and for a fraction that leaves nothing on one side; OSError where the
-    folder cannot be written.
+    Raises TextError for a text that cannot be read or trained on, and for a fraction that leaves no line or word for
+    training or validation; OSError if the folder cannot be written.
     """
-    part, apart = read_parts(train, reading, valid, folder, watch)
-    vocabulary = part.vocabulary(rules, reading)
-    corpora = {"train": part.corpus(vocabulary, folder, "train", watch)}
-    if apart is not None:
-        corpora["valid"] = apart.corpus(vocabulary, folder, "valid", watch)
-        apart.text.close()
-    part.text.close()
+    train_part, valid_part = read_parts(train, text_format, valid, folder, watch)
+    vocabulary = train_part.vocabulary(rules, text_format)
+    corpora = {"train": train_part.corpus(vocabulary, folder, "train", watch)}
+    if valid_part is not None:
+        corpora["valid"] = valid_part.corpus(vocabulary, folder, "valid", watch)
+        valid_part.text.close()
+    train_part.text.close()
     if test is not None:
-        corpora["test"] = encode(test, reading, vocabulary, folder, "test", watch)
+        corpora["test"] = encode(test, text_format, vocabulary, folder, "test", watch)
     return Texts(vocabulary, **corpora)
 
 
 def encode(
     files: Sequence[Source],
-    reading: Reading,
+    text_format: TextFormat,
     vocabulary: Vocabulary,
     folder: Path | None = None,
     name: str = "",
     watch: Watch | None = None,
 ) -> Corpus:
-    """Read a text with the vocabulary of a model; its arrays are written as those of `prepare`.
+    """Read a text with the vocabulary of a model; `folder` and `watch` as in `prepare`.
 
-    Raises TextError for what is wrong in it, and for a word outside a vocabulary without `<unk>`.
+    Raises TextError for a text that cannot be read, and for a word outside a vocabulary without `<unk>`.
     """
-    text = read_text(files, reading, folder and folder / name, watch)
+    text = read_text(files, text_format, folder and folder / name, watch)
     try:
         return Part(text, 0, text.lines, text.counts).corpus(vocabulary, folder, name, watch)
     finally:
@@ -124,50 +125,53 @@ def encode(
 
 def read_parts(
     train: Sequence[Source],
-    reading: Reading,
+    text_format: TextFormat,
     valid: Sequence[Source] | float | None = None,
     folder: Path | None = None,
     watch: Watch | None = None,
 ) -> tuple[Part, Part | None]:
-    """The training and the validation text, before the vocabulary is known; arguments and errors as of `prepare`."""
-    text = read_text(train, reading, folder and folder / "train", watch)
+    """The training and the validation text before the vocabulary is known; arguments and errors as in `prepare`."""
+    text = read_text(train, text_format, folder and folder / "train", watch)
     if isinstance(valid, float | int):
         return _split(text, valid)
     part = Part(text, 0, text.lines, text.counts)
     if valid is None:
         return part, None
-    other = read_text(valid, reading, folder and folder / "valid", watch)
+    other = read_text(valid, text_format, folder and folder / "valid", watch)
     return part, Part(other, 0, other.lines, other.counts)
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some lines of a text, before its vocabulary is known: those from `first` to before `last`."""
+    """Lines `first` to `last` (excluded) of a text whose vocabulary is not known yet.
+
+    counts: (words,), how often each word of the text occurs in these lines.
+    """
 
     text: Text
     first: int
     last: int
-    counts: Counts  # of the words of the text, in these lines
+    counts: WordCounts
 
     @cached_property
     def frequency(self) -> dict[str, int]:
-        """How often each word stands in these lines, `<end>` left out."""
+        """How often each word occurs in these lines, `<end>` left out."""
         found = zip(self.text.words, self.counts.tolist(), strict=True)
         return {word: n for word, n in found if n > 0 and word != LINE_END}
 
     @property
     def end_count(self) -> int:
-        """How many `<end>` there are in these lines."""
+        """Number of `<end>` tokens in these lines."""
         return int(self.counts.sum()) - sum(self.frequency.values())
 
-    def vocabulary(self, rules: Rules, reading: Reading) -> Vocabulary:
-        """The vocabulary that these rules make of a training text. Raises TextError."""
-        return build(self.frequency, self.end_count, rules, reading.tokenizer, self.text.files[0][0])
+    def vocabulary(self, rules: Rules, text_format: TextFormat) -> Vocabulary:
+        """Build the vocabulary of a training text. Raises TextError."""
+        return build(self.frequency, self.end_count, rules, text_format.tokenizer, self.text.files[0][0])
 
     def corpus(
         self, vocabulary: Vocabulary, folder: Path | None = None, name: str = "", watch: Watch | None = None
     ) -> Corpus:
-        """These lines with the ids of a vocabulary. Raises TextError for a word outside one without `<unk>`."""
+        """Encode these lines with a vocabulary. Raises TextError for a word outside a vocabulary without `<unk>`."""
         text, outside = self.text, len(vocabulary)
         final = np.fromiter((vocabulary.ids.get(word, outside) for word in text.words), np.int64, len(text.words))
         if self.end_count:
@@ -189,7 +193,8 @@ class Part:
                 ids.append(final.take(piece))
                 found = np.flatnonzero(left_out.take(piece))
                 if len(found) and vocabulary.unknown_id is None:
-                    raise vocabulary.outside(text.words[piece[found[0]]], text.place(start + at + int(found[0])))
+                    word, location = text.words[piece[found[0]]], text.location(start + at + int(found[0]))
+                    raise vocabulary.unknown_word_error(word, location)
                 oov.append(found + at)
                 at += len(piece)
                 if watch is not None:
@@ -200,7 +205,7 @@ class Part:
         begin, end = (int(text.characters.read(line, line + 1)[0]) for line in (self.first, self.last))
         return Corpus(
             *arrays,
-            # In an order of its own: that of the numbers depends on which thread was faster.
+            # Sorted, because the order of provisional ids depends on which thread was faster.
             dict(sorted((text.words[i], int(self.counts[i])) for i in np.flatnonzero(left_out & (self.counts > 0)))),
             end - begin,
             text.sha256,
@@ -209,30 +214,45 @@ class Part:
 
 
 def held_out(lines: int, fraction: float) -> int:
-    """How many lines a fraction takes of the end of a text."""
-    # The fraction as it was written: 0.29 of 100 lines are 29, though 0.29 * 100 is 28.999….
+    """Number of lines that a fraction holds out at the end of a text."""
+    # From the decimal as written: 0.29 of 100 lines are 29, though 0.29 * 100 is 28.999….
     return math.floor(Fraction(str(fraction)) * lines)
 
 
+def empty_split_error(file: str, lines: int, fraction: float) -> TextError | None:
+    """The error if a fraction leaves no line for training or for validation."""
+    apart = held_out(lines, fraction)
+    if 0 < apart < lines:
+        return None
+    side = "no line to validate on" if apart <= 0 else "no line to train on"
+    return TextError(
+        f"data.valid: {fraction} of {lines:,} line{'' if lines == 1 else 's'} leaves {side}",
+        location=file,
+        remedy="give another fraction, a file, or more text",
+    )
+
+
+def wordless_part_error(location: str, name: str, fraction: float) -> TextError:
+    """The error for a part ("train" or "valid") that a fraction leaves without a word."""
+    purpose = "train" if name == "train" else "validate"
+    return TextError(
+        f"no word to {purpose} on from here, with data.valid: {fraction}",
+        location=location,
+        remedy="give another fraction, or a file",
+    )
+
+
 def _split(text: Text, fraction: float) -> tuple[Part, Part]:
-    """The text without its last lines, and these."""
-    apart = held_out(text.lines, fraction)
-    if not 0 < apart < text.lines:
-        side = "no line to validate on" if apart <= 0 else "no line to train on"
-        raise TextError(
-            f"{text.files[0][0]}: data.valid: {fraction} of {text.lines} lines leaves {side}; "
-            "give another fraction, a file, or more text"
-        )
-    cut = text.lines - apart
+    """The text without its last lines, and the last lines."""
+    if (error := empty_split_error(text.files[0][0], text.lines, fraction)) is not None:
+        raise error
+    cut = text.lines - held_out(text.lines, fraction)
     counts = np.zeros_like(text.counts)
     tail_start = int(text.line_starts.read(cut, cut + 1)[0])
     for piece in text.ids.pieces(tail_start, len(text.ids)):
         counts += np.bincount(piece, minlength=len(counts))
     parts = Part(text, 0, cut, text.counts - counts), Part(text, cut, text.lines, counts)
-    for part, purpose in zip(parts, ("train", "validate"), strict=True):
+    for part, name in zip(parts, ("train", "valid"), strict=True):
         if not part.frequency:
-            raise TextError(
-                f"{where(text.files, part.first)}: no word to {purpose} on from here, with data.valid: {fraction}; "
-                "give another fraction, or a file"
-            )
+            raise wordless_part_error(location_of(text.files, part.first), name, fraction)
     return parts

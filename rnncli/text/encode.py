@@ -1,4 +1,4 @@
-"""One pass over the files of a text: a provisional number for each token, on all cores, and nothing held but words."""
+"""Encode the files of a text in one pass on all cores: a provisional id for each token. Memory holds distinct words."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import numpy.typing as npt
 
 from rnncli.errors import TextError
 from rnncli.system import threads
-from rnncli.text.files import Source, Watch, name_of, size_of
-from rnncli.text.lines import Block, check, read_blocks
+from rnncli.text.files import READING, ByteCounter, Source, Watch, name_of, size_of
+from rnncli.text.lines import Block, read_blocks, validate
 from rnncli.text.spool import Spool
 from rnncli.text.tokenize import END, Tokenizer
 from rnncli.text.tokenize_arrays import Positions, Tokens, cut
-from rnncli.text.vocabulary import literal_end
+from rnncli.text.vocabulary import literal_end_error
 from rnncli.text.word_index import Numbering, Numbers, Tally
 
-LINE_END = "\n"  # stands for `<end>` while reading: no token can be it, so a literal `<end>` is told apart
+LINE_END = "\n"  # the `<end>` of a line during reading: no token can equal it, unlike a literal `<end>` in the text
 MODES = ("sentences", "stream")
-BLOCKS = 8  # for each thread, read before they are cut side by side
+BLOCKS = 8  # blocks for each thread in a batch
 
-Counts = npt.NDArray[np.int64]
+WordCounts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a text is read: what must be the same in training and whenever the model is used.
+class TextFormat:
+    """Settings for reading a text; they must be the same in training and in every use of the model.
 
     mode: `sentences` (a line is a sentence) or `stream` (the text is one long sequence).
     line_end: whether a line of a stream ends in `<end>`; a sentence always does. Without it, a newline is white space:
-    nothing for words, a space for characters.
+    no token for words, a space for characters.
 
-    Raises ValueError for another mode.
+    Raises ValueError for an unknown mode.
     """
 
     tokenizer: Tokenizer
@@ -55,7 +55,7 @@ class Reading:
 
     @property
     def after_line(self) -> str | None:
-        """The token that follows the tokens of each line."""
+        """The token after those of each line, or None."""
         if self.ends:
             return LINE_END
         return " " if self.tokenizer.name == "characters" else None
@@ -63,18 +63,19 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A text before its vocabulary is known.
+    """A text encoded with provisional ids, before its vocabulary is known.
 
-    words: by provisional number, in no stated order; `LINE_END` for the end of a line.
-    counts: (words,), how often each stands in the text.
-    ids: int32, the provisional number of each token. line_starts: int64 (lines + 1), line i is
-    `ids[line_starts[i]:line_starts[i + 1]]`. characters: int64 (lines + 1), how many there are before each line.
-    sha256: of the lines of the files, decompressed, each with its end, one after the other.
-    files: the name of each, and the index of its first line.
+    words: (words,), the word of each provisional id, in any order; `LINE_END` for the end of a line.
+    counts: (words,), how often each occurs in the text.
+    ids: int32 (tokens,), the provisional id of each token.
+    line_starts: int64 (lines + 1,), line i is `ids[line_starts[i]:line_starts[i + 1]]`.
+    characters: int64 (lines + 1,), the number of characters before each line.
+    sha256: of the lines of the decompressed files, each with its end, concatenated.
+    files: the name of each file, and the index of its first line.
     """
 
     words: list[str]
-    counts: Counts
+    counts: WordCounts
     ids: Spool
     line_starts: Spool
     characters: Spool
@@ -85,40 +86,39 @@ class Text:
     def lines(self) -> int:
         return len(self.line_starts) - 1
 
-    def place(self, token: int) -> str:
-        """The file and line where a token stands."""
+    def location(self, token: int) -> str:
+        """`file:line` of a token."""
         low, high = 0, self.lines
         while low < high - 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.line_starts.read(middle, middle + 1)[0] <= token else (low, middle)
-        return where(self.files, low)
+        return location_of(self.files, low)
 
     def close(self) -> None:
-        """Let go of the arrays, and of their files."""
+        """Free the arrays and delete their files."""
         for spool in (self.ids, self.line_starts, self.characters):
             spool.remove()
 
 
-def where(files: Sequence[tuple[str, int]], line: int) -> str:
-    """`file:line` of a line of the text, counted from 0."""
+def location_of(files: Sequence[tuple[str, int]], line: int) -> str:
+    """`file:line` of the line of the text with this index, from 0."""
     name, first = files[bisect_right([first for _, first in files], line) - 1]
     return f"{name}:{line - first + 1}"
 
 
 def read_text(
     sources: Sequence[Source],
-    reading: Reading,
+    text_format: TextFormat,
     begin: Path | None = None,
     watch: Watch | None = None,
 ) -> Text:
-    """Read the files in their order.
+    """Read the files in order.
 
-    begin: the path that the names of temporary files begin with; without it the arrays are in memory, or in files
-    without a name.
+    begin: prefix of the paths of temporary files; without it the arrays are in memory, or in unnamed files.
 
-    Raises TextError for what is wrong in a text, and OSError where the files cannot be written.
+    Raises TextError for a text that cannot be read or trained on, OSError if the temporary files cannot be written.
     """
-    reader = _TextReader(sources, reading, begin, watch)
+    reader = _TextReader(sources, text_format, begin, watch)
     try:
         for source in sources:
             reader.read(source)
@@ -130,7 +130,7 @@ def read_text(
 
 @dataclass(frozen=True, eq=False)
 class _Encoded:
-    """A block as provisional numbers, and of its `Tokens` what is still needed."""
+    """A block as provisional ids, and the fields of its `Tokens` that are still needed."""
 
     ids: Numbers
     through: Positions
@@ -139,10 +139,12 @@ class _Encoded:
 
 
 class _TextReader:
-    """Reads one file after another, and holds what is known so far."""
+    """Reads one file after another, and collects the arrays of a `Text`."""
 
-    def __init__(self, sources: Sequence[Source], reading: Reading, begin: Path | None, watch: Watch | None) -> None:
-        self._reading, self._watch, self._total = reading, watch, size_of(sources)
+    def __init__(
+        self, sources: Sequence[Source], text_format: TextFormat, begin: Path | None, watch: Watch | None
+    ) -> None:
+        self._format, self._counter = text_format, ByteCounter(watch, READING, size_of(sources))
         self._numbering = Numbering()
         self._tally = Tally(self._numbering)
         self._ids, self._starts, self._characters = (
@@ -151,39 +153,30 @@ class _TextReader:
         )
         self._starts.append(np.zeros(1))
         self._characters.append(np.zeros(1))
-        self._read_characters, self._read_bytes = 0, 0
+        self._read_characters = 0
         self._digest = hashlib.sha256()
         self._files: list[tuple[str, int]] = []
 
     def read(self, source: Source) -> None:
         name, first_line, first_token = name_of(source), len(self._starts) - 1, len(self._ids)
         self._files.append((name, first_line))
-        before, done = self._read_bytes, 0
-
-        def progress(what: str, position: int, _: int | None) -> None:
-            nonlocal done
-            done = position
-            if self._watch is not None:
-                self._watch(what, before + position, self._total)
-
-        blocks = _with_failure(read_blocks(source, progress))
+        blocks = _with_failure(read_blocks(source, self._counter))
         encoded: list[tuple[Block, _Encoded]] = []
         while batch := list(islice(blocks, BLOCKS * threads.count())):
             encoded = self._encode(batch, name, encoded)
         self._append(encoded)
-        self._read_bytes += done
         words = len(self._ids) - first_token
-        if self._reading.after_line is not None:
+        if self._format.after_line is not None:
             words -= len(self._starts) - 1 - first_line
         if not words:
-            raise TextError(f"{name}: no word in the text; give a text with at least one")
+            raise no_word_error(name)
 
     def _encode(
         self, batch: Sequence[Block | TextError], name: str, before: Sequence[tuple[Block, _Encoded]]
     ) -> list[tuple[Block, _Encoded]]:
-        """Encode blocks side by side, and write those that were encoded before meanwhile.
+        """Encode a batch of blocks in parallel, and meanwhile append the batch encoded `before`.
 
-        Raises the first TextError of the text, whoever finds his first.
+        Raises the TextError that is earliest in the text, whichever thread met it.
         """
         results: dict[int, _Encoded | TextError] = {}
 
@@ -208,8 +201,8 @@ class _TextReader:
         return done
 
     def _encoded(self, block: Block, name: str) -> _Encoded:
-        check(block, name)
-        tokens = cut(block.ended(block.content), self._reading.tokenizer, self._reading.after_line)
+        validate(block, name)
+        tokens = cut(block.ended(block.content), self._format.tokenizer, self._format.after_line)
         _refuse_literal_end(tokens, block, name)
         return _Encoded(self._numbering.number(tokens), tokens.through, tokens.characters, tokens.size)
 
@@ -239,18 +232,22 @@ class _TextReader:
 
 
 def _with_failure(blocks: Iterator[Block]) -> Iterator[Block | TextError]:
-    """The blocks, and what went wrong behind them: what is wrong in them is told first."""
+    """The blocks, then the error that ended them, so that an error within a block is reported first."""
     try:
         yield from blocks
     except TextError as error:
         yield error
 
 
+def no_word_error(name: str) -> TextError:
+    return TextError("no word in the text", location=name, remedy="give a text with at least one")
+
+
 def _refuse_literal_end(tokens: Tokens, block: Block, name: str) -> None:
-    """Raise TextError where a token is `<end>`."""
+    """Raise TextError if a token is `<end>`."""
     literal, at = END.encode(), -1
     while (at := tokens.data.find(literal, at + 1)) >= 0:
         i = int(np.searchsorted(tokens.starts, at))
         if i < len(tokens.starts) and (tokens.starts[i], tokens.ends[i]) == (at, at + len(literal)):
             line = block.line + int(np.searchsorted(tokens.through, i, side="right"))
-            raise literal_end(f"{name}:{line}")
+            raise literal_end_error(f"{name}:{line}")

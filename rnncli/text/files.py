@@ -1,4 +1,4 @@
-"""Text files as bytes: found by path, pattern or folder, decompressed, and watched for change while they are read."""
+"""Text files as bytes: find them by path, pattern or folder, decompress them, and notice changes during reading."""
 
 from __future__ import annotations
 
@@ -12,54 +12,71 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rnncli.errors import TextError
+from rnncli.errors import TextError, reason
 from rnncli.text.compression import MEMBERS, DamagedError, Decompressed
 
 Source = str | os.PathLike[str] | BinaryIO
-"""A path, or an open binary file such as `sys.stdin.buffer`, which is left open."""
+"""A path, or an open binary file such as `sys.stdin.buffer`, which stays open."""
 
 Watch = Callable[[str, int, int | None], object]
-"""Told while files are read and written: what is done, how many of their bytes are, and how many there are if that is
-known; while a text is measured, its words in place of bytes."""
+"""Callback for progress: the activity, such as `READING`, the amount done, and the total if it is known.
+Amounts are bytes; of `MEASURING`, words."""
 CHECKING, READING, WRITING, MEASURING = "checking", "reading", "writing", "measuring"
 
 
+class ByteCounter:
+    """Adds up the bytes read from several files, and reports the sum to a `Watch`."""
+
+    def __init__(self, watch: Watch | None, activity: str, total: int | None) -> None:
+        self._watch, self._activity, self._total, self._done = watch, activity, total, 0
+
+    def add(self, size: int) -> None:
+        self._done += size
+        if self._watch is not None:
+            self._watch(self._activity, self._done, self._total)
+
+
 def name_of(source: Source) -> str:
-    """How messages call this text."""
+    """The name of this text in messages."""
     if isinstance(source, str | os.PathLike):
         return str(source)
     return str(getattr(source, "name", "<stream>"))
 
 
-def files_of(path: str | os.PathLike[str], leaving_out: Sequence[str] = ()) -> list[str]:
-    """The files that a path stands for: itself; those in a folder, at any depth; those that match a pattern (`*`, `?`,
-    `[...]`, `**`). In the order of their names, each once, whatever links lead there; hidden ones, what is no file, and
-    what lies in one of the folders `leaving_out`, are left out.
+def files_of(path: str | os.PathLike[str], excluded: Sequence[str] = ()) -> list[str]:
+    """Expand a path: a folder to every file below it, a pattern (`*`, `?`, `[...]`, `**`) to the files that match.
 
-    Raises TextError for a folder without a file, and for a pattern that matches none. Any other path stands for itself,
-    whether there is such a file or not.
+    Files are sorted by name. A file that several links lead to appears once. Hidden files, anything that is not a file,
+    and the contents of the `excluded` folders are left out.
+
+    Raises TextError for a folder or a pattern without a file. Any other path is returned unchanged, whether the file
+    exists or not.
     """
     name = os.fspath(path)
     if os.path.isdir(name):
-        found, lacking = list(_walk(name)), "a folder without a text; put one into it, or give the path of a file"
+        found = list(_walk(name))
+        problem, remedy = "a folder without a text", "put one into it, or give the path of a file"
     elif glob.has_magic(name) and not os.path.lexists(name):
-        found, lacking = _matches(name), f"no file matches this pattern; {_nearby(Path(name))}"
+        found = _matches(name)
+        problem, remedy = "no file matches this pattern", _nearby(Path(name))
     else:
         return [name]
-    outside = [os.path.join(os.path.realpath(folder), "") for folder in leaving_out if folder]
+    outside = [os.path.join(os.path.realpath(folder), "") for folder in excluded if folder]
     files = {
         real: file
-        for file in sorted(found, reverse=True)  # the first name of a file is put in last, and stays
+        for file in sorted(found, reverse=True)  # of the names of one file, the first in order overwrites the others
         if not (real := os.path.realpath(file)).startswith(tuple(outside)) and os.path.isfile(real)
     }
     if not files:
-        raise TextError(f"{name}: {lacking}")
+        raise TextError(problem, location=name, remedy=remedy)
     return sorted(files.values())
 
 
 def _walk(folder: str) -> Iterator[str]:
     def unreadable(error: OSError) -> None:
-        raise TextError(f"{error.filename}: cannot be read ({error.strerror}); give a folder that can") from None
+        raise TextError(
+            f"cannot be read ({reason(error)})", location=str(error.filename), remedy="give a folder that can"
+        ) from None
 
     seen = set[str]()
     for inner, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
@@ -73,18 +90,18 @@ def _walk(folder: str) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> list[str]:
-    """What matches; folders that are there are taken by their names, whatever characters are in them."""
+    """The paths that match. Leading folders that exist are taken literally, whatever characters their names have."""
     folder, rest = "", Path(pattern).parts
     while rest and os.path.isdir(os.path.join(folder, rest[0])):
         folder, rest = os.path.join(folder, rest[0]), rest[1:]
     try:
         return glob.glob(os.path.join(glob.escape(folder), *rest), recursive=True)
-    except (OSError, ValueError):  # the system cannot look for it
+    except (OSError, ValueError):  # too long, or with a NUL: the system cannot search for it
         return []
 
 
 def size_of(sources: Sequence[Source]) -> int | None:
-    """How many bytes these files have, as they lie there; None if one is no file, or not there."""
+    """Total size of these files on disk, in bytes; None if one is not a regular file or does not exist."""
     total = 0
     for source in sources:
         try:
@@ -97,16 +114,15 @@ def size_of(sources: Sequence[Source]) -> int | None:
 
 
 def passing(source: Source) -> bool:
-    """Whether this is no file that can be read again, but a pipe or a device."""
+    """Whether this is a pipe or a device, which can be read only once."""
     return isinstance(source, str | os.PathLike) and os.path.exists(source) and not os.path.isfile(source)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What is in some files, as they lie there.
+    """Identity of the contents of some files, without decompressing them.
 
-    sha256: of their bytes, one file after the other. files: for each the suffix that says how it is compressed, or an
-    empty one, and how many bytes it has.
+    sha256: of their bytes, concatenated. files: for each file its compression suffix, or "", and its size in bytes.
     """
 
     sha256: str
@@ -114,35 +130,33 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes, in all."""
+        """Total size in bytes."""
         return sum(size for _, size in self.files)
 
 
 def content_of(paths: Sequence[str], watch: Watch | None = None) -> Content:
-    """Read files, but nothing in them. Raises TextError."""
-    digest, files, done, total = hashlib.sha256(), [], 0, size_of(paths)
+    """Hash files without interpreting them. Raises TextError."""
+    digest, files, counter = hashlib.sha256(), [], ByteCounter(watch, CHECKING, size_of(paths))
     for path in paths:
         suffix = Path(path).suffix.lower()
         size = 0
-        with Reader(path, as_it_lies=True) as reader:
+        with Reader(path, decompress=False) as reader:
             while data := reader.read(1 << 20, 1, size):
                 digest.update(data)
                 size += len(data)
-                if watch is not None:
-                    watch(CHECKING, done + size, total)
-        done += size
+                counter.add(len(data))
         files.append((suffix if suffix in MEMBERS else "", size))
     return Content(digest.hexdigest(), tuple(files))
 
 
 class Reader:
-    """One text, opened: `.gz`, `.bz2` and `.xz` are decompressed, unless it is to be read as it lies there.
+    """A context manager that opens one text, and decompresses `.gz`, `.bz2` and `.xz` unless `decompress` is False.
 
-    `name`: as messages call it. `position`: how many bytes of the file, as it lies there, were read.
-    Raises TextError for what cannot be opened; use it as a context.
+    `name`: its name in messages. `position`: bytes of the file on disk that were read so far.
+    Raises TextError for a file that cannot be opened.
     """
 
-    def __init__(self, source: Source, as_it_lies: bool = False) -> None:
+    def __init__(self, source: Source, decompress: bool = True) -> None:
         self.name = name_of(source)
         self._path = Path(source) if isinstance(source, str | os.PathLike) else None
         self._raw: _Raw
@@ -156,7 +170,7 @@ class Reader:
         if stat.S_ISREG(found.st_mode):
             self._before = _identity(found)
         suffix = self._path.suffix.lower()
-        if suffix in MEMBERS and not as_it_lies:
+        if suffix in MEMBERS and decompress:
             self._file = Decompressed(self._raw, suffix)
 
     def __enter__(self) -> Reader:
@@ -171,38 +185,41 @@ class Reader:
         return self._raw.position
 
     def read(self, size: int, line: int, offset: int) -> bytes:
-        """At most so many bytes, decompressed; none at the end. `line` and `offset` say in messages how far one is."""
+        """The next bytes of the text, at most `size`; empty at the end. `line` and `offset` locate them in messages."""
         try:
             data: bytes = self._file.read(size)
-        except (OSError, EOFError, DamagedError) as error:  # a stream may be decompressed by whoever opened it
+        except (OSError, EOFError, DamagedError) as error:  # EOFError: the caller may have opened a `gzip.GzipFile`
             self.check_unchanged()
             if not isinstance(error, OSError):
-                what = f"damaged or cut off after {offset} bytes of text ({_reason(error)})"
-                advice = "copy or compress the file again; if it is plain text, take the suffix from its name"
+                problem = f"damaged or cut off after {offset} bytes of text ({reason(error)})"
+                remedy = "copy or compress the file again; if it is plain text, remove the suffix from its name"
             else:
-                what, advice = f"cannot be read ({_reason(error)})", "copy the file to a place where it can"
-            raise TextError(f"{self.name}:{line}: {what}; {advice}") from None
-        if not data or (self._before and 0 < self._before[2] < self.position):  # it may grow faster than it is read
+                problem, remedy = f"cannot be read ({reason(error)})", "copy the file to a place where it can"
+            raise TextError(problem, location=f"{self.name}:{line}", remedy=remedy) from None
+        if not data or (self._before and 0 < self._before[2] < self.position):  # a growing file may have no end
             self.check_unchanged()
         return data
 
     def check_unchanged(self) -> None:
-        """Raise TextError if the file is not the one that was opened, or has changed since."""
+        """Raise TextError if the file was replaced or has changed since it was opened."""
         if self._path is None or self._before is None:
             return
         try:
             now = _identity(os.stat(self._path))
         except OSError as error:
-            raise TextError(f"{self.name}: vanished while it was read ({_reason(error)}); put it back") from None
+            raise TextError(
+                f"vanished while it was read ({reason(error)})", location=self.name, remedy="put it back"
+            ) from None
         if now != self._before:
             raise TextError(
-                f"{self.name}: changed while it was read ({self._before[2]} bytes before, {now[2]} now); "
-                "let the one who writes it finish, and start again"
+                f"changed while it was read ({self._before[2]} bytes before, {now[2]} now)",
+                location=self.name,
+                remedy="wait until it is completely written, and start again",
             )
 
 
 class _Raw:
-    """A file as it lies there, its bytes counted; whoever opened it closes it."""
+    """A file on disk, with a count of the bytes read. It does not close the file."""
 
     def __init__(self, file: Any) -> None:
         self.file, self.position = file, 0
@@ -217,13 +234,14 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb", buffering=0)
     except FileNotFoundError:
-        raise TextError(f"{path}: no such file; {_nearby(path)}") from None
+        problem, remedy = "no such file", _nearby(path)
     except IsADirectoryError:
-        raise TextError(f"{path}: a folder, not a file; give one text file, or a list of them") from None
+        problem, remedy = "a folder, not a file", "give one text file, or a list of them"
     except PermissionError:
-        raise TextError(f"{path}: permission to read it is denied; try chmod u+r {path}") from None
+        problem, remedy = "permission to read it is denied", f"try chmod u+r {path}"
     except (OSError, ValueError) as error:
-        raise TextError(f"{path}: cannot be opened ({_reason(error)}); give the path of a text file") from None
+        problem, remedy = f"cannot be opened ({reason(error)})", "give the path of a text file"
+    raise TextError(problem, location=str(path), remedy=remedy)
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
@@ -231,7 +249,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _nearby(path: Path) -> str:
-    """What may have been meant by a path that does not exist."""
+    """A suggestion for a path that does not exist."""
     try:
         names = os.listdir(path.parent)
     except (OSError, ValueError):
@@ -240,7 +258,3 @@ def _nearby(path: Path) -> str:
     if close:
         return "did you mean " + " or ".join(str(path.parent / name) for name in close) + "?"
     return f"the folder {path.parent} holds nothing of a similar name"
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-r"""Text files as blocks of whole lines, and every misfortune told with its file, line and byte.
+r"""Read text files in blocks of whole lines, and report every defect with its file, line and byte.
 
-Only `\n` ends a line: `str.splitlines` would also cut at U+2028, NEL and form feed, and line numbers would differ from
-those of every editor.
+Only `\n` ends a line: `str.splitlines` would also split at U+2028, NEL and form feed, and line numbers would differ
+from those of editors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnncli.errors import TextError
-from rnncli.text.files import READING, Reader, Source, Watch, name_of
+from rnncli.text.files import ByteCounter, Reader, Source, name_of
 
 COMPRESSED_MARKS = {
     b"\x1f\x8b": ("gzip", "gzip -dc"),
@@ -21,10 +21,10 @@ COMPRESSED_MARKS = {
     b"PK\x03\x04": ("zip", "unzip -p"),
 }
 
-CHUNK = 1 << 18  # bytes read at a time; the arrays that a block of them becomes stay in a cache
+CHUNK = 1 << 18  # bytes read at a time; small enough for the arrays of a block to fit in the processor's cache
 LONGEST_HELD = 1 << 20  # bytes; a longer line comes in pieces
 
-# UTF-32 first: its little-endian mark begins with that of UTF-16.
+# UTF-32 first: its little-endian byte-order mark begins with that of UTF-16.
 WIDE_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -35,10 +35,10 @@ WIDE_MARKS = {
 
 @dataclass(frozen=True)
 class Block:
-    r"""Bytes of a file as they stand there, line ends included.
+    """Consecutive bytes of a decompressed file, line ends included.
 
-    line: the number of the first line in its file, from 1. offset: of the first byte in its file.
-    begins, ends: False where `data` is a piece of one line, without its beginning or its end.
+    line: number of the first line in its file, from 1. offset: of the first byte in its file.
+    begins, ends: False if `data` is a piece of one line that lacks the beginning or the end of the line.
     """
 
     line: int
@@ -49,34 +49,35 @@ class Block:
 
     @property
     def content(self) -> bytes:
-        """The data, without the byte-order mark that a file may begin with."""
+        """The data without the byte-order mark that a file may begin with."""
         return self.data.removeprefix(codecs.BOM_UTF8) if self.offset == 0 else self.data
 
     def ended(self, content: bytes) -> bytes:
-        """The content, as it stands there or put right, with the end that the last line of a file may lack."""
+        """Content of this block, perhaps repaired, with the line end that the last line of a file may lack."""
         has_end = content.endswith(b"\n") or not self.ends or (self.begins and not content)
         return content if has_end else content + b"\n"
 
     @property
     def lines(self) -> int:
-        """How many lines begin here; a byte-order mark with nothing behind it is none."""
+        """Number of lines that begin here; a byte-order mark alone is not a line."""
         if not self.begins:
             return 0
         return self.content.count(b"\n") + (self.content[-1:] not in (b"\n", b""))
 
 
-def read_blocks(source: Source, watch: Watch | None = None) -> Iterator[Block]:
-    """A text, decompressed, in blocks of whole lines; a line over about a megabyte comes in pieces.
+def read_blocks(source: Source, counter: ByteCounter | None = None) -> Iterator[Block]:
+    """Read a text, decompressed, in blocks of whole lines; a line of over 1 MiB comes in pieces.
 
-    A piece ends behind a space or a tab where there is one, so that no word is cut, and never within a character of
-    UTF-8. The content is not looked at: see `check`.
+    A piece ends after a space or a tab if it has one, so that no word is split, and never within a UTF-8 character.
+    The content is not checked: see `validate`.
 
-    Raises TextError for a file that is missing, and, after the blocks of what can be read, for one that is damaged or
-    has changed meanwhile.
+    Raises TextError for a missing file and, after the blocks that can be read, for a file that is damaged or has
+    changed since it was opened.
     """
     line, offset, begins = 1, 0, True
     pending = bytearray()
     failure: TextError | None = None
+    counted = 0
     with Reader(source) as reader:
         while True:
             try:
@@ -92,8 +93,9 @@ def read_blocks(source: Source, watch: Watch | None = None) -> Iterator[Block]:
                 ends = data.endswith(b"\n")
                 yield Block(line, offset, data, begins, ends)
                 line, offset, begins = line + data.count(b"\n"), offset + cut, ends
-            if watch is not None:
-                watch(READING, reader.position, None)
+            if counter is not None:
+                counter.add(reader.position - counted)
+                counted = reader.position
     if pending or not begins:
         yield Block(line, offset, bytes(pending), begins, True)
     if failure is not None:
@@ -101,7 +103,7 @@ def read_blocks(source: Source, watch: Watch | None = None) -> Iterator[Block]:
 
 
 def _cut(pending: bytearray, begins: bool) -> int:
-    """How many bytes make the next block; 0 where more must be read first."""
+    """Size of the next block in bytes; 0 if more must be read first."""
     if end := (pending.rfind(b"\n") if begins else pending.find(b"\n")) + 1:
         return end
     if len(pending) <= LONGEST_HELD:
@@ -109,23 +111,22 @@ def _cut(pending: bytearray, begins: bool) -> int:
     if space := max(pending.rfind(b" ", 0, LONGEST_HELD), pending.rfind(b"\t", 0, LONGEST_HELD)) + 1:
         return space
     at = LONGEST_HELD
-    while at > LONGEST_HELD - 4 and pending[at] & 0xC0 == 0x80:  # a byte that continues a character
+    while at > LONGEST_HELD - 4 and pending[at] & 0xC0 == 0x80:  # a continuation byte of UTF-8
         at -= 1
     return at
 
 
 def read_lines(source: Source) -> Iterator[tuple[int, str]]:
-    r"""The lines of a text with their numbers, from 1, without their ends.
+    r"""The lines of a text without their ends, each with its number, from 1.
 
-    The text is UTF-8, with or without a byte-order mark; `.gz`, `.bz2` and `.xz` are read as they are. A line ends at
-    `\n`, one `\r` before it belongs to the end, and the last line needs no end.
+    The text is UTF-8, with or without a byte-order mark, and may be compressed (`.gz`, `.bz2`, `.xz`). A line ends at
+    `\n` or `\r\n`; the last line needs no end. An empty text has no lines.
 
-    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8, or has a word of more than a
-    megabyte. An empty one has no lines.
+    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8, or has a word of over 1 MiB.
     """
     begun = ""  # the beginning of a line that comes in pieces
     for block in read_blocks(source):
-        check(block, name_of(source))
+        validate(block, name_of(source))
         text = block.content.decode()
         if not block.ends:
             begun += text
@@ -138,34 +139,43 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def check(block: Block, name: str) -> None:
-    """Raise TextError for a block of a text that is binary or not UTF-8, or holds the beginning of an endless word."""
-    _refuse_binary(block, name)
-    if not block.data.isascii():
-        try:
-            block.data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            number = block.line + block.data.count(b"\n", 0, error.start)
-            raise TextError(
-                f"{name}:{number}: not UTF-8: byte 0x{block.data[error.start]:02x} at byte "
-                f"{block.offset + error.start}; if it is Latin-1, this makes it UTF-8: "
-                f"iconv -f latin1 -t utf-8 {name} > utf8.txt"
-            ) from None
-    if not (block.ends or block.data.endswith((b" ", b"\t"))):
-        raise TextError(
-            f"{name}:{block.line}: no space, tab or line end in {len(block.data)} bytes from byte {block.offset} on; "
-            "break the text into lines"
-        )
-
-
-def _refuse_binary(block: Block, name: str) -> None:
-    """Raise TextError for a block with a NUL byte, and for a file that begins as no text does."""
+def validate(block: Block, name: str) -> None:
+    """Raise TextError for a block of a text that is binary or not UTF-8, or that begins a word of over 1 MiB."""
     data, offset = block.data, block.offset
-    if offset == 0 and (why := foreign(data, name)):
-        raise TextError(why)
+    if offset == 0 and (error := foreign_format_error(data, name)) is not None:
+        raise error
     if (nul := data.find(b"\0")) >= 0:
-        number = block.line + data.count(b"\n", 0, nul)
-        raise TextError(f"{name}:{number}: a NUL byte at byte {offset + nul}, so it is binary; give a plain text file")
+        raise nul_error(name, block.line + data.count(b"\n", 0, nul), f"at byte {offset + nul}")
+    if not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as failure:
+            start = failure.start
+            line = block.line + data.count(b"\n", 0, start)
+            raise not_utf8_error(name, line, f"byte 0x{data[start]:02x} at byte {offset + start}") from None
+    if not (block.ends or data.endswith((b" ", b"\t"))):
+        raise endless_word_error(name, block.line, f"in {len(data)} bytes from byte {offset} on")
+
+
+def nul_error(name: str, line: int, where: str) -> TextError:
+    """The error for a NUL byte; where: such as `at byte 7`."""
+    return TextError(f"a NUL byte {where}, so it is binary", location=f"{name}:{line}", remedy="give a plain text file")
+
+
+def not_utf8_error(name: str, line: int, found: str) -> TextError:
+    """The error for invalid UTF-8; found: such as `byte 0xe9 at byte 7`."""
+    return TextError(
+        f"not UTF-8: {found}",
+        location=f"{name}:{line}",
+        remedy=f"if it is Latin-1, this makes it UTF-8: iconv -f latin1 -t utf-8 {name} > utf8.txt",
+    )
+
+
+def endless_word_error(name: str, line: int, where: str) -> TextError:
+    """The error for a word that is too long to be held in memory; where: such as `in 1048576 bytes from byte 7 on`."""
+    return TextError(
+        f"no space, tab or line end {where}", location=f"{name}:{line}", remedy="break the text into lines"
+    )
 
 
 def _is_text(data: bytes) -> bool:
@@ -175,15 +185,20 @@ def _is_text(data: bytes) -> bool:
         return False
 
 
-def foreign(data: bytes, name: str) -> str | None:
-    """What to say of a file that begins with the mark of UTF-16 or UTF-32, or is compressed; None of any other."""
+def foreign_format_error(data: bytes, name: str) -> TextError | None:
+    """The error for a file that begins with the mark of UTF-16 or UTF-32, or is compressed; None for any other."""
     for mark, encoding in WIDE_MARKS.items():
         if data.startswith(mark):
-            return (
-                f"{name}:1: not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}; "
-                f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt"
+            return TextError(
+                f"not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}",
+                location=f"{name}:1",
+                remedy=f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt",
             )
     for mark, (compressed, command) in COMPRESSED_MARKS.items():
-        if data.startswith(mark) and not _is_text(data):  # a text may begin with some of them
-            return f"{name}:1: compressed, it looks like {compressed}; decompress it first: {command}"
+        if data.startswith(mark) and not _is_text(data):  # a text may begin with some of these marks
+            return TextError(
+                f"compressed, it looks like {compressed}",
+                location=f"{name}:1",
+                remedy=f"decompress it first: {command}",
+            )
     return None

@@ -1,4 +1,4 @@
-"""Arrays that grow at their end and may be larger than memory: in memory while small, then in a file."""
+"""Append-only arrays that may be larger than memory: in memory while small, then in a file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.errors import WriteError
+from rnncli.errors import WriteError, reason
 
 LARGEST_IN_MEMORY = 1 << 25  # bytes
-PIECE = 1 << 20  # numbers that are worked on at a time
+PIECE = 1 << 20  # numbers processed at a time
 
 
 class Spool:
-    """A one-dimensional array of `dtype`, written from its beginning to its end.
+    """A one-dimensional array of `dtype`, written from beginning to end.
 
-    path: its file; without one it is held in memory while it is small, and then in a file that has no name, in the
-    folder for temporary files. Raises OSError where its file cannot be written, WriteError where that without a name
-    cannot.
+    path: its file; without one it is in memory up to `LARGEST_IN_MEMORY` bytes, then in an unnamed temporary file.
+    Raises OSError if the file at `path` cannot be written, WriteError if the temporary file cannot.
     """
 
     def __init__(self, dtype: npt.DTypeLike, path: Path | None = None) -> None:
@@ -32,7 +31,7 @@ class Spool:
         self._file: io.BytesIO | io.FileIO = io.BytesIO() if path is None else path.open("w+b", buffering=0)
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it could not be opened
+        with contextlib.suppress(AttributeError):  # the file could not be opened
             self._file.close()
 
     def __len__(self) -> int:
@@ -47,7 +46,7 @@ class Spool:
         self._bytes += len(data)
 
     def pieces(self, start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
-        """The numbers from `start` to `stop`, some at a time."""
+        """The numbers from `start` to `stop` in pieces of at most `PIECE`."""
         for at in range(start, stop, PIECE):
             yield self.read(at, min(at + PIECE, stop))
 
@@ -64,17 +63,17 @@ class Spool:
         return values
 
     def array(self) -> npt.NDArray[Any]:
-        """All of it, read-only; a file is mapped, and stays while the array is in use, closed or not."""
+        """The whole array, read-only. A file is mapped into memory; the map stays valid after `close`."""
         if isinstance(self._file, io.BytesIO):
             return np.frombuffer(self._file.getvalue(), self.dtype)
         return mapped(self._file, self.dtype)
 
     def close(self) -> None:
-        """Let go of its file, which is then gone if it has no name."""
+        """Close the file; a temporary one is then deleted."""
         self._file.close()
 
     def remove(self) -> None:
-        """Take its file away."""
+        """Close and delete the file."""
         self.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
@@ -99,14 +98,15 @@ def _temporary() -> io.FileIO:
 def _no_room(error: OSError, done: int) -> WriteError:
     folder = tempfile.tempdir or "the folder for temporary files"
     return WriteError(
-        f"{folder}: cannot write the encoded text there ({error.strerror or error}) after {done / 1e6:,.0f} MB; make "
-        "room for some times as much, or set TMPDIR to another folder"
+        f"cannot write the encoded text there ({reason(error)}) after {done / 1e6:,.0f} MB",
+        location=folder,
+        remedy="make room for several times as much, or set TMPDIR to another folder",
     )
 
 
 def mapped(file: Path | io.FileIO, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The numbers of a file, read-only, as a memory map. Raises OSError."""
+    """Map a file of numbers into memory, read-only. Raises OSError."""
     size = file.stat().st_size if isinstance(file, Path) else os.fstat(file.fileno()).st_size
-    if not size:  # nothing can be mapped
+    if not size:  # an empty file cannot be mapped
         return np.empty(0, dtype)
     return np.memmap(file, dtype, mode="r").view(np.ndarray)

@@ -1,4 +1,4 @@
-"""Lines to tokens and back. A new tokenizer is one function and one line in `TOKENIZERS`."""
+"""Split lines into tokens and join them. A new tokenizer is a function here and one in `tokenize_arrays`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from itertools import chain
 END = "<end>"
 UNKNOWN = "<unk>"
 
-MARKS = ("Mn", "Mc", "Me")  # categories of Unicode
+MARKS = ("Mn", "Mc", "Me")  # Unicode categories of combining marks
 NUMBER = r"\d+(?:[.,]\d+)*"
 CHARACTERS = re.compile(rf"{UNKNOWN}|{END}|.", re.DOTALL)
 
 
 def whitespace(line: str) -> list[str]:
-    """What stands between white space, as `str.split` sees it."""
+    """The parts between white space, as in `str.split`."""
     return line.split()
 
 
@@ -34,7 +34,7 @@ def characters(line: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to cut a line, and what stands between its tokens when they are put together again."""
+    """A function that splits a line, and the separator that joins its tokens."""
 
     tokens: Callable[[str], list[str]]
     separator: str
@@ -49,9 +49,9 @@ TOKENIZERS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """How a line becomes tokens, the same in training and for every seed and scored text.
+    """Splits lines into tokens; the same one is used in training and for every seed and scored text.
 
-    `name` is a key of `TOKENIZERS`; KeyError otherwise.
+    `name` is a key of `TOKENIZERS`; raises KeyError otherwise.
     """
 
     name: str
@@ -61,39 +61,39 @@ class Tokenizer:
         TOKENIZERS[self.name]
 
     def tokens(self, line: str) -> list[str]:
-        """The tokens of one line, which comes without its end. Literal `<unk>` and `<end>` are one token each."""
+        """The tokens of one line without its end. A literal `<unk>` or `<end>` is one token."""
         return TOKENIZERS[self.name].tokens(line.lower() if self.lowercase else line)
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Tokens as text: with a space between them, or with nothing between characters."""
+        """Join tokens into text: with spaces, or characters with nothing between them."""
         return TOKENIZERS[self.name].separator.join(tokens)
 
 
 @cache
 def _words_pattern() -> re.Pattern[str]:
     letter, mark = letter_class(), mark_class()
-    # Most words are ASCII with ASCII behind them: finding these without the large classes is twice as fast.
+    # Most words are ASCII and followed by ASCII: matching these without the large classes is twice as fast.
     ascii_word = r"[A-Za-z]++(?:'[A-Za-z]++)*+(?!['\x80-\U0010ffff])"
     word = rf"{letter}+(?:{mark}+{letter}*|['’]{letter}+)*"
     return re.compile(rf"{ascii_word}|{word}|{NUMBER}|{UNKNOWN}|{END}|\S")
 
 
-# `re` knows no classes of Unicode: combining marks are listed, and so are the numerals (², ½, Ⅷ) that `\w` takes in but
-# that are neither letters nor decimal digits.
+# `re` has no Unicode categories, so the combining marks are listed, and so are the numerals (², ½, Ⅷ), which `\w`
+# matches although they are neither letters nor decimal digits.
 def letter_class() -> str:
-    """Letters, as `re` writes a class."""
+    """Regular expression for a letter."""
     return rf"[^\W\d_{_character_class('No', 'Nl')}]"
 
 
 def mark_class() -> str:
-    """Combining marks, as `re` writes a class."""
+    """Regular expression for a combining mark."""
     return f"[{_character_class(*MARKS)}]"
 
 
 @cache
 def ranges(*categories: str) -> list[tuple[int, int]]:
-    """The first and the last of each run of characters of these Unicode categories, those of ASCII left out."""
-    # Planes 2 and 3 are letters throughout, 4 to 13 empty, 15 and 16 private; 14 holds the variation selectors.
+    """The first and the last code point of each run of characters of these Unicode categories, without ASCII."""
+    # Planes 2 and 3 contain only letters, 4 to 13 are empty, 15 and 16 private; 14 has the variation selectors.
     planes = chain(range(0x80, 0x20000), range(0xE0000, 0xE1000))
     points = [point for point in planes if unicodedata.category(chr(point)) in categories]
     starts = [p for before, p in zip([-1, *points], points, strict=False) if p != before + 1]
@@ -102,5 +102,5 @@ def ranges(*categories: str) -> list[tuple[int, int]]:
 
 
 def _character_class(*categories: str) -> str:
-    """The inside of a `[...]` for the characters of these categories."""
+    """The characters of these categories, for use inside `[...]`."""
     return "".join(f"\\U{start:08x}-\\U{end:08x}" for start, end in ranges(*categories))

@@ -1,7 +1,7 @@
-"""Tokens of many lines at once: the tokenizers of `tokenize`, on arrays of characters in place of lines.
+"""Tokenize many lines at once: the tokenizers of `tokenize`, vectorised over arrays of characters.
 
-The same result as `Tokenizer.tokens` line by line; test_cutting holds them together. No Python code runs for a word,
-and NumPy lets go of the interpreter meanwhile, so that several pieces of a text are cut side by side.
+The result equals `Tokenizer.tokens` line by line; test_tokenize_arrays compares them. No Python code runs per word,
+and NumPy releases the interpreter lock, so that threads tokenize several blocks in parallel.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.intp]
 Classes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.integer[Any]]
-"""Characters as numbers: uint8 of ASCII text, uint32 of any other."""
+"""Code points: uint8 for ASCII text, uint32 for any other."""
 
-# What a character is. Only white space is no token, or part of one.
-SPACE, LINE_END, OTHER, LETTER, MARK, APOSTROPHE, DIGIT, POINT = range(8)
+# Classes of characters. All but white space belong to a token.
+SPACE, NEWLINE, OTHER, LETTER, MARK, APOSTROPHE, DIGIT, POINT = range(8)
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """The tokens of a piece of text: token i is `data[starts[i]:ends[i]]`, UTF-8.
 
-    through: (lines,), how many tokens there are up to the end of each line, with the one that stands for it.
-    characters: (lines,), how many characters of the text there are up to there, each line end counted as one.
-    size: how many characters there are in all.
+    through: (lines,), number of tokens up to the end of each line, that of the line end included.
+    characters: (lines,), number of characters up to the end of each line, each line end counted as one.
+    size: number of characters in all.
     """
 
     data: bytes
@@ -45,9 +45,9 @@ class Tokens:
 
 
 def cut(text: bytes, tokenizer: Tokenizer, after_line: str | None) -> Tokens:
-    r"""Cut valid UTF-8 that ends where a line or a token does. A line ends at `\n`; a `\r` before it is part of that.
+    r"""Tokenize valid UTF-8 that ends at the end of a line or a token. A line ends at `\n` or `\r\n`.
 
-    after_line: the token that follows the tokens of each line: `\n`, a space, or None for no token.
+    after_line: the token after those of each line: `\n`, a space, or None for no token.
     """
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
@@ -59,13 +59,13 @@ def cut(text: bytes, tokenizer: Tokenizer, after_line: str | None) -> Tokens:
         decoded = text.decode()
         lowered = decoded.lower() if tokenizer.lowercase else decoded
         data, codes = lowered.encode(), _codes(lowered)
-        leads = np.frombuffer(data, np.int8) >= -64  # no byte that continues a character
+        leads = np.frombuffer(data, np.int8) >= -64  # the first byte of each character
         offsets = np.flatnonzero(np.append(leads, True))
     classes = _classes(offsets is None).take(codes)
-    line_ends = np.flatnonzero(classes == LINE_END)
+    line_ends = np.flatnonzero(classes == NEWLINE)
     if offsets is None or not tokenizer.lowercase:
         characters, size = line_ends + 1, len(codes)
-    else:  # a lower-case letter may be longer than its capital: İ becomes two characters
+    else:  # a lower-case letter may be longer than its capital: İ becomes two characters, but counts as one
         characters, size = np.flatnonzero(_codes(decoded) == ord("\n")) + 1, len(decoded)
     token, glued = CUTS[tokenizer.name](classes, codes)
     if after_line is None:
@@ -80,34 +80,34 @@ def cut(text: bytes, tokenizer: Tokenizer, after_line: str | None) -> Tokens:
 
 
 def _edges(token: Flags, glued: Flags) -> tuple[Positions, Positions]:
-    """Where tokens begin, and where they end; from what is of a token, and what continues the one before it."""
+    """Starts and ends of the tokens. token: characters that belong to a token; glued: to that of the one before."""
     starts = np.flatnonzero(token & ~glued)
     token[:-1] &= ~glued[1:]
     return starts, np.flatnonzero(token) + 1
 
 
 def _whitespace(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
-    inner = classes > LINE_END
+    inner = classes > NEWLINE
     return classes != SPACE, _pairs(inner)
 
 
 def _words(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
     letter, digit = classes == LETTER, classes == DIGIT
-    word = letter  # a letter, or a mark on one
+    word = letter  # a letter, or a combining mark on one
     mark = classes == MARK
     if mark.any():
-        behind = np.maximum.accumulate(np.where(mark, 0, np.arange(len(mark))))  # the last character that is no mark
-        word = letter | (mark & letter[behind])
+        base = np.maximum.accumulate(np.where(mark, 0, np.arange(len(mark))))  # the character a mark combines with
+        word = letter | (mark & letter[base])
     glued = _pairs(word) | _pairs(digit)
-    _join(glued, classes == APOSTROPHE, word, letter)
-    _join(glued, classes == POINT, digit, digit)
-    _glue_literals(glued, codes)
+    _join_(glued, classes == APOSTROPHE, word, letter)
+    _join_(glued, classes == POINT, digit, digit)
+    _glue_literals_(glued, codes)
     return classes != SPACE, glued
 
 
 def _characters(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
     glued = np.zeros(len(classes), bool)
-    _glue_literals(glued, codes)
+    _glue_literals_(glued, codes)
     return np.ones(len(classes), bool), glued
 
 
@@ -116,25 +116,26 @@ CUTS: dict[str, Callable[[Classes, Codes], tuple[Flags, Flags]]] = {
     "words": _words,
     "characters": _characters,
 }
-"""For every character of (classes, codes): is it of a token? and does it continue the token of the one before it?"""
+"""Functions from (classes, codes), one per character, to two flags per character: whether it belongs to a token, and
+whether to the token of the character before it."""
 
 
 def _pairs(flags: Flags) -> Flags:
-    """Where a flag stands behind another."""
+    """Positions where this flag and the one before it are set."""
     pairs = np.zeros(len(flags), bool)
     np.logical_and(flags[1:], flags[:-1], out=pairs[1:])
     return pairs
 
 
-def _join(glued: Flags, joints: Flags, before: Flags, after: Flags) -> None:
-    """Glue what stands on both sides of a joint, such as the apostrophe of `don't`, and the joint itself."""
+def _join_(glued: Flags, joints: Flags, before: Flags, after: Flags) -> None:
+    """Glue a joint, such as the apostrophe of `don't`, to the characters before and after it."""
     at = np.flatnonzero(joints[1:-1]) + 1
     at = at[before[at - 1] & after[at + 1]]
     glued[at] = glued[at + 1] = True
 
 
-def _glue_literals(glued: Flags, codes: Codes) -> None:
-    """A literal `<unk>` or `<end>` is one token."""
+def _glue_literals_(glued: Flags, codes: Codes) -> None:
+    """Make each literal `<unk>` and `<end>` one token."""
     opening = np.flatnonzero(codes == ord("<"))
     for literal in (UNKNOWN, END):
         at = opening[opening <= len(codes) - len(literal)]
@@ -149,10 +150,10 @@ def _codes(text: str) -> npt.NDArray[np.uint32]:
 
 @cache
 def _classes(ascii_only: bool) -> Classes:
-    """What each character is, by its number."""
+    """The class of each character, by code point."""
     text = np.arange(128 if ascii_only else 0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     classes = np.full(len(text), OTHER, np.uint8)
-    patterns = {LETTER: letter_class(), DIGIT: r"\d", APOSTROPHE: "['’]", POINT: "[.,]", SPACE: r"\s", LINE_END: r"\n"}
+    patterns = {LETTER: letter_class(), DIGIT: r"\d", APOSTROPHE: "['’]", POINT: "[.,]", SPACE: r"\s", NEWLINE: r"\n"}
     for kind, pattern in patterns.items():
         for found in re.finditer(f"{pattern}+", text):
             classes[found.start() : found.end()] = kind

@@ -1,4 +1,4 @@
-"""The words that a model knows, and their ids."""
+"""Vocabularies: the words that a model knows, and their ids."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.errors import ConfigError, TextError, WriteError
+from rnncli.errors import ConfigError, TextError, WriteError, reason
 from rnncli.system import disk
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
-__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end", "write_counts", "write_words"]
+__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end_error", "write_counts", "write_words"]
 
-COMPARED_WORDS = 50_000
-COUNT = re.compile(r"\t\d+$")  # behind a word of a list
+COMPARED_WORDS = 50_000  # of a vocabulary, when similar words are sought
+COUNT = re.compile(r"\t\d+$")  # after a word in a word list
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """The words in the order of their ids.
 
-    words: no two equal, `<end>` among them, and `<unk>` where the model has a place for words outside.
-    counts: (V,) int64, how often each stands in the training text as encoded; None where that is not known.
+    words: distinct, with `<end>`, and with `<unk>` if the model accepts unknown words.
+    counts: (V,) int64, how often each occurs in the encoded training text; None if unknown.
 
-    Raises ValueError for words that are no vocabulary.
+    Raises ValueError for words that cannot be a vocabulary.
     """
 
     words: tuple[str, ...]
@@ -40,11 +40,11 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.words):
-            raise ValueError("a word stands twice in the vocabulary")
+            raise ValueError("the vocabulary contains a word twice")
         if END not in self.ids:
             raise ValueError(f"a vocabulary needs {END}")
         if "" in self.ids or any("\n" in word for word in self.words):
-            raise ValueError("a word of a vocabulary is not empty and holds no line end")
+            raise ValueError("a word of a vocabulary is empty or contains a line end")
         if self.counts is not None and self.counts.shape != (len(self.words),):
             raise ValueError(f"{len(self.words)} words, but counts of shape {self.counts.shape}")
 
@@ -67,18 +67,17 @@ class Vocabulary:
     def __contains__(self, word: object) -> bool:
         return word in self.ids
 
-    def encode(self, tokens: Sequence[str], where: str = "") -> npt.NDArray[np.intp]:
-        """The ids of the tokens of one line, (n,); no `<end>` is added.
+    def encode(self, tokens: Sequence[str], location: str = "") -> npt.NDArray[np.intp]:
+        """The ids of the tokens of one line, (n,), without an `<end>`; unknown words become `<unk>`.
 
-        A word outside becomes `<unk>`. Raises TextError, which begins with `where`, for a word outside where there is
-        no `<unk>`, and for a literal `<end>`.
+        Raises TextError at `location` for an unknown word if the vocabulary has no `<unk>`, and for a literal `<end>`.
         """
         if END in tokens:
-            raise literal_end(where)
+            raise literal_end_error(location)
         unknown = -1 if self.unknown_id is None else self.unknown_id
         ids = np.array([self.ids.get(token, unknown) for token in tokens], dtype=np.intp)
         if self.unknown_id is None and (ids < 0).any():
-            raise self.outside(tokens[int(np.argmax(ids < 0))], where)
+            raise self.unknown_word_error(tokens[int(np.argmax(ids < 0))], location)
         return ids
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -86,42 +85,44 @@ class Vocabulary:
         return [self.words[id] for id in ids]
 
     def nearest(self, word: str, n: int = 3) -> list[str]:
-        """At most n known words written like this one, the closest first."""
-        # Words stand by falling frequency: a long vocabulary is searched where most of its text is, in about 0.1 s.
+        """At most n known words with a similar spelling, the closest first."""
+        # Words are sorted by falling frequency, so the most frequent ones are searched, which takes about 0.1 s.
         known = [other for other in self.words[:COMPARED_WORDS] if other not in (END, UNKNOWN)]
         return difflib.get_close_matches(word, known, n)
 
-    def outside(self, word: str, where: str = "") -> TextError:
-        """The error to raise for a word that has no id, where there is no `<unk>` to stand for it."""
+    def unknown_word_error(self, word: str, location: str = "") -> TextError:
+        """The error for a word outside this vocabulary if it has no `<unk>`."""
         if near := self.nearest(word):
-            known = f"; the nearest known: {', '.join(near)}"
+            known = f"the nearest known: {', '.join(near)}"
         else:
             frequent = [other for other in self.words if other not in (END, UNKNOWN)][:5]
-            known = f"; none is near it, known are such as {', '.join(frequent)}"
+            known = f"no known word is similar; the most frequent ones are {', '.join(frequent)}"
         return TextError(
-            f"{_prefix(where)}the word {word!r} is not in the vocabulary, which has no {UNKNOWN}{known}; to give "
-            "unknown words a place, train with vocabulary.unknown: true or vocabulary.min_count: 2"
+            f"the word {word!r} is not in the vocabulary, which has no {UNKNOWN}",
+            location=location,
+            remedy=f"{known}; to accept unknown words, train with vocabulary.unknown: true or vocabulary.min_count: 2",
         )
 
 
-def literal_end(where: str = "") -> TextError:
-    """The error to raise for a text in which `<end>` is written."""
+def literal_end_error(location: str = "") -> TextError:
+    """The error for a text that contains the token `<end>`."""
     return TextError(
-        f"{_prefix(where)}a literal {END} in the text; the end of a line stands for it, so take it out, "
-        "or write it in another way"
+        f"a literal {END} in the text",
+        location=location,
+        remedy="it would be read as the end of a line, so remove it, or write it in another way",
     )
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Which words of the training text become members.
+    """Rules that select the words of a vocabulary from the training text.
 
-    min_count: a word that stands less often becomes `<unk>`.
-    max_size: at most so many ids, `<end>` and `<unk>` included.
-    unknown: make `<unk>` a member even where nothing needs it; False: the file must have every word of the text.
-    file: a list of the members, one word a line, in place of min_count and max_size.
+    min_count: a word that occurs less often becomes `<unk>`.
+    max_size: maximum number of ids, `<end>` and `<unk>` included.
+    unknown: True adds `<unk>` even if no word needs it; False requires every word of the text to be in the file.
+    file: a list of the words, one a line, in place of min_count and max_size.
 
-    Raises ConfigError for rules that contradict each other or let no word in.
+    Raises ConfigError for rules that contradict each other or admit no word.
     """
 
     min_count: int = 1
@@ -132,33 +133,35 @@ class Rules:
     def __post_init__(self) -> None:
         if self.max_size is not None and self.max_size < 3:
             raise ConfigError(
-                f"vocabulary.max_size is {self.max_size}, which leaves no room for a word beside {END} and {UNKNOWN}; "
-                "give at least 3"
+                f"vocabulary.max_size is {self.max_size}, which leaves no room for a word beside {END} and {UNKNOWN}",
+                remedy="give at least 3",
             )
         if self.file is not None and (self.min_count > 1 or self.max_size is not None):
             raise ConfigError(
-                "vocabulary.file names the members; leave out vocabulary.min_count and vocabulary.max_size, "
-                "or leave out the file"
+                "vocabulary.file already lists the words",
+                remedy="leave out vocabulary.min_count and vocabulary.max_size, or leave out the file",
             )
 
 
-def build(counts: Mapping[str, int], end_count: int, rules: Rules, tokenizer: Tokenizer, where: str = "") -> Vocabulary:
+def build(
+    counts: Mapping[str, int], end_count: int, rules: Rules, tokenizer: Tokenizer, location: str = ""
+) -> Vocabulary:
     """The vocabulary of a training text: by falling frequency as encoded, words of equal frequency in `str` order.
 
-    counts: how often each word stands in the training text, `<end>` left out; end_count: how often that does. `<unk>`
-    is a member where words are left out or might be (min_count over 1, max_size), where the rules ask for it, or where
-    the text has it; its frequency takes in the words left out. The tokenizer reads the lines of `rules.file`; messages
-    begin with `where`.
+    counts: how often each word occurs in the training text, `<end>` left out; end_count: how often `<end>` occurs.
+    `<unk>` is included if words are or may be left out (min_count over 1, max_size), if the rules require it, or if it
+    occurs in the text; its frequency includes the words left out. The tokenizer reads the lines of `rules.file`.
+    location: of the training text, for messages.
 
-    Raises TextError where no word is left, where the file is no word list, and where it lacks a word of the text though
-    the rules say that there is no `<unk>` for it.
+    Raises TextError if no word is left, if the file is not a word list, and if the file lacks a word of the text
+    although `rules.unknown` is False.
     """
     frequency = dict(counts)
     total = sum(frequency.values())
     literal = frequency.pop(UNKNOWN, None)
     needed = bool(rules.unknown) or literal is not None
     if rules.file is None:
-        kept = _most_frequent(frequency, rules, where)
+        kept = _most_frequent(frequency, rules, location)
         needed = needed or rules.min_count > 1 or rules.max_size is not None
     else:
         listed = _read_list(rules.file, tokenizer)
@@ -167,31 +170,33 @@ def build(counts: Mapping[str, int], end_count: int, rules: Rules, tokenizer: To
         if lacking and rules.unknown is False:
             word = _by_frequency({word: frequency[word] for word in lacking})[0]
             raise TextError(
-                f"{rules.file}: the word {word!r} of the training text is not in the list (missing in all: "
-                f"{len(lacking)}), and vocabulary.unknown: false leaves no {UNKNOWN} in its place; add what is missing "
-                "to the list, or leave vocabulary.unknown away"
+                f"the word {word!r} of the training text is not in the list (missing in all: {len(lacking)}), and "
+                f"vocabulary.unknown: false allows no {UNKNOWN} in its place",
+                location=os.fspath(rules.file),
+                remedy="add the missing words to the list, or leave out vocabulary.unknown",
             )
         needed = needed or UNKNOWN in listed or bool(lacking)
-    members = kept | {END: end_count}
+    encoded = kept | {END: end_count}
     if needed:
-        members[UNKNOWN] = total - sum(kept.values())
-    ordered = _by_frequency(members)
-    return Vocabulary(tuple(ordered), np.array([members[word] for word in ordered], dtype=np.int64))
+        encoded[UNKNOWN] = total - sum(kept.values())
+    ordered = _by_frequency(encoded)
+    return Vocabulary(tuple(ordered), np.array([encoded[word] for word in ordered], dtype=np.int64))
 
 
 def write_words(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
-    """Write `vocabulary.txt`, whole or not at all: one word a line, in the order of the ids. Raises WriteError."""
-    with _told(path), disk.replacing(Path(path)) as file:
+    """Write `vocabulary.txt` atomically: one word a line, in the order of the ids. Raises WriteError."""
+    with _write_errors(path), disk.replacing(Path(path)) as file:
         file.write(_lines(vocabulary.words))
 
 
 def write_counts(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
-    """Write a list that `Rules.file` takes: a word a line, in the order of the ids, a tab, and its count. Raises
-    WriteError.
+    """Write a list for `Rules.file`: on each line a word, a tab and its count, in the order of the ids.
+
+    Raises WriteError.
     """
     assert vocabulary.counts is not None
     counts = vocabulary.counts.tolist()
-    with _told(path):
+    with _write_errors(path):
         Path(path).write_bytes(_lines(f"{word}\t{n}" for word, n in zip(vocabulary.words, counts, strict=True)))
 
 
@@ -200,19 +205,23 @@ def _lines(lines: Iterable[str]) -> bytes:
 
 
 @contextmanager
-def _told(path: str | os.PathLike[str]) -> Iterator[None]:
+def _write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise an OSError of the body as WriteError."""
     try:
         yield
     except OSError as error:
-        raise WriteError(f"{path}: cannot be written ({error.strerror}); is there room, and permission?") from None
+        raise WriteError(
+            f"cannot be written ({reason(error)})", location=os.fspath(path), remedy="is there room, and permission?"
+        ) from None
 
 
-def _most_frequent(frequency: dict[str, int], rules: Rules, where: str) -> dict[str, int]:
+def _most_frequent(frequency: dict[str, int], rules: Rules, location: str) -> dict[str, int]:
     kept = {word: n for word, n in frequency.items() if n >= rules.min_count}
     if not kept:
         raise TextError(
-            f"{_prefix(where)}no word of the training text, {UNKNOWN} aside, stands there {rules.min_count} times or "
-            "more; lower vocabulary.min_count, or give more text"
+            f"no word of the training text, {UNKNOWN} aside, occurs {rules.min_count} times or more",
+            location=location,
+            remedy="lower vocabulary.min_count, or give more text",
         )
     if rules.max_size is not None:
         kept = {word: kept[word] for word in _by_frequency(kept)[: rules.max_size - 2]}
@@ -220,24 +229,21 @@ def _most_frequent(frequency: dict[str, int], rules: Rules, where: str) -> dict[
 
 
 def _by_frequency(counts: dict[str, int]) -> list[str]:
-    return sorted(sorted(counts), key=counts.__getitem__, reverse=True)  # which leaves equal ones in their order
+    return sorted(sorted(counts), key=counts.__getitem__, reverse=True)  # stable: equal counts stay in `str` order
 
 
 def _read_list(path: str | os.PathLike[str], tokenizer: Tokenizer) -> set[str]:
-    """The words of a list, counts left out, cut and lowercased as the texts are, so that each can be met in one."""
+    """The words of a list without their counts, tokenized and lowercased like the texts so that they can match."""
     words: set[str] = set()
     for number, line in read_lines(path):
         tokens = tokenizer.tokens(COUNT.sub("", line))
         if len(tokens) > 1:
             raise TextError(
-                f"{path}:{number}: {line!r} is {len(tokens)} tokens to the tokenizer {tokenizer.name!r}; "
-                "give one word a line, written as that tokenizer cuts it"
+                f"{line!r} is {len(tokens)} tokens to the tokenizer {tokenizer.name!r}",
+                location=f"{os.fspath(path)}:{number}",
+                remedy="give one word a line, as that tokenizer splits text",
             )
         words.update(tokens)
     if not words - {END, UNKNOWN}:
-        raise TextError(f"{path}: no word in the list; give one word a line")
+        raise TextError("no word in the list", location=os.fspath(path), remedy="give one word a line")
     return words
-
-
-def _prefix(where: str) -> str:
-    return f"{where}: " if where else ""

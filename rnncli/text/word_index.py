@@ -1,7 +1,7 @@
-"""A number for each word of a text.
+"""Assign a number to each distinct word of a text.
 
-Words are looked up many at a time, in hash tables of NumPy arrays, by the 8 or 16 bytes that hold nearly all of them;
-longer ones in a dictionary. Several threads may number pieces of a text at once.
+Words are looked up in bulk, in hash tables of NumPy arrays, with keys of 8 or 16 bytes; words of over 16 bytes are
+rare, and in a dictionary. Several threads may number blocks of a text at once.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from rnncli.text.tokenize_arrays import Positions, Tokens
 
 Numbers = npt.NDArray[np.int32]
 Keys = npt.NDArray[np.uint64]
-"""(width, n): each word's bytes, 8 to a number, filled with zeros; the first of them is never 0."""
+"""(width, n): the bytes of each word, 8 to a number, padded with zeros. The first number of a key is never 0."""
 
 WORD = 8  # bytes
-WIDTHS = (1, 2)  # of the keys of a table; what is longer is left to the dictionary
+WIDTHS = (1, 2)  # numbers in a key, one table for each; longer words are in the dictionary
 # The high bits of these products depend on every bit of a key (Knuth, The Art of Computer Programming 3, 6.4).
 MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93], np.uint64)
 FIRST_BITS = 12
-COUNTED = 1 << 20  # numbers, at a time
-FULL = 0.5  # a table grows when so much of it is taken
+COUNTED = 1 << 20  # numbers that a `Tally` counts at a time
+FULL = 0.5  # a table grows when this share of its slots is used
 LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(WORD + 1)], np.uint64)
 
 
 class Numbering:
-    """Numbers from 0 on, in no stated order; `words[i]` is the word whose number is i."""
+    """Numbers from 0 on, in any order; `words[i]` is the word with number i."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -38,7 +38,7 @@ class Numbering:
         self._longer: dict[bytes, int] = {}
 
     def number(self, tokens: Tokens) -> Numbers:
-        """The number of each token, (n,); a word not met before gets the next one. No token holds a NUL."""
+        """The number of each token, (n,); a new word gets the next number. No token may contain a NUL."""
         lengths = tokens.ends - tokens.starts
         numbers = np.empty(len(lengths), np.int32)
         padded = np.frombuffer(tokens.data + bytes(2 * WORD + -len(tokens.data) % WORD), "<u8")
@@ -56,7 +56,7 @@ class Numbering:
         return numbers
 
     def _add(self, table: _Table, keys: Keys, tokens: Tokens, rows: Positions) -> Numbers:
-        numbers = table.find(keys)  # again: another thread may have added them
+        numbers = table.find(keys)  # again, because another thread may have added them
         new = np.flatnonzero(numbers < 0)
         firsts, group = _distinct(keys[:, new])
         added = np.arange(len(self.words), len(self.words) + len(firsts), dtype=np.int32)
@@ -78,7 +78,7 @@ class Numbering:
 
 
 class Tally:
-    """How often each number of a numbering stands in a text; counted many at a time."""
+    """Counts how often each number of a numbering occurs in a text, in bulk."""
 
     def __init__(self, numbering: Numbering) -> None:
         self._numbering, self._counts = numbering, np.zeros(0, np.int64)
@@ -90,7 +90,7 @@ class Tally:
             self._count()
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Of every number, (words,)."""
+        """The count of every number, (words,)."""
         if self._uncounted:
             self._count()
         return self._counts
@@ -102,33 +102,33 @@ class Tally:
 
 
 class _Table:
-    """Open addressing with linear probing. `find` needs no lock beside one `add`."""
+    """A hash table with open addressing and linear probing. `find` needs no lock during an `add`."""
 
     def __init__(self, width: int) -> None:
         self._taken = 0
         self._slots = _Slots(width, FIRST_BITS)
 
     def find(self, keys: Keys) -> Numbers:
-        """The number of each key, -1 where there is none."""
-        slots = self._slots  # those that are there now: `add` may put larger ones in their place
+        """The number of each key, -1 if it is not in the table."""
+        slots = self._slots  # `add` may replace them meanwhile
         at = slots.home(keys)
-        there = slots.keys[0].take(at)
-        same = slots.same(at, there, keys)
+        stored = slots.keys[0].take(at)
+        same = slots.same(at, stored, keys)
         numbers = slots.numbers.take(at)
         numbers[~same] = -1
-        left = np.flatnonzero(~same & (there != 0))
+        left = np.flatnonzero(~same & (stored != 0))
         at = at[left]
         while len(left):
             at = slots.next(at)
-            there = slots.keys[0].take(at)
-            same = slots.same(at, there, keys[:, left])
+            stored = slots.keys[0].take(at)
+            same = slots.same(at, stored, keys[:, left])
             numbers[left[same]] = slots.numbers.take(at[same])
-            on = ~same & (there != 0)
+            on = ~same & (stored != 0)
             left, at = left[on], at[on]
         return numbers
 
     def add(self, keys: Keys, numbers: Numbers) -> None:
-        """Add keys that are not there yet, no two equal."""
+        """Add distinct keys that are not in the table."""
         self._taken += len(numbers)
         if self._taken > FULL * self._slots.size:
             bits = self._slots.bits + 2
@@ -148,11 +148,11 @@ class _Slots:
 
     def __init__(self, width: int, bits: int) -> None:
         self.bits, self.size = bits, 1 << bits
-        self.keys: Keys = np.zeros((width, self.size), np.uint64)  # 0: nothing is there
+        self.keys: Keys = np.zeros((width, self.size), np.uint64)  # 0: free
         self.numbers: Numbers = np.empty(self.size, np.int32)
 
     def home(self, keys: Keys) -> Positions:
-        """Where each key should stand."""
+        """The first slot to try for each key."""
         mixed = keys[0] * MULTIPLIERS[0]
         for i in range(1, len(keys)):
             mixed += keys[i] * MULTIPLIERS[i]
@@ -162,22 +162,22 @@ class _Slots:
     def next(self, at: Positions) -> Positions:
         return (at + 1) & (self.size - 1)
 
-    def same(self, at: Positions, there: npt.NDArray[np.uint64], keys: Keys) -> npt.NDArray[np.bool_]:
-        """Whether these slots, whose first numbers are there, hold these keys."""
-        same: npt.NDArray[np.bool_] = there == keys[0]
+    def same(self, at: Positions, stored: npt.NDArray[np.uint64], keys: Keys) -> npt.NDArray[np.bool_]:
+        """Whether the slots `at` hold these keys. stored: the first number of the key in each slot."""
+        same: npt.NDArray[np.bool_] = stored == keys[0]
         for i in range(1, len(keys)):
             same &= self.keys[i].take(at) == keys[i]
         return same
 
     def place(self, keys: Keys, numbers: Numbers) -> None:
-        """Put in keys that are not there, no two equal."""
+        """Insert distinct keys that are not in the slots."""
         left, at = np.arange(len(numbers)), self.home(keys)
         while len(left):
             free = self.keys[0].take(at) == 0
             rows, slots = left[free], at[free]
-            self.numbers[slots] = numbers[rows]  # of several that want a slot the last one has it
+            self.numbers[slots] = numbers[rows]  # of several keys for one slot, the last wins
             won = self.numbers.take(slots) == numbers[rows]
-            # The first number of a key last: with it, `find` takes the slot for whole.
+            # The first number of a key last: once it is set, a concurrent `find` treats the slot as complete.
             for i in reversed(range(len(keys))):
                 self.keys[i][slots[won]] = keys[i][rows[won]]
             left = np.concatenate([left[~free], rows[~won]])
@@ -198,7 +198,7 @@ def _keys(padded: npt.NDArray[np.uint64], starts: Positions, lengths: Positions,
 
 
 def _distinct(keys: Keys) -> tuple[Positions, npt.NDArray[Any]]:
-    """Where each distinct key stands first, and for each key which of these it is."""
+    """The index of the first occurrence of each distinct key, and for each key the index of its distinct key."""
     order = np.lexsort(keys)
     ordered = keys[:, order]
     differs = np.ones(ordered.shape[1], bool)

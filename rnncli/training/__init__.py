@@ -1,1 +1,1 @@
-"""Training: one optimizer step, the loop over epochs, and what keeps a run from harm."""
+"""Training: optimizer steps, the loop over epochs, divergence checks, and saving."""

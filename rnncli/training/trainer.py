@@ -1,4 +1,4 @@
-"""The training loop: a generator of steps, which keeps the run folder as it goes."""
+"""The training loop: epochs, validation, rollback and saving around the steps of a learner."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from rnncli.batches.batch import Batch
 from rnncli.config import build, corpora
 from rnncli.config.config import Config
 from rnncli.errors import RunError
-from rnncli.evaluation.evaluate import Counts, Evaluation, count, evaluate, loss_afresh, nll_of_unknown, perplexity
-from rnncli.model.architecture import State
-from rnncli.model.language_model import LanguageModel
-from rnncli.optim.clip import clip_by_global_norm_
-from rnncli.runs import checkpoint
+from rnncli.evaluation.evaluate import (
+    Evaluation,
+    TokenCounts,
+    count,
+    evaluate,
+    nll_of_unknown,
+    perplexity,
+)
+from rnncli.runs import checkpoint, find
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.runs.folder import RunFolder
 from rnncli.runs.metrics import Metrics
@@ -29,64 +32,70 @@ from rnncli.system.profile import Profile, StepProfile
 from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
 from rnncli.training import divergence
+from rnncli.training.divergence import DivergenceCheck
 from rnncli.training.retention import Keeper
+from rnncli.training.step import Attempt, Learner
 
 Stop = Callable[[], str | None]
-"""Says why training is to stop now, or None."""
+"""The reason why training is to stop now, or None."""
 
 FIRST_TIMED_STEP = 5  # the first few steps of a process warm caches and are left out of words/s
 
 
 class Trainer:
-    """One run: a model, its optimizer, its texts and its folder."""
+    """One run: a learner, its texts and its folder; handles epochs, validation, rollback and saving."""
 
     def __init__(self, config: Config, texts: Texts, random_seed: int, folder: RunFolder) -> None:
         self.config, self.texts, self.random_seed, self.folder = config, texts, random_seed, folder
-        self.profile = Profile()
-        self.watch: Watch | None = None  # is told how far a text is measured
         V, end_id = len(texts.vocabulary), texts.vocabulary.end_id
-        self._count = partial(count, ends=corpora.reading(config.data).ends, vocabulary=texts.vocabulary)
+        self._count = partial(count, ends=corpora.text_format(config.data).ends, vocabulary=texts.vocabulary)
         self.valid_counts = self._count(texts.valid) if texts.valid else None
         self.batches = build.training_batches(config, texts.train, end_id, random_seed)
         self.valid_batches = build.evaluation_batches(config, texts.valid, end_id) if texts.valid else None
-        parameters = build.architecture(config, V).initialise(random_seed, config.training.dtype)
-        self.model = build.model(config, parameters, texts.vocabulary, random_seed)
+        parameters = build.architecture(config.model, V).initialise(random_seed, config.training.dtype)
+        self.model = build.model(config, parameters, texts.vocabulary)
         self.optimizer = build.optimizer(config, parameters)
+        self.learner = Learner(self.model, self.optimizer, config.optimizer.clip_norm, random_seed)
         self.schedule = build.schedule(config)
         self.progress = Progress()
-        self.state: State = ()
         self._keeper = Keeper(folder, config)
-        self._jump = config.guard.jump if build.exact(config) else None  # that of a sample has rare, large ones
+        jump = config.guard.jump if build.exact(config) else None  # a sampled loss has rare, large jumps
+        self._check = DivergenceCheck(self.model, self.batches, texts.vocabulary, jump)
+        self._watch: Watch | None = None
         self.rates: list[float] = []  # words/s of each step of this process
-        self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch under way, in this process
+        self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch in progress, in this process
 
     @cached_property
-    def train_counts(self) -> Counts:
-        """Of the training text; the spelling of very many unknown words takes a second or two."""
+    def train_counts(self) -> TokenCounts:
+        """Counts of the training text; computed on first use, as very many unknown words take a second or two."""
         return self._count(self.texts.train)
 
+    @property
+    def profile(self) -> Profile:
+        return self.model.profile
+
     def profiled(self) -> Profile:
-        """From now on, book where the time of a step goes; the first steps are left out, as they are of words/s."""
-        self.profile = self.model.engine.profile = StepProfile(FIRST_TIMED_STEP)
-        return self.profile
+        """Start to measure the time of each part of a step, without the first few steps, as for words/s."""
+        self.model.profile = StepProfile(FIRST_TIMED_STEP)
+        return self.model.profile
 
     @property
     def words_done(self) -> int:
         """Words of all epochs so far."""
-        return self.progress.epoch * self.batches.words + self.progress.epoch_words
+        return self.progress.position.epoch * self.batches.words + self.progress.position.epoch_words
 
     @property
     def words_planned(self) -> int:
         return self.config.training.epochs * self.batches.words
 
-    def train(self, stop: Stop = lambda: None) -> Iterator[Event]:
+    def train(self, stop: Stop = lambda: None, watch: Watch | None = None) -> Iterator[Event]:
         """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
 
-        `stop` is asked after every step, and often while validating: a validation that is broken off is done when the
-        run is resumed. A run that diverges goes back to its guard; raises NumericalError where it has done so as often
-        as it may. What is not finite reaches no checkpoint.
+        `stop` is asked after every step, and often while validating: an interrupted validation is repeated when the
+        run is resumed. `watch` is called while a text is measured. A run that diverges is rolled back to its guard;
+        raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number that is not finite.
         """
-        self._metrics = Metrics(self.folder.metrics, self.progress)
+        self._metrics, self._watch = Metrics(self.folder.metrics, self.progress), watch
         try:
             while not (yield from self._to_the_end(stop)):
                 pass
@@ -94,7 +103,7 @@ class Trainer:
             self._metrics.close()
 
     def _to_the_end(self, stop: Stop) -> Generator[Event, None, bool]:
-        """Train until the run ends or diverges; whether it has ended."""
+        """Train until the run ends or diverges; return whether it has ended."""
         try:
             for event in self._events(stop):
                 if not isinstance(event, Done):
@@ -108,118 +117,97 @@ class Trainer:
             return False
 
     def _events(self, stop: Stop) -> Iterator[Event]:
-        p, every = self.progress, self.config.run.checkpoint_every
+        every = self.config.run.checkpoint_every
         saved_at = time.monotonic()
-        reason = finished(p, self.config)
+        reason = finished(self.progress, self.config)
         while reason is None:
             for step in self.steps():
                 yield step
-                if p.step % self.config.guard.every == 0:
+                if step.step % self.config.guard.every == 0:
                     self._keeper.guard(self.contents())
                 reason = stop()
-                due = every.unit == "step" and p.step % every.count == 0
+                due = every.unit == "step" and step.step % every.count == 0
                 if due or (every.unit == "second" and time.monotonic() - saved_at >= every.count):
                     self.save()
                     saved_at = time.monotonic()
                 if reason:
                     break
             else:
-                epoch = self._end_epoch(stop)
-                if epoch is None:  # stopped while validating: the epoch has not ended yet
+                valid = self._validate(stop)
+                if valid is None and self.valid_batches:  # stopped while validating: the epoch has not ended yet
                     reason = stop()
                     continue
+                epoch = self._end_epoch_(valid)
                 yield epoch
-                if epoch.best or (every.unit == "epoch" and p.epoch % every.count == 0):
+                if epoch.best or (every.unit == "epoch" and epoch.epoch % every.count == 0):
                     self.save()
-                reason = finished(p, self.config) or stop()
+                reason = finished(self.progress, self.config) or stop()
         self.save()
-        test = self._test(stop) if finished(p, self.config) else None
+        test = self._test(stop) if finished(self.progress, self.config) else None
         rates = self.rates[FIRST_TIMED_STEP:] or self.rates
-        yield done(p, self.config, reason, self.random_seed, statistics.median(rates) if rates else None, test)
+        rate = statistics.median(rates) if rates else None
+        yield done(self.progress, self.config, reason, self.random_seed, rate, test)
 
     def steps(self) -> Iterator[Step]:
-        """The steps that are left of the epoch under way."""
-        p, started = self.progress, time.perf_counter()
+        """The remaining steps of the epoch in progress."""
+        p, started = self.progress.position, time.perf_counter()
         self.profile.begin()
         for batch in self.batches.epoch(p.epoch, p.index):
-            with np.errstate(all="ignore"):  # what overflows is told in one message
-                loss, norm, learning_rate = self._take(batch)
-            p.step, p.index = p.step + 1, p.index + 1
-            p.epoch_loss += loss * batch.words
-            p.epoch_words += batch.words
-            p.gradient_norm, p.learning_rate = norm, learning_rate
+            share = self.words_done / self.words_planned
+            learning_rate = self._learning_rate * self.schedule.factor(p.step, share)
+            check = partial(self._check.step, self.progress)
+            taken = self.learner.step_(batch, p.step + 1, learning_rate, check)
+            self._advance_(taken, learning_rate)
             seconds = time.perf_counter() - started
             self.profile.end()
             rate = batch.words / seconds
             self.rates.append(rate)
             self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
-            told = self._perplexity(loss)
-            yield Step(p.step, p.epoch + 1, loss, told, norm, learning_rate, batch.words, rate, seconds)
-            started = time.perf_counter()  # what was done with this step is no part of the next
+            figures = (taken.loss, self._perplexity(taken.loss), taken.norm, learning_rate, batch.words, rate, seconds)
+            yield Step(p.step, p.epoch + 1, *figures)
+            started = time.perf_counter()  # exclude the time that the caller spent on this step
             self.profile.begin()
 
-    def _take(self, batch: Batch) -> tuple[float, float, float]:
-        """Take one optimizer step: the loss before it, the gradient norm before clipping, the learning rate. Raises
-        Diverged, with nothing changed.
-        """
-        p, model, o = self.progress, self.model, self.config.optimizer
-        passed = model.forward(batch, model.entering(batch, self.state))
-        loss, uniform = float(passed.loss), math.log(len(self.texts.vocabulary))
-        limit = divergence.limit(p, self._jump, uniform)
-        odd = limit < loss < math.inf and self._sound(limit)
-        if odd:  # the batch, and not the parameters: the step is taken
-            passed = model.forward(batch, model.entering(batch, self.state))  # in the buffers that it was in
-        gradients, _ = model.backward(passed.cache)
-        self.profile.enter("clip and update")
-        norm = clip_by_global_norm_(gradients.vector, o.clip_norm, gradients.touched())
-        if what := divergence.fault(loss, norm, p, None if odd else self._jump, uniform):
-            sentence = divergence.worst_sentence(batch, passed.losses, self.texts.vocabulary)
-            raise divergence.Diverged(what, loss, norm, divergence.worst_tensor(gradients), sentence, batch.words)
-        learning_rate = self._learning_rate * self.schedule.factor(p.step, self.words_done / self.words_planned)
-        self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, p.step + 1, gradients.touched())
-        self.state = passed.state
+    def _advance_(self, taken: Attempt, learning_rate: float) -> None:
+        """Add a step to the progress."""
+        p, running, batch = self.progress.position, self.progress.running, taken.batch
         if len(self.texts.train.oov_positions):
-            p.epoch_nll_oov += nll_of_unknown(passed.losses, batch, self.texts.train)
-        divergence.follow(p, loss, loss <= limit)
-        self.profile.count(lambda: model.flops(passed.cache))
-        return loss, norm, learning_rate
-
-    def _sound(self, limit: float) -> bool:
-        """Whether a batch of some steps ago, whose loss was not far above its level, has none now, either."""
-        p = self.progress
-        probe = self.batches.epoch(p.probe_epoch, p.probe_index)
-        return divergence.settled(p) and loss_afresh(self.model, next(probe)) <= limit
+            p.epoch_nll_oov += nll_of_unknown(taken.losses, batch, self.texts.train)
+        calm = taken.loss <= self._check.limit(running)
+        divergence.update_running_loss_(running, taken.loss, calm, p)
+        p.step, p.index = p.step + 1, p.index + 1
+        p.epoch_loss += taken.loss * batch.words
+        p.epoch_words += batch.words
+        p.gradient_norm, p.learning_rate = taken.norm, learning_rate
 
     @property
     def _learning_rate(self) -> float:
-        """Before the schedule: as it is set, lowered once for each time that the run has diverged."""
-        return self.config.optimizer.learning_rate * self.config.guard.learning_rate_factor**self.progress.rollbacks
+        """The learning rate before the schedule: that of the config, lowered once for each rollback."""
+        rollbacks = self.progress.recovery.rollbacks
+        return self.config.optimizer.learning_rate * self.config.guard.learning_rate_factor**rollbacks
 
     def _perplexity(self, loss: float) -> float:
-        """Of a training loss; NaN where it has none."""
+        """The perplexity of a training loss; NaN if the loss is not -ln P."""
         return perplexity(loss) if build.exact(self.config) else math.nan
 
-    def _end_epoch(self, stop: Stop) -> Epoch | None:
-        """Validate, and count the epoch; None, with nothing changed, where `stop` broke the validation off."""
-        p, valid, best = self.progress, None, False
-        if self.valid_batches and self.texts.valid and self.valid_counts:
-            with np.errstate(all="ignore"):
-                valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self.watch)
-            if valid is None:
-                return None
-            if not valid.perplexity < np.inf:
-                raise divergence.Diverged(
-                    f"the validation loss is {valid.cross_entropy:g}", valid.cross_entropy, p.gradient_norm
-                )
-            p.valid_loss, p.valid = valid.cross_entropy, valid
-            best = p.best_loss is None or p.valid_loss < p.best_loss
-            if best:
-                p.best_loss, p.best, p.best_step, p.epochs_without_gain = p.valid_loss, valid, p.step, 0
-            else:
-                p.epochs_without_gain += 1
-        p.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
+    def _validate(self, stop: Stop) -> Evaluation | None:
+        """Measure the validation text, if there is one; None if `stop` interrupted it. Raises Diverged."""
+        if not (self.valid_batches and self.texts.valid and self.valid_counts):
+            return None
+        with np.errstate(all="ignore"):
+            valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self._watch)
+        if valid is not None and not valid.perplexity < np.inf:
+            what, norm = f"the validation loss is {valid.cross_entropy:g}", self.progress.position.gradient_norm
+            raise divergence.Diverged(what, valid.cross_entropy, norm)
+        return valid
+
+    def _end_epoch_(self, valid: Evaluation | None) -> Epoch:
+        """Record the epoch and its validation, and begin the next."""
+        p, m = self.progress.position, self.progress.measured
+        best = valid is not None and m.count_validation_(valid, p.step)
+        m.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
         if build.exact(self.config):
-            p.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
+            m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
         p.epoch, p.index, p.epoch_loss, p.epoch_words, p.epoch_nll_oov = p.epoch + 1, 0, 0.0, 0, 0.0
         seconds = self._epoch_seconds
         rate = self._epoch_words / seconds if seconds else None
@@ -227,8 +215,8 @@ class Trainer:
         return Epoch(
             step=p.step,
             epoch=p.epoch,
-            loss=p.train_loss,
-            perplexity=self._perplexity(p.train_loss),
+            loss=m.train_loss,
+            perplexity=self._perplexity(m.train_loss),
             gradient_norm=p.gradient_norm,
             learning_rate=p.learning_rate,
             words=words,
@@ -236,40 +224,43 @@ class Trainer:
             seconds=seconds,
             valid_perplexity=valid.perplexity if valid else None,
             best=best,
-            train=p.train,
+            train=m.train,
             valid=valid,
         )
 
     def _test(self, stop: Stop) -> Evaluation | None:
         if self.texts.test is None:
             return None
-        self.model.forget_gradients()  # the parameters of the best checkpoint take their place
-        _, stored, _ = checkpoint.read_first(self.folder.preferred(), resume=False)
-        model = LanguageModel(self.model.engine, stored.parameters)  # in the same buffers
+        self.model.free_gradients()  # the parameters of the best checkpoint take their place
+        stored = find.first_readable(self.folder.path).checkpoint
+        model = self.model.with_parameters(stored.parameters)
         text, counts = self.texts.test, self._count(self.texts.test)
         batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
-        return evaluate(model, batches, text, counts, stop, self.watch)
+        return evaluate(model, batches, text, counts, stop, self._watch)
 
     def _roll_back(self, diverged: divergence.Diverged) -> Rollback:
-        """Go back to the last guard, or the beginning, with a lower learning rate. Raises NumericalError where that
-        was done as often as it may be.
+        """Go back to the last guard, or the beginning, with a lower learning rate.
+
+        Raises NumericalError when `guard.rollbacks` is used up.
         """
-        p, at = self.progress, self.progress.step + (diverged.words > 0)
-        if p.rollbacks >= self.config.guard.rollbacks:
-            raise divergence.given_up(diverged, at, self.folder, self.config, p, self._learning_rate)
-        behind = self._keeper.behind(p, at)
-        self._restore(behind) if behind else self._begin()
-        before, p = p, self.progress
-        p.rollbacks, p.diverged_at, p.back_to = before.rollbacks + 1, at, p.step
-        return divergence.rollback(diverged, p, self._learning_rate, self._perplexity(diverged.loss))
+        before, at = self.progress, self.progress.position.step + (diverged.words > 0)
+        if before.recovery.rollbacks >= self.config.guard.rollbacks:
+            raise divergence.given_up(diverged, at, self.folder, self.config, before, self._learning_rate)
+        target = self._keeper.rollback_target(before, at)
+        self._restore(target) if target else self._begin()
+        recovery = self.progress.recovery
+        recovery.rollbacks, recovery.diverged_at = before.recovery.rollbacks + 1, at
+        recovery.back_to = self.progress.position.step
+        return divergence.rollback(diverged, self.progress, self._learning_rate, self._perplexity(diverged.loss))
 
     def save(self) -> None:
-        """Write a checkpoint of this step, if there is none yet, and remove those that need not be kept."""
+        """Write a checkpoint of this step unless it exists, and remove those that are no longer needed."""
         self._keeper.save(self.contents(), self._metrics)
 
-    def contents(self) -> checkpoint.Contents:
-        """What a checkpoint holds of this run; its arrays are those that training goes on with."""
-        return checkpoint.Contents(
+    def contents(self) -> checkpoint.Checkpoint:
+        """The contents of a checkpoint of this run; the arrays are shared with training, not copied."""
+        state = self.learner.state
+        return checkpoint.Checkpoint(
             config=self.config,
             vocabulary=self.texts.vocabulary,
             random_seed=self.random_seed,
@@ -277,26 +268,27 @@ class Trainer:
             data=checkpoint.hashes(self.texts),
             parameters=self.model.parameters,
             moments=self.optimizer.moments,
-            state=self.model.engine.architecture.flatten_state(self.state) if self.state else {},
+            state=self.model.architecture.flatten_state(state) if state else {},
         )
 
     def resume(self, path: Path) -> None:
-        """Go on where the checkpoint at `path`, which was verified, stands. Raises RunError if it cannot be used."""
+        """Continue from the verified checkpoint at `path`. Raises RunError if it cannot be used."""
         self._restore(path)
         self._keeper.resumed(path, self.progress)
 
     def _restore(self, path: Path) -> None:
         stored = checkpoint.read(path, out=self.contents())
-        self.progress = p = stored.progress
-        self.state = self.model.engine.architecture.unflatten_state(list(stored.state.values()))
+        self.progress, p = stored.progress, stored.progress.position
+        self.learner.state = self.model.architecture.unflatten_state(list(stored.state.values()))
         columns = next(iter(stored.state.values())).shape[1]
         if not self.batches.has_place(p.epoch, p.index, p.epoch_words, columns):
-            raise RunError(f"{path}: not a checkpoint that this rnncli can use: its place in the text is none")
+            problem = "not a checkpoint that this rnncli can use: its position does not exist in this text"
+            raise RunError(f"{path}: {problem}")
 
     def _begin(self) -> None:
-        """The run at its beginning, as a new one has it."""
-        begun = self.model.engine.architecture.initialise(self.random_seed, self.config.training.dtype)
+        """Reset the run to its beginning."""
+        begun = self.model.architecture.initialise(self.random_seed, self.config.training.dtype)
         self.model.parameters.vector[:] = begun.vector
         for moment in self.optimizer.moments.values():
             moment[:] = 0
-        self.progress, self.state = Progress(), ()
+        self.progress, self.learner.state = Progress(), ()

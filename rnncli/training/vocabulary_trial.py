@@ -1,4 +1,4 @@
-"""What each vocabulary would cover, and what a model with it would cost: told before hours are spent on one."""
+"""Comparison of vocabularies before training: coverage of the texts, and size, memory and speed of a model."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import io
 import statistics
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from rnncli.config import build, corpora
 from rnncli.config.config import Config
-from rnncli.errors import ConfigError, NumericalError, TextError
-from rnncli.runs.folder import RunFolder
+from rnncli.errors import ConfigError, TextError
 from rnncli.system import process
 from rnncli.text.corpus import Part, Texts, encode, read_parts
 from rnncli.text.files import Watch, passing
 from rnncli.text.lines import read_blocks
 from rnncli.text.vocabulary import Rules, Vocabulary
 from rnncli.training import memory_forecast
-from rnncli.training.trainer import FIRST_TIMED_STEP, Trainer
+from rnncli.training.divergence import Diverged, not_finite
+from rnncli.training.step import Attempt, Learner
+from rnncli.training.trainer import FIRST_TIMED_STEP
 
 MIN_COUNTS = (1, 2, 3, 5, 10, 20, 50)
 MAX_SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
-SAMPLE = 1 << 20  # bytes, from the beginning of the training text, that steps are tried on
+SAMPLE = 1 << 20  # bytes from the beginning of the training text, used for trial steps
 TRIAL_STEPS = 20
 TRIAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Row:
+class VocabularyRow:
     """One vocabulary, and a model with it.
 
-    min_count, max_size, file: the rules it is made by. chosen: they are the config's.
-    words: its size. train_covered, valid_covered: the share of the words of that text (`<end>` left out) that are
-    members; valid_unknown: how many are not. None where there is no validation text.
-    refused: there is such a word, and no `<unk>` to stand for it, so that training would not begin.
-    parameters, peak_memory (bytes, of training, predicted): None where the config's output layer takes no vocabulary of
-    this size. words_per_second, epoch_seconds: by a trial of a few steps; None where none was made.
+    min_count, max_size, file: its rules. chosen: they are those of the config. words: its size.
+    train_covered, valid_covered: the share of the words of that text (without `<end>`) that are in the vocabulary.
+    valid_unknown: number of words that are not. None without a validation text.
+    refused: there are such words but no `<unk>`, so that training would not start.
+    parameters, peak_memory (predicted bytes of training): None if the output layer of the config does not accept a
+    vocabulary of this size. words_per_second, epoch_seconds: from a trial of a few steps; None without one.
     """
 
     min_count: int
@@ -61,7 +61,7 @@ class Row:
 class Candidates:
     """The texts of a config, read once for any number of vocabularies.
 
-    sample: some of the training text, as bytes. resident: bytes of the process before the texts were read.
+    sample: bytes from the beginning of the training text. resident: bytes of the process before it read the texts.
     """
 
     config: Config
@@ -72,30 +72,30 @@ class Candidates:
 
     @classmethod
     def read(cls, config: Config, watch: Watch | None = None) -> Candidates:
-        """Raises TextError as training does."""
+        """Read the texts of a config. Raises TextError as training does."""
         resident = process.resident_memory() or memory_forecast.PYTHON_AND_NUMPY
         files = corpora.files(config)
         for file in filter(passing, files.train):
             raise TextError(f"{file}: can be read only once, and its beginning is needed again; save it as a file")
-        train, valid = read_parts(files.train, corpora.reading(config.data), files.valid, watch=watch)
+        train, valid = read_parts(files.train, corpora.text_format(config.data), files.valid, watch=watch)
         for part in (train, valid):
-            if part is not None:  # the words and their counts stay
+            if part is not None:  # the words and their counts are kept
                 part.text.close()
         return cls(config, train, valid, _beginning(files.train, train.last), resident)
 
     @property
     def tokens(self) -> int:
-        """Of the training text, `<end>` counted."""
+        """Tokens of the training text, including `<end>`."""
         return sum(self.train.frequency.values()) + self.train.end_count
 
     def rows(
         self, min_counts: Sequence[int], max_sizes: Sequence[int], trial: bool, every: bool = False
-    ) -> Iterator[Row]:
+    ) -> Iterator[VocabularyRow]:
         """The config's own vocabulary, then one for each rule.
 
-        every: those too that make one of a size that was there before. Rules that leave no word make none.
-        trial: measure how fast a model with it is trained. Raises TextError and ConfigError where training with the
-        config's own would.
+        every: include vocabularies of a size that was already listed. Rules that leave no word are skipped.
+        trial: measure the training speed of a model with each. Raises TextError and ConfigError if training with the
+        config's own vocabulary would.
         """
         rules = corpora.rules(self.config)
         own = self.vocabulary(rules)
@@ -112,19 +112,19 @@ class Candidates:
                 yield self._row(other, vocabulary, False, trial)
 
     def vocabulary(self, rules: Rules) -> Vocabulary:
-        """Raises TextError."""
-        return self.train.vocabulary(rules, corpora.reading(self.config.data))
+        """The vocabulary by these rules. Raises TextError."""
+        return self.train.vocabulary(rules, corpora.text_format(self.config.data))
 
-    def _row(self, rules: Rules, vocabulary: Vocabulary, chosen: bool, trial: bool) -> Row:
+    def _row(self, rules: Rules, vocabulary: Vocabulary, chosen: bool, trial: bool) -> VocabularyRow:
         known, total = _known(self.train.frequency, vocabulary)
         valid = (None, None) if self.valid is None else _known(self.valid.frequency, vocabulary)
         unknown = None if valid[0] is None else valid[1] - valid[0]
         refused = bool(unknown) and vocabulary.unknown_id is None
         parameters = peak = rate = None
         try:
-            shapes = build.architecture(self.config, len(vocabulary)).shapes()
-            text = encode([io.BytesIO(self.sample)], corpora.reading(self.config.data), vocabulary)
-            # Other texts are measured in windows as long as those of this one, more or less.
+            shapes = build.architecture(self.config.model, len(vocabulary)).shapes()
+            text = encode([io.BytesIO(self.sample)], corpora.text_format(self.config.data), vocabulary)
+            # The windows of the other texts are about as long as those of the sample, so it replaces them here.
             texts = Texts(vocabulary, text, text if self.valid else None, text if self.config.data.test else None)
             parts = memory_forecast.predict(self.config, texts).parts
         except ConfigError:
@@ -136,7 +136,7 @@ class Candidates:
             available = process.available_memory()
             if trial and not (available and peak > available):
                 rate = _words_per_second(self.config, texts)
-        return Row(
+        return VocabularyRow(
             rules.min_count,
             rules.max_size,
             None if rules.file is None else str(rules.file),
@@ -154,7 +154,7 @@ class Candidates:
 
 
 def _rules(own: Rules, min_counts: Sequence[int], max_sizes: Sequence[int]) -> Iterator[Rules]:
-    """The rules to compare with a config's own."""
+    """The rules to compare with those of the config."""
     for count in min_counts:
         yield Rules(count, None, own.unknown if count == 1 or own.unknown else None)
     for size in max_sizes:
@@ -162,12 +162,12 @@ def _rules(own: Rules, min_counts: Sequence[int], max_sizes: Sequence[int]) -> I
 
 
 def _known(frequency: Mapping[str, int], vocabulary: Container[str]) -> tuple[int, int]:
-    """How many words of a text are members, and how many there are."""
+    """How many words of a text are in the vocabulary, and how many it has."""
     return sum(n for word, n in frequency.items() if word in vocabulary), sum(frequency.values())
 
 
 def _beginning(files: Sequence[str], lines: int) -> bytes:
-    """Lines from the beginning of a text, at most so many, some megabyte of them if there is so much."""
+    """The beginning of a text: about SAMPLE bytes, and at most `lines` lines."""
     sample = bytearray()
     for file in files:
         for block in read_blocks(file):
@@ -182,17 +182,27 @@ def _beginning(files: Sequence[str], lines: int) -> bytes:
 
 
 def _words_per_second(config: Config, texts: Texts) -> float | None:
-    """The median over a few steps, the first ones left out; None where training diverges at once."""
-    trainer = Trainer(replace(config, training=replace(config.training, random_seed=0)), texts, 0, RunFolder(Path()))
+    """Median over a few steps without the first ones; None if a loss is not finite."""
+    parameters = build.architecture(config.model, len(texts.vocabulary)).initialise(0, config.training.dtype)
+    model = build.model(config, parameters, texts.vocabulary)
+    learner = Learner(model, build.optimizer(config, parameters), config.optimizer.clip_norm, random_seed=0)
+    batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, 0)
     rates: list[float] = []
-    started = time.perf_counter()
+    began = started = time.perf_counter()
     try:
         while True:
-            for step in trainer.steps():
-                rates.append(step.words_per_second)
-                late = time.perf_counter() - started > TRIAL_SECONDS and len(rates) > 1
+            for batch in batches.epoch(0):  # repeat a short text
+                learner.step_(batch, len(rates) + 1, config.optimizer.learning_rate, _finite)
+                now = time.perf_counter()
+                rates.append(batch.words / (now - started))
+                late = now - began > TRIAL_SECONDS and len(rates) > 1
                 if late or len(rates) == FIRST_TIMED_STEP + TRIAL_STEPS:
                     return statistics.median(rates[FIRST_TIMED_STEP:] or rates[1:])
-            trainer.progress.index = 0  # a short text is read again
-    except NumericalError:
+                started = time.perf_counter()
+    except Diverged:
         return None
+
+
+def _finite(attempt: Attempt) -> None:
+    if what := not_finite(attempt.loss, attempt.norm):
+        raise Diverged(what, attempt.loss, attempt.norm)

@@ -12,7 +12,7 @@ from support.traced_memory import peak_of
 from rnncli.batches.sentences import CHUNK, POOL, SentenceBatches
 from rnncli.batches.stream import StreamBatches
 from rnncli.system.randomness import stream
-from rnncli.text.corpus import Reading, prepare
+from rnncli.text.corpus import TextFormat, prepare
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Rules
 
@@ -26,8 +26,8 @@ def sentence_corpus(lengths, mode="sentences"):
     """Sentences of these lengths, no two words of the text alike."""
     number = itertools.count()
     text = "".join(" ".join(f"w{next(number)}" for _ in range(n)) + "\n" for n in lengths)
-    reading = Reading(Tokenizer("whitespace", lowercase=False), mode, line_end=mode == "sentences")
-    texts = prepare([io.BytesIO(text.encode())], reading, Rules())
+    text_format = TextFormat(Tokenizer("whitespace", lowercase=False), mode, line_end=mode == "sentences")
+    texts = prepare([io.BytesIO(text.encode())], text_format, Rules())
     vocabulary, corpus = texts.vocabulary, texts.train
     return corpus, vocabulary.end_id
 
@@ -333,7 +333,7 @@ def test_results_go_back_to_their_sentences():
 
 def test_a_corpus_without_line_ends_has_no_sentences():
     corpus, end_id = sentence_corpus([2, 0, 3], mode="stream")
-    with pytest.raises(ValueError, match="read as a stream"):
+    with pytest.raises(ValueError, match="encoded as a stream"):
         SentenceBatches(corpus.ids, corpus.line_starts, end_id, 2, 3, seed=None)
 
 
@@ -341,5 +341,5 @@ def test_a_line_without_an_end_is_found_as_it_is_read():
     ids, starts = starts_of([3] * (2 * CHUNK))
     ids[starts[-1] - 1] = 7
     batches = SentenceBatches(ids, starts, END, 2, 35, seed=0)
-    with pytest.raises(ValueError, match="read as a stream"):
+    with pytest.raises(ValueError, match="encoded as a stream"):
         list(batches.epoch(0))

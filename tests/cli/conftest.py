@@ -1,4 +1,4 @@
-"""What the tests of the commands share: a folder to work in, the commands in this process and in another, a run."""
+"""Fixtures of the command tests: an empty folder, commands in this process and in another, finished runs."""
 
 import os
 import shutil

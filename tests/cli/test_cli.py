@@ -1,4 +1,4 @@
-"""The command as a whole: help, names, exit codes, and what a pipe or a terminal at its ends does to it."""
+"""The command line as a whole: help, names, exit codes, pipes and terminals."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def test_help_names_every_command(rnncli):
         result = rnncli(*words)
         assert result.exit_code == 0
         assert all(re.search(rf"^  {name} +\S", result.stdout, re.MULTILINE) for name in COMMANDS)
-        assert "\n    rnncli train my-model/config.yaml\n" in result.stdout  # examples stand as they are typed
+        assert "\n    rnncli train my-model/config.yaml\n" in result.stdout  # examples keep their lines
     assert rnncli("--version").stdout == f"rnncli, version {package.__version__}\n"
 
 
@@ -65,10 +65,10 @@ def test_runs_that_cannot_be_used(refused, work, fruit, command):
     (work / "empty").mkdir()
     refused(5, "empty: no checkpoint in this folder yet", *command, "--run", "empty")
     (work / "rubbish.npz").write_bytes(b"rubbish")
-    refused(5, "rubbish.npz: not a whole checkpoint", *command, "--run", "rubbish.npz")
+    refused(5, "rubbish.npz: not a valid checkpoint", *command, "--run", "rubbish.npz")
     whole = sorted((fruit / "checkpoints").iterdir())[-1].read_bytes()
     (work / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    refused(5, "cut.npz: not a whole checkpoint", *command, "--run", "cut.npz")
+    refused(5, "cut.npz: not a valid checkpoint", *command, "--run", "cut.npz")
 
 
 @pytest.mark.parametrize("command", [["predict"], ["evaluate", "x.txt"], ["inspect"]])
@@ -81,11 +81,11 @@ def test_a_checkpoint_of_another_version(refused, work, fruit, command, monkeypa
     checkpoint_file.write(work / "future.npz", meta, members)
     monkeypatch.undo()
     monkeypatch.chdir(work)
-    told = ["future.npz: a checkpoint of format version 4", "reads versions 2 and 3", "train again"]
-    refused(5, told, *command, "--run", "future.npz")
+    pieces = ["future.npz: a checkpoint of format version 4", "reads versions 2 and 3", "train again"]
+    refused(5, pieces, *command, "--run", "future.npz")
 
 
-def test_which_run_is_told_where_none_was_named(rnncli, fruit, monkeypatch):
+def test_the_run_is_reported_if_it_was_not_named(rnncli, fruit, monkeypatch):
     monkeypatch.chdir(fruit)
     result = rnncli("predict", "--samples", 0)
     assert re.match(r"using checkpoints/step-\d{8}\.npz\n", result.stderr)
@@ -102,21 +102,21 @@ def test_a_reader_that_leaves_early(start, fruit):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("json_flag", [[], ["--json"]])
-def test_a_full_disk_behind_stdout(fruit, json_flag):
+def test_stdout_on_a_full_disk(fruit, json_flag):
     with open("/dev/full", "w") as full:
         words = [sys.executable, "-m", "rnncli", "predict", "--run", str(fruit), *json_flag]
         result = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 7
-    assert result.stderr == "standard output: no room left there; make room, or write elsewhere\n"
+    assert result.stderr == "standard output: no space left; free some space, or write elsewhere\n"
 
 
 def on_a_terminal(start, *words, **environment):
-    """What a terminal at stderr shows."""
+    """Run a command with a terminal as stderr; the text on the terminal and stdout."""
     with terminal(120) as (theirs, shown):
         process = start(*words, stderr=theirs, **environment)
-        told = shown()
+        seen = shown()
         assert process.wait() == 0
-    return told, process.stdout.read().decode()
+    return seen, process.stdout.read().decode()
 
 
 def test_a_bar_on_a_terminal_alone(start, fruit_config):

@@ -1,4 +1,4 @@
-"""`rnncli data`: a check of the corpus."""
+"""`rnncli data`: check a corpus."""
 
 import gzip
 import json
@@ -42,7 +42,7 @@ def test_the_fruit(rnncli, fruit_config):
     ]
 
 
-def test_a_bad_text_is_shown_whole_and_refused(rnncli, config):
+def test_all_findings_of_a_bad_text_are_shown(rnncli, config):
     Path("text.txt").write_bytes("a b\nb o\u200bne\n\n".encode() + b"caf\xe9\n")
     Path("test.txt").write_text("a\nb d\n")
     result = rnncli("data", config, "--set", "data.test=test.txt")
@@ -97,14 +97,14 @@ def test_json(rnncli, config):
 
 
 def test_keys_are_documented(rnncli, config):
-    told = rnncli("data", "--help").stdout
+    output = rnncli("data", "--help").stdout
     found = json.loads(rnncli("data", config, "--json").stdout)
     split = found["splits"]["train"]
     named = [*found, *split, *split["lengths"], *split["lengths"]["histogram"][0], *found["view"][0]]
-    assert [key for key in named if f'"{key}"' not in told] == []
+    assert [key for key in named if f'"{key}"' not in output] == []
 
 
-def test_where_nothing_can_be_read(rnncli, config):
+def test_a_text_that_cannot_be_read(rnncli, config):
     result = rnncli("data", config, "--set", "data.train=txet.txt", "--set", "data.valid=0.5")
     assert result.exit_code == 4
     assert "error    txet.txt: no such file" in result.stdout
@@ -115,7 +115,7 @@ def test_where_nothing_can_be_read(rnncli, config):
     assert found["splits"]["train"]["unknown"] is None
 
 
-def test_bad_configs_are_as_with_train(refused, config):
+def test_bad_configs_give_the_same_message_as_train(refused, config):
     for words in (["--set", "data.mode=strem"], ["--set", "x"]):
         message = refused(3, "--set ", "data", config, *words)
         assert message == refused(3, "--set ", "train", config, *words)
@@ -135,27 +135,27 @@ def test_files_and_folders(rnncli, config):
     assert [each["where"] for each in found["findings"] if each["kind"] == "blank"] == [
         os.path.abspath("more/two.gz:2")
     ]
-    told = rnncli("data", config, "--set", "data.train=[text.txt, more]").stdout
-    assert "\ntrain  3 files  21 B" in told
+    output = rnncli("data", config, "--set", "data.train=[text.txt, more]").stdout
+    assert "\ntrain  3 files  21 B" in output
 
 
 def test_a_held_out_part_is_named_by_its_first_line(rnncli, config):
-    told = rnncli("data", config, "--set", "data.valid=0.5", "--set", "vocabulary.unknown=true").stdout
-    assert "\nvalid  text.txt from line 2   6 B      1" in told
+    output = rnncli("data", config, "--set", "data.valid=0.5", "--set", "vocabulary.unknown=true").stdout
+    assert "\nvalid  text.txt from line 2   6 B      1" in output
 
 
-def test_no_line_end_is_shown_where_none_is_read(rnncli, config):
+def test_the_view_has_no_line_end_if_the_tokenizer_has_none(rnncli, config):
     words = ("--set", "data.mode=stream", "--set", "data.line_end=false", "--set", "data.tokenizer=characters")
-    told = rnncli("data", config, *words).stdout
-    assert "  text.txt:1  a| |b| |c\n" in told
-    assert "characters a line in train: half of the lines have 5 or fewer" in told
+    output = rnncli("data", config, *words).stdout
+    assert "  text.txt:1  a| |b| |c\n" in output
+    assert "characters a line in train: half of the lines have 5 or fewer" in output
 
 
 def test_enormous_lines_are_cut(rnncli, config):
     Path("text.txt").write_text("a b\n" * 9 + "word " * 30_000 + "\n")
-    told = rnncli("data", config).stdout
-    assert max(map(len, told.splitlines())) < 200
-    assert "the longest has 30,000 (text.txt:10)" in told
+    output = rnncli("data", config).stdout
+    assert max(map(len, output.splitlines())) < 200
+    assert "the longest has 30,000 (text.txt:10)" in output
 
 
 @given(
@@ -163,7 +163,7 @@ def test_enormous_lines_are_cut(rnncli, config):
     st.sampled_from(["whitespace", "words", "characters"]),
     st.booleans(),
 )
-def test_no_bytes_make_a_traceback(tmp_path_factory, content, tokenizer, as_json):
+def test_no_bytes_cause_a_traceback(tmp_path_factory, content, tokenizer, as_json):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(content)
     path.with_suffix(".yaml").write_text("data: {train: any.txt, test: any.txt, valid: 0.2}\n")

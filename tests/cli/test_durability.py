@@ -1,4 +1,4 @@
-"""What a run has written stays: damaged checkpoints, folders that are not its own, two commands at one folder."""
+"""The files of a run are safe: damaged checkpoints, folders of others, two commands on one folder."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_a_damaged_later_checkpoint_does_not_cost_the_one_just_written(rnncli, f
     folder().checkpoint_at(20).write_bytes(whole[: len(whole) // 2])
     result = rnncli(*words, "--epochs", 15, "--resume")
     assert result.exit_code == 0
-    assert "going on from runs/fruit/checkpoints/step-00000010.npz, step 10" in result.stderr
+    assert "resuming from runs/fruit/checkpoints/step-00000010.npz, step 10" in result.stderr
     assert checkpoint_file.read(folder().checkpoint_at(15), lambda name: True)[0]["step"] == 15
     predicted = rnncli("predict", "--run", "runs/fruit", "--seed", "mango", "--json")
     assert json.loads(predicted.stdout)["checkpoint"] == str(folder().checkpoint_at(15))
@@ -59,7 +59,7 @@ def test_one_flipped_byte_in_the_newest_checkpoint(rnncli, fruit_config):
     flip_a_byte_of_a_member(newest())
     result = rnncli(*words, "--epochs", 10, "--resume")
     assert result.exit_code == 0
-    assert "going on from runs/fruit/checkpoints/step-00000004.npz" in result.stderr
+    assert "resuming from runs/fruit/checkpoints/step-00000004.npz" in result.stderr
     rnncli(*words, "--epochs", 10, "--set", "run.dir=whole")
     assert newest().read_bytes() == newest("whole").read_bytes()
 
@@ -86,7 +86,7 @@ def test_a_damaged_best_checkpoint(rnncli, with_a_best, damage):
         result = rnncli(*command)
         assert result.exit_code == 0
         passed_over, using = result.stderr.splitlines()
-        assert passed_over.startswith(f"warning: passed over {best}: not a whole checkpoint")
+        assert passed_over.startswith(f"warning: passed over {best}: not a valid checkpoint")
         assert using == f"using {last}"
     assert json.loads(rnncli("predict", *words).stdout)["checkpoint"] == str(last)
 
@@ -97,18 +97,18 @@ def test_a_run_that_was_killed_before_its_first_checkpoint(rnncli, refused, frui
     whole = newest().read_bytes()
     newest().unlink()
     rows = folder().metrics.read_bytes()
-    told = refused(2, "runs/fruit: holds a run without a checkpoint yet", *words)
-    assert "--resume" in told
-    assert "--fresh" in told
+    message = refused(2, "runs/fruit: holds a run without a checkpoint yet", *words)
+    assert "--resume" in message
+    assert "--fresh" in message
     assert folder().metrics.read_bytes() == rows
     result = rnncli(*words, "--fresh")
     assert result.exit_code == 0
-    assert "the run that was there is now runs/fruit.1" in result.stderr
+    assert "the existing run is now runs/fruit.1" in result.stderr
     assert folder("runs/fruit.1").metrics.read_bytes() == rows
     newest().unlink()
     assert rnncli(*words, "--resume").exit_code == 0
     assert newest().read_bytes() == whole
-    assert folder().metrics.read_bytes().count(b"\n") == rows.count(b"\n")  # begun anew, not behind the old rows
+    assert folder().metrics.read_bytes().count(b"\n") == rows.count(b"\n")  # started anew, not after the old rows
 
 
 @pytest.mark.parametrize("words", [[], ["--resume"], ["--fresh"]], ids=str)
@@ -117,8 +117,8 @@ def test_a_config_of_the_user_is_not_written_over(refused, fruit_config, work, w
     before = Path("config.yaml").read_bytes()
     there = sorted(work.rglob("*"))
     for run_dir in (".", work):
-        told = refused(2, "config.yaml: there already", "train", fruit_config, "--set", f"run.dir={run_dir}", *words)
-        assert "run.dir" in told
+        message = refused(2, "config.yaml: exists", "train", fruit_config, "--set", f"run.dir={run_dir}", *words)
+        assert "run.dir" in message
     assert Path("config.yaml").read_bytes() == before
     assert sorted(work.rglob("*")) == there
 
@@ -144,8 +144,8 @@ def test_two_trains_on_one_folder_before_there_is_a_checkpoint(start, refused, r
     assert holder.stdout.readline()
     assert steps() == []
     for words in ([], ["--resume"], ["--fresh"]):
-        told = refused(8, "runs/fruit: in use by process", "train", fruit_config, *words)
-        assert str(holder.pid) in told
+        message = refused(8, "runs/fruit: in use by process", "train", fruit_config, *words)
+        assert str(holder.pid) in message
     assert steps() == []
     assert holder.poll() is None
 
@@ -181,20 +181,20 @@ def test_two_models_of_one_name(rnncli, work):
     result = rnncli("train", "two/config.yaml", *words)
     assert (result.exit_code, result.stdout) == (0, "")
     assert "runs/config: finished already, after 2 epochs; --fresh trains it anew" in result.stderr
-    assert "changed since then: the text of data.train is another" in result.stderr
+    assert "changed since then: the text of data.train differs" in result.stderr
     assert newest("runs/config").read_bytes() == before
-    os.remove("two/corpus.txt")  # a finished run needs no text, and nothing is said of it
+    os.remove("two/corpus.txt")  # a finished run needs no text, and nothing is reported
     assert "changed since then" not in rnncli("train", "two/config.yaml", *words).stderr
 
 
 SLOWED = ("--set", "optimizer.learning_rate=5", "--set", "optimizer.clip_norm=null")
 
 
-def test_a_run_that_diverges_goes_on_more_slowly(rnncli, fruit_config):
+def test_a_run_that_diverges_continues_with_a_lower_learning_rate(rnncli, fruit_config):
     result = rnncli("train", fruit_config, *SLOWED)
     assert result.exit_code == 0
-    told = [line for line in result.stderr.splitlines() if line.startswith("diverged at step 2: the loss is ")]
-    assert [line.rpartition("; ")[2] for line in told] == [
+    message = [line for line in result.stderr.splitlines() if line.startswith("diverged at step 2: the loss is ")]
+    assert [line.rpartition("; ")[2] for line in message] == [
         f"back to step 0, learning rate {rate:g}" for rate in (2.5, 1.25, 0.625)
     ]
     assert "perplexity train 1.25" in result.stdout
@@ -217,7 +217,7 @@ def test_after_the_last_try_the_message_has_all(refused, fruit_config):
     message = refused(
         6, "diverged at step 2: the loss is", "train", fruit_config, *SLOWED, "--set", "guard.rollbacks=1"
     )
-    for piece in ("learning rate 2.5, lowered 1 time from 5", "the first tensor to look at: ", " <end>", "--fresh"):
+    for piece in ("learning rate 2.5, lowered 1 time from 5", "the tensor to inspect first: ", " <end>", "--fresh"):
         assert piece in message
 
 
@@ -226,7 +226,7 @@ def test_a_guard_setting_that_is_impossible(refused, fruit_config):
     refused(3, "guard.learning_rate_factor", "train", fruit_config, "--set", "guard.learning_rate_factor=2")
 
 
-def test_a_killed_run_goes_on_from_its_guard(start, rnncli, fruit_config):
+def test_a_killed_run_resumes_from_its_guard(start, rnncli, fruit_config):
     words = ("--epochs", 60, "--set", "run.checkpoint_every=1000 epochs", "--set", "guard.every=20")
     process = start("train", fruit_config, *words, "--json")
     while json.loads(process.stdout.readline())["step"] < 45:
@@ -234,7 +234,7 @@ def test_a_killed_run_goes_on_from_its_guard(start, rnncli, fruit_config):
     process.kill()
     process.wait()
     result = rnncli("train", fruit_config, *words, "--resume")
-    at = int(re.search(r"going on from runs/fruit/guard/step-000000(\d\d)\.npz", result.stderr)[1])
+    at = int(re.search(r"resuming from runs/fruit/guard/step-000000(\d\d)\.npz", result.stderr)[1])
     assert at >= 40
     rnncli("train", fruit_config, *words, "--set", "run.dir=whole")
     assert newest().read_bytes() == newest("whole").read_bytes()
@@ -248,11 +248,11 @@ def test_a_run_that_another_process_trains_is_in_use_however_far_it_is(start, re
         refused(8, f"in use by process {holder.pid}", "train", fruit_config, "--epochs", 3, *words)
 
 
-def test_too_little_room_is_told_before_it_is_needed(rnncli, fruit_config, monkeypatch):
-    monkeypatch.setattr("rnncli.cli.train.disk_usage", lambda path: SimpleNamespace(free=100_000))
+def test_a_warning_before_the_disk_is_full(rnncli, fruit_config, monkeypatch):
+    monkeypatch.setattr("rnncli.cli.training_session.disk_usage", lambda path: SimpleNamespace(free=100_000))
     result = rnncli("train", fruit_config, "--epochs", 2)
     assert result.exit_code == 0
-    assert "warning: runs/fruit: the disk has 0.1 MB free, and checkpoints will take up to 0.6 MB" in result.stderr
+    assert "warning: runs/fruit: the disk has 0.1 MB free, but checkpoints will take up to 0.6 MB" in result.stderr
 
 
 def test_a_pipe_in_place_of_a_checkpoint_is_passed_over(rnncli, fruit_config):
@@ -261,4 +261,4 @@ def test_a_pipe_in_place_of_a_checkpoint_is_passed_over(rnncli, fruit_config):
     for words in (("predict", "--samples", 0), ("inspect",), ("train", fruit_config, "--epochs", 3, "--resume")):
         result = rnncli(*words)
         assert result.exit_code == 0
-        assert "step-00000009.npz: not a whole checkpoint (it is a pipe)" in result.stderr
+        assert "step-00000009.npz: not a valid checkpoint (it is a pipe)" in result.stderr

@@ -31,7 +31,7 @@ def test_json(rnncli, fruit, text):
     assert found.keys() == {"files", "tokens", "ends", "oov", "vocabulary"} | FIGURES | PAID
     assert (found["files"], found["tokens"], found["oov"]) == (["text.txt"], 9, 0)
     assert (found["ends"], found["vocabulary"]) == (True, 10)
-    assert all(found[name] == found[name.removesuffix("_with_spelling")] for name in PAID)  # nothing is unknown
+    assert all(found[name] == found[name.removesuffix("_with_spelling")] for name in PAID)  # no word is unknown
     plain = Plain(sorted((fruit / "checkpoints").iterdir())[-1])
     nats = sum(sum(plain.losses([*line.split(), "<end>"])) for line in TEXT.splitlines())
     assert found["cross_entropy"] == pytest.approx(nats / 9, rel=1e-5)
@@ -65,9 +65,11 @@ def test_text(rnncli, fruit, text):
     assert result.stdout.count("\n") == 7
     assert result.stderr == ""
     figures = json.loads(rnncli("evaluate", "--run", fruit, "--json", text).stdout)
-    told = dict(line.split("  ", 1) for line in result.stdout.splitlines())
-    assert float(told["perplexity with spelling"]) == pytest.approx(figures["perplexity_with_spelling"], abs=1e-3)
-    assert float(told["bits per word"].split()[-1]) == pytest.approx(figures["bits_per_word_with_spelling"], abs=1e-4)
+    printed = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    assert float(printed["perplexity with spelling"]) == pytest.approx(figures["perplexity_with_spelling"], abs=1e-3)
+    assert float(printed["bits per word"].split()[-1]) == pytest.approx(
+        figures["bits_per_word_with_spelling"], abs=1e-4
+    )
 
 
 def test_stdin_and_several_files(rnncli, fruit, text):
@@ -105,12 +107,12 @@ def test_nothing_but_unknown_words_is_null(rnncli, refused, fruit_config):
     assert "no <end>" in rnncli("evaluate", "text.txt").stdout
 
 
-def test_what_must_not_be_compared(rnncli, work):
-    """A vocabulary of `<unk>` alone: no rule makes one, but a checkpoint might have it."""
+def test_a_warning_if_no_figure_is_comparable(rnncli, work):
+    """A vocabulary of only `<unk>`: no rule makes one, but a checkpoint may contain it."""
     config = settings(work)
     vocabulary = Vocabulary(("<unk>", "<end>"))
-    parameters = build.architecture(config, 2).initialise(1, "float32")
-    contents = checkpoint.Contents(
+    parameters = build.architecture(config.model, 2).initialise(1, "float32")
+    contents = checkpoint.Checkpoint(
         config=config,
         vocabulary=vocabulary,
         random_seed=1,
@@ -123,16 +125,16 @@ def test_what_must_not_be_compared(rnncli, work):
     )
     checkpoint.write(work / "alone.npz", contents)
     Path("text.txt").write_text(TEXT)
-    told = rnncli("evaluate", "--run", "alone.npz", "text.txt")
-    assert told.exit_code == 0
-    assert "perplexity with spelling   -" in told.stdout
-    assert "7 unknown words cannot be paid for, as the vocabulary has no word to learn it from" in told.stderr
-    assert "do not compare this perplexity" in told.stderr
+    printed = rnncli("evaluate", "--run", "alone.npz", "text.txt")
+    assert printed.exit_code == 0
+    assert "perplexity with spelling   -" in printed.stdout
+    assert "7 unknown words cannot be spelled, as the vocabulary has no words to train a" in printed.stderr
+    assert "do not compare this perplexity" in printed.stderr
     result = rnncli("evaluate", "--run", "alone.npz", "text.txt", "--json")
     found = json.loads(result.stdout)
     assert {found[name] for name in PAID} == {None}
     assert found["perplexity"] < 3
-    assert result.stderr == told.stderr
+    assert result.stderr == printed.stderr
 
 
 def test_bad_texts(refused, fruit, work):

@@ -1,4 +1,4 @@
-"""`rnncli gradcheck`: the proof of a config's own model; the standard set is in tests/test_gradcheck.py."""
+"""`rnncli gradcheck` on the model of a config; the standard set is in tests/proof/test_gradcheck.py."""
 
 import json
 
@@ -77,6 +77,6 @@ def test_a_gradient_that_is_wrong(rnncli, fruit_config, monkeypatch, flag):
 
 
 def test_bad_options(refused, work):
-    refused(2, "--set changes a config; name one", "gradcheck", "--set", "model.cell=gru")
+    refused(2, "--set changes a config, but none was given", "gradcheck", "--set", "model.cell=gru")
     refused(2, "'finite' is not one of", "gradcheck", "--method", "finite")
     refused(3, "nope.yaml: no such file", "gradcheck", "nope.yaml")

@@ -30,12 +30,12 @@ def test_in_the_current_folder(rnncli, work):
 @pytest.mark.parametrize("name", ["config.yaml", "corpus.txt"])
 def test_nothing_is_overwritten(refused, work, name):
     Path(name).write_text("mine")
-    refused(2, [name, "left as it is", "name another folder"], "init")
+    refused(2, [name, "not overwritten", "name another folder"], "init")
     assert os.listdir() == [name]
     assert Path(name).read_text() == "mine"
 
 
 def test_places_that_cannot_be_written(refused, work):
     Path("file").write_text("mine")
-    refused(7, ["file: cannot write there", "name another folder"], "init", "file")
-    refused(7, "cannot write there", "init", "file/below")
+    refused(7, ["file: cannot write", "name another folder"], "init", "file")
+    refused(7, "cannot write", "init", "file/below")

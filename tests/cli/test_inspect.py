@@ -1,4 +1,4 @@
-"""`rnncli inspect`: what a run or a checkpoint holds."""
+"""`rnncli inspect`: the content of a run or a checkpoint."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def test_the_run_twice(refused, fruit):
 
 @pytest.fixture
 def copy(fruit, work):
-    """A run to be changed."""
+    """A copy of a run that a test may change."""
     shutil.copytree(fruit, "runs/fruit")
     return RunFolder(Path("runs/fruit"))
 
@@ -73,20 +73,20 @@ def test_verify(rnncli, refused, copy):
     result = rnncli("inspect", "runs/fruit", "--verify")
     assert result.exit_code == 5
     assert [line.split()[-1] for line in result.stdout.splitlines()] == ["good", "yes", "no"]
-    assert "step-00000150.npz: not a whole checkpoint (the content of parameter." in result.stderr
+    assert "step-00000150.npz: not a valid checkpoint (the content of parameter." in result.stderr
     assert result.stderr.endswith("1 of 2 not good\n")
     assert rnncli("inspect", "--verify", copy.checkpoint_at(100)).exit_code == 0
     assert rnncli("inspect", "--verify", copy.checkpoint_at(150)).exit_code == 5
 
 
-def test_verify_looks_at_moments_and_state_too(rnncli, copy):
+def test_verify_checks_moments_and_state(rnncli, copy):
     path = copy.checkpoint_at(100)
     with np.load(path) as archive:
         moment = archive["moment.v.layer0.Wxa"].tobytes()
     content = path.read_bytes()
     at = content.index(moment)
     path.write_bytes(content[: at + 5] + bytes([content[at + 5] ^ 4]) + content[at + 6 :])
-    assert rnncli("predict", "--run", path, "--samples", 0).exit_code == 0  # which does not use it
+    assert rnncli("predict", "--run", path, "--samples", 0).exit_code == 0  # it does not use the state
     assert "moment.v.layer0.Wxa does not match" in rnncli("inspect", "--verify", path).stderr
 
 
@@ -101,7 +101,7 @@ def test_verify_as_json(rnncli, copy):
     assert "SHA-256" in found["checkpoints"][0]["problem"]
 
 
-def test_verify_looks_at_guards(rnncli, fruit_config):
+def test_verify_checks_guards(rnncli, fruit_config):
     assert rnncli("train", fruit_config, "--epochs", 20, "--set", "guard.every=15").exit_code == 0
     found = json.loads(rnncli("inspect", "--verify", "--json").stdout)["checkpoints"]
     assert [(Path(each["checkpoint"]).parent.name, each["step"]) for each in found] == [
@@ -122,30 +122,28 @@ def test_strip(rnncli, refused, copy):
     Path("data.txt").write_text("mango is pink color\n")
     measured = [rnncli("evaluate", "--run", run, "data.txt", "--json") for run in ("runs/fruit", "weights.npz")]
     assert measured[0].stdout == measured[1].stdout
-    assert "weights alone: to predict with, not to resume" in rnncli("inspect", "weights.npz").stdout
+    assert "weights only: predicts, but cannot be resumed" in rnncli("inspect", "weights.npz").stdout
     assert json.loads(rnncli("inspect", "weights.npz", "--json").stdout)["weights_only"]
     assert rnncli("inspect", "--verify", "weights.npz").exit_code == 0
     assert rnncli("inspect", "weights.npz", "--strip", "again.npz").exit_code == 0
     assert Path("again.npz").read_bytes() == Path("weights.npz").read_bytes()
 
 
-def test_weights_alone_cannot_be_resumed(rnncli, refused, fruit_config):
+def test_weights_only_cannot_be_resumed(rnncli, refused, fruit_config):
     assert rnncli("train", fruit_config, "--epochs", 5).exit_code == 0
     assert rnncli("inspect", "--strip", "weights.npz").exit_code == 0
     for path in RunFolder(Path("runs/fruit")).checkpoints():
         path.unlink()
     Path("weights.npz").rename("runs/fruit/checkpoints/step-00000005.npz")
-    refused(5, "holds weights alone", "train", fruit_config, "--epochs", 9, "--resume")
+    refused(5, "contains only weights", "train", fruit_config, "--epochs", 9, "--resume")
     assert rnncli("predict").exit_code == 0
 
 
-def test_strip_writes_over_nothing(refused, rnncli, copy):
+def test_strip_overwrites_nothing(refused, rnncli, copy):
     Path("mine").write_text("mine")
-    refused(2, "mine: there already", "inspect", "--strip", "mine")
+    refused(2, "mine: exists already", "inspect", "--strip", "mine")
     assert Path("mine").read_text() == "mine"
-    refused(
-        7, "nowhere/x.npz: cannot write a checkpoint of 0.0 MB: No such file", "inspect", "--strip", "nowhere/x.npz"
-    )
+    refused(7, "nowhere/x.npz: cannot write: No such file", "inspect", "--strip", "nowhere/x.npz")
     refused(2, "give one of the two", "inspect", "--strip", "x", "--verify")
     damage(copy.checkpoint_at(150))
     result = rnncli("inspect", "--strip", "x.npz", "--json")

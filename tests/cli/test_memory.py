@@ -7,7 +7,7 @@ import pytest
 
 from rnncli.system import process
 
-pytestmark = pytest.mark.skipif(process.resident_memory() is None, reason="nobody tells the size of a process here")
+pytestmark = pytest.mark.skipif(process.resident_memory() is None, reason="the size of a process is unknown here")
 
 VOCABULARY = 4000
 WIDE = {"model.hidden_size": 128, "model.embedding_size": 96, "model.layers": 2, "training.batch_size": 24}
@@ -57,12 +57,12 @@ def test_the_prediction_is_within_15_percent(start, name):
     measured = done["peak_memory"]
     assert 0.85 * measured < predicted["predicted_peak_memory"] < 1.15 * measured, predicted["memory"]
     own = measured - predicted["memory"]["process"]  # what Python, NumPy and the texts do not have already
-    told = predicted["predicted_peak_memory"] - predicted["memory"]["process"]
-    assert abs(told - own) < 0.3 * own + 8e6
+    forecast = predicted["predicted_peak_memory"] - predicted["memory"]["process"]
+    assert abs(forecast - own) < 0.3 * own + 8e6
 
 
 @pytest.mark.usefixtures("corpus")
-def test_a_run_that_goes_on_takes_no_more(start):
+def test_a_resumed_run_takes_no_more(start):
     words = ["config.yaml", "--json"]
     for key, value in (WIDE | STREAM | MEASURED).items():
         words += ["--set", f"{key}={value}"]

@@ -89,20 +89,20 @@ def test_options_of_drawing(predict):
     ],
     ids=" ".join,
 )
-def test_options_that_make_no_sense(predict, words):
+def test_contradictory_options(predict, words):
     result = predict(*words)
     assert result.exit_code == 2
     assert result.stderr.count("Error: ") == 1
     assert words[0] in result.stderr
 
 
-def test_unknown_words_without_a_place_for_them(refused, fruit):
-    told = refused(
+def test_unknown_words_without_unk(refused, fruit):
+    message = refused(
         4, ["the seed: the word 'mangos' is not in the vocabulary, which has no <unk>"], *seed(fruit, "mangos")
     )
-    assert "the nearest known: mango" in told
-    assert "vocabulary.unknown: true" in told
-    assert "\n" not in told
+    assert "the nearest known: mango" in message
+    assert "vocabulary.unknown: true" in message
+    assert "\n" not in message
     refused(4, ["the word 'Mango'", "mango"], *seed(fruit, "Mango is"))
     refused(4, "the seed: a literal <end>", *seed(fruit, "mango <end>"))
     refused(4, "not UTF-8", *seed(fruit, "mango \udcff"))
@@ -112,10 +112,10 @@ def seed(run, text):
     return "predict", "--run", run, "--seed", text
 
 
-def test_unknown_words_with_a_place_for_them(rnncli, with_unknown):
+def test_unknown_words_with_unk(rnncli, with_unknown):
     result = rnncli(*seed(with_unknown, "mangos is mangos"))
     assert result.exit_code == 0
-    assert result.stderr == "'mangos' is not in the vocabulary: read as <unk>; known and near: mango\n"
+    assert result.stderr == "'mangos' is not in the vocabulary: read as <unk>; similar words: mango\n"
     found = document(rnncli(*seed(with_unknown, "mangos is"), "--json", "--top", 20))
     assert found["unknown"] == ["mangos"]
     assert "<unk>" in {each["word"] for each in found["candidates"]}
@@ -137,12 +137,12 @@ def test_interactive(predict):
     result = predict("--interactive", "--samples", 0, "--top", 1, stdin="mango is\nnonsense\n\n")
     assert result.exit_code == 0
     assert "yellow" in result.stdout
-    assert "'nonsense' is not in the vocabulary" in result.stderr  # and the next line is read
+    assert "'nonsense' is not in the vocabulary" in result.stderr  # the next line is then read
     assert result.stdout.count("(others)") == 2
 
 
 @pytest.mark.parametrize("end", ["\n", ""])
-def test_what_is_piped_in_gets_no_prompt(predict, end):
+def test_piped_input_gets_no_prompt(predict, end):
     words = ("--samples", 1, "--top", 2, "--random-seed", 3)
     result = predict("--interactive", *words, stdin=f"mango is\nbanana{end}")
     assert result.exit_code == 0

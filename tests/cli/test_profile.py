@@ -1,4 +1,4 @@
-"""`rnncli train --profile`: where the time of a step went."""
+"""`rnncli train --profile`: the time of each part of a step."""
 
 import json
 import signal
@@ -29,13 +29,13 @@ def test_the_table(capsys):
     ]
 
 
-def test_it_comes_behind_the_summary(rnncli, fruit_config):
+def test_the_table_follows_the_summary(rnncli, fruit_config):
     plain = rnncli("train", fruit_config, "--epochs", 8, "--set", "run.dir=plain")
     result = rnncli("train", fruit_config, "--epochs", 8, "--profile")
     assert plain.stdout.count("\n") == 1
-    summary, blank, told, header, *lines = result.stdout.splitlines()
+    summary, blank, title, header, *lines = result.stdout.splitlines()
     assert summary.startswith("8 epochs, 8 steps: perplexity train ")
-    assert (blank, told) == ("", "mean of 3 steps:")
+    assert (blank, title) == ("", "mean of 3 steps:")
     assert header.split() == ["section", "ms", "%", "GFLOP/s"]
     assert [line.split("  ")[0] for line in lines] == [*SECTIONS, "a step"]
 

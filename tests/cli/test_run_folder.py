@@ -1,4 +1,4 @@
-"""What stands in a run folder that is not the run's is neither written over nor moved."""
+"""Files in a run folder that are not part of the run are neither overwritten nor moved."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_a_file_of_the_user_is_not_written_over(mine, name):
     (mine / name).write_text("mine")
     result = rnncli(mine, "train", "my.yaml")
     assert (result.returncode, result.stdout) == (2, "")
-    assert f"{name}: there already, and of no run; set another run.dir" in result.stderr
+    assert f"{name}: exists, but belongs to no run; set another run.dir" in result.stderr
     assert (mine / name).read_text() == "mine"
 
 
@@ -32,20 +32,20 @@ def test_a_folder_with_more_than_a_run_is_not_moved_aside(mine):
     before = sorted(mine.rglob("*"))
     result = rnncli(mine, "train", "my.yaml", "--fresh")
     assert result.returncode == 2
-    assert "has fruit.txt in it beside the run, and is not moved aside" in result.stderr
+    assert "contains fruit.txt, which is not part of the run" in result.stderr
     assert sorted(mine.rglob("*")) == before
 
 
-def test_training_goes_on_when_nobody_listens(mine):
+def test_training_continues_when_its_output_is_closed(mine):
     command = f"{sys.executable} -m rnncli train my.yaml --set training.epochs=50 2>&1 | true"
     subprocess.run(["bash", "-c", command], cwd=mine, check=True)
     assert "finished already, after 50 epochs" in rnncli(mine, "train", "my.yaml", "--epochs", "50").stderr
 
 
-def test_training_goes_on_when_its_output_finds_no_room(mine):
+def test_training_continues_when_its_output_is_full(mine):
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "rnncli", "train", "my.yaml", "--json"]
         result = subprocess.run(command, check=False, cwd=mine, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 7
-    assert "nothing more can be shown: No space left on device; training goes on" in result.stderr
+    assert "output stopped: No space left on device; training continues" in result.stderr
     assert "finished already, after 2 epochs" in rnncli(mine, "train", "my.yaml").stderr

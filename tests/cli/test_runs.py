@@ -1,4 +1,4 @@
-"""`rnncli runs`: the table, its JSON, and what a narrow terminal shows of it."""
+"""`rnncli runs`: the table, its JSON, and its columns on a narrow terminal."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from rnncli.runs.folder import RunFolder
 
 @pytest.fixture
 def three(fruit, work):
-    """A finished run, one whose newest checkpoint is damaged, and one that has none; the last was written to last."""
+    """A finished run, one whose newest checkpoint is damaged, and one without a checkpoint, written to last."""
     for seconds, name in enumerate(("fruit", "fruit.1", "begun"), 1_000_000_000):
         folder = RunFolder(work / "runs" / name)
         if name == "begun":
@@ -43,7 +43,7 @@ def test_the_table(rnncli, three):
     assert re.fullmatch(r"runs/fruit +finished +150/150 +150 +1\.25 +-  lstm 1x32 +0\.\d  \d+ days", finished)
     passed_over, count = result.stderr.splitlines()
     assert passed_over.startswith("warning: passed over runs/fruit.1/checkpoints/step-00000150.npz: ")
-    assert count == "3 runs; more of one: rnncli inspect runs/fruit.1"
+    assert count == "3 runs; for details: rnncli inspect runs/fruit.1"
 
 
 def test_json(rnncli, three):
@@ -92,10 +92,10 @@ def test_a_run_in_training_is_not_disturbed(rnncli, start, fruit_config):
 
 
 def on_a_terminal(columns):
-    """The lines that a terminal of that width shows."""
+    """The lines shown on a terminal of that width."""
     with terminal(columns) as (theirs, shown):
         words = [sys.executable, "-m", "rnncli", "runs"]
-        # GNU readline, in this process, has told the C library's environment of 80 columns.
+        # GNU readline, in this process, has set the C library's environment of 80 columns.
         process = subprocess.Popen(words, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ)
         lines = shown().splitlines()
         assert process.wait() == 0
@@ -119,13 +119,13 @@ def test_a_narrow_terminal(three, monkeypatch):
         assert ("…" in rows[2]) == (columns == 60)
 
 
-def test_a_name_that_is_no_line(rnncli, work):
+def test_a_name_with_a_line_end(rnncli, work):
     RunFolder(work / "runs" / "two\nlines").create()
     RunFolder(work / "runs" / "two\nlines").begin()
     assert [line.split()[0] for line in rnncli("runs").stdout.splitlines()] == ["run", r"'runs/two\nlines'"]
 
 
 def test_ages():
-    told = {0.2: "now", -5: "now", 1: "1 s", 59.9: "59 s", 60: "1 min", 3599: "59 min", 7200: "2 h"}
-    told |= {86400: "1 day", 172800: "2 days"}
-    assert {seconds: _age(seconds) for seconds in told} == told
+    expected = {0.2: "now", -5: "now", 1: "1 s", 59.9: "59 s", 60: "1 min", 3599: "59 min", 7200: "2 h"}
+    expected |= {86400: "1 day", 172800: "2 days"}
+    assert {seconds: _age(seconds) for seconds in expected} == expected

@@ -1,4 +1,4 @@
-"""`rnncli selftest`: the verdict, the figures, and what is left behind."""
+"""`rnncli selftest`: the result, the figures, and the remaining files."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_the_verdict_on_a_broken_program(rnncli, temporary, with_a_fault):
         "rnncli FAILED on this machine, 1 of 2 checks:",
         "  damage: expected a damaged checkpoint refused with exit code 5; "
         "seen: inspect ended with exit code 0: nothing on stderr",
-        f"what it wrote is kept in {kept}",
+        f"its files are kept in {kept}",
     ]
 
 
@@ -77,5 +77,5 @@ def test_a_signal_leaves_nothing(start, work, name, code):
         time.sleep(0.01)
     process.send_signal(getattr(signal, name))
     _, stderr = process.communicate()
-    assert (process.returncode, stderr) == (code, b"stopped before the verdict\n")
+    assert (process.returncode, stderr) == (code, b"stopped before the last check\n")
     assert list(work.iterdir()) == []

@@ -54,18 +54,18 @@ def test_a_time_limit_of_nothing_gets_to_the_end_step_by_step(rnncli, fruit_conf
     assert newest().read_bytes() == newest("whole").read_bytes()
 
 
-def how_to_go_on(stderr):
-    [told] = [line for line in stderr.splitlines() if line.startswith("stopped by max_time; go on with: ")]
-    return shlex.split(told.partition(": ")[2])
+def resume_command(stderr):
+    [line] = [line for line in stderr.splitlines() if line.startswith("stopped by max_time; resume with: ")]
+    return shlex.split(line.partition(": ")[2])
 
 
-def test_how_to_go_on_keeps_all_but_the_time_limit(start, fruit_config):
+def test_the_resume_command_keeps_all_but_the_time_limit(start, fruit_config):
     words = ["--set", "model.hidden_size=4", "--set", "training.max_time=0s", "--threads", 1]
     for more in ([], ["--max-time", "0s", "--epochs", 2]):
         process = start("train", fruit_config, *words, *more, "--resume")
         stderr = process.communicate()[1].decode()
         assert process.returncode == 0
-        command = how_to_go_on(stderr)
+        command = resume_command(stderr)
         lasting = ["--set", "training.epochs=2"] if more else []
         kept = ["--set", "model.hidden_size=4", *lasting, "--threads", "1"]
         assert command == ["rnncli", "train", fruit_config, *kept, "--resume"]
@@ -77,7 +77,7 @@ def test_how_to_go_on_keeps_all_but_the_time_limit(start, fruit_config):
 
 @pytest.mark.parametrize(("words", "reader"), [("--json", "head -1"), ("", "true")], ids=["head", "true"])
 def test_a_reader_that_leaves_early_stops_nothing(rnncli, fruit_config, words, reader):
-    """`train --json | head -1`: the run goes on without, and its end is saved."""
+    """`train --json | head -1`: the run continues, and its end is saved."""
     train = f"{shlex.quote(sys.executable)} -m rnncli train {fruit_config} --epochs 300 {words}"
     command = f"({train}; echo $? > code) | {reader}"
     result = subprocess.run(["sh", "-c", command], capture_output=True, check=True)

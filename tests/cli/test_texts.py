@@ -1,4 +1,4 @@
-"""Texts wherever they lie: in one file or in many, packed, piped, and in a cache."""
+"""Texts from one file or many, compressed files, pipes and the cache."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ TEXT = "mango is pink color\nhair is black\n"
 
 @pytest.fixture
 def texts(fruit_config):
-    """The fruit text, in pieces: a folder of files, one of them packed."""
+    """The fruit text in pieces: a folder of files, one of them compressed."""
     lines = Path("data/fruit.txt").read_text().splitlines(keepends=True)
     Path("texts/later").mkdir(parents=True)
     Path("texts/1.txt").write_text(lines[0])
@@ -40,7 +40,7 @@ def test_one_file_a_folder_a_pattern_and_a_list(rnncli, texts):
         assert train(rnncli, texts, f"run{number}", f"data.train={value}") == one, value
 
 
-def test_a_pattern_in_the_config_is_taken_from_its_folder(rnncli, texts):
+def test_a_pattern_in_a_config_is_relative_to_the_config(rnncli, texts):
     expected = train(rnncli, texts, "one")
     Path(texts).write_text(Path(texts).read_text().replace("../data/fruit.txt", "../texts/**/?.*"))
     assert train(rnncli, texts, "two") == expected
@@ -55,7 +55,7 @@ def test_a_pattern_in_the_config_is_taken_from_its_folder(rnncli, texts):
         ("train", "texts/1.tx", "texts/1.tx: no such file; did you mean"),
     ],
 )
-def test_no_text_there(refused, texts, key, value, message):
+def test_a_missing_text(refused, texts, key, value, message):
     Path("empty").mkdir()
     refused(4, message, "train", texts, "--set", f"data.{key}={value}")
     assert not Path("runs").exists()
@@ -84,7 +84,7 @@ def test_a_cache_that_cannot_be_written(refused, texts):
 
 
 def run(*words, stdin):
-    """A command in a process of its own, with a real pipe."""
+    """Run a command in a new process, with a real pipe."""
     command = [sys.executable, "-m", "rnncli", *map(str, words)]
     return subprocess.run(command, input=stdin, capture_output=True, check=False)
 
@@ -113,14 +113,19 @@ def test_training_on_a_pipe_reads_it_once(rnncli, texts, cache):
     assert not Path("cache").exists()
 
 
-def test_a_file_that_stands_twice_in_a_text(refused, rnncli, texts):
+def test_a_file_that_appears_twice_in_a_text(refused, rnncli, texts):
     for twice in ("[data/fruit.txt, data/fruit.txt]", "[data, data/fruit.txt]", '["data/*.txt", data]'):
         refused(
-            4, ["fruit.txt: stands twice in data.train", "name it once"], "train", texts, "--set", f"data.train={twice}"
+            4,
+            ["fruit.txt: appears twice in data.train", "name it once"],
+            "train",
+            texts,
+            "--set",
+            f"data.train={twice}",
         )
 
 
-def test_what_a_run_writes_is_none_of_its_texts(rnncli, texts):
+def test_files_that_a_run_writes_are_not_among_its_texts(rnncli, texts):
     inside = ("--set", "data.train=data", "--set", "data.cache=data/cache", "--set", "run.dir=data/run")
     for _ in range(3):
         result = rnncli("train", texts, *inside, "--epochs", 1, "--fresh", "--json")

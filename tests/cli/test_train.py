@@ -1,4 +1,4 @@
-"""`rnncli train`: what a user gets from it, step by step, and how it stops and goes on."""
+"""`rnncli train`: output, stopping, resuming."""
 
 import json
 import math
@@ -56,12 +56,12 @@ def test_a_finished_run(rnncli, fruit_config):
     [done] = rows(result)
     assert done.keys() >= DONE
     assert (done["event"], done["reason"], done["steps"]) == ("done", "epochs", 3)
-    told = rnncli("train", fruit_config, "--epochs", 3, "--set", "model.hidden_size=9").stderr
-    assert "changed since then: model.hidden_size was 32, and is 9" in told
+    output = rnncli("train", fruit_config, "--epochs", 3, "--set", "model.hidden_size=9").stderr
+    assert "changed since then: model.hidden_size was 32, and is 9" in output
     assert newest().read_bytes() == before
 
 
-def test_more_epochs_go_on_from_a_finished_run(rnncli, refused, fruit_config):
+def test_more_epochs_resume_a_finished_run(rnncli, refused, fruit_config):
     rnncli("train", fruit_config, "--epochs", 3)
     refused(2, "unfinished run, stopped at step 3", "train", fruit_config, "--epochs", 5)
     assert rnncli("train", fruit_config, "--epochs", 5, "--resume").exit_code == 0
@@ -71,9 +71,9 @@ def test_more_epochs_go_on_from_a_finished_run(rnncli, refused, fruit_config):
 
 def test_an_unfinished_run_asks_what_to_do(rnncli, refused, fruit_config):
     assert rnncli("train", fruit_config, "--max-time", "0.001s").exit_code == 0
-    told = refused(2, ["runs/fruit: holds an unfinished run, stopped at step 1"], "train", fruit_config)
-    assert "--resume" in told
-    assert "--fresh" in told
+    output = refused(2, ["runs/fruit: holds an unfinished run, stopped at step 1"], "train", fruit_config)
+    assert "--resume" in output
+    assert "--fresh" in output
     refused(2, "give one of the two", "train", fruit_config, "--resume", "--fresh")
 
 
@@ -82,7 +82,7 @@ def test_fresh_moves_the_old_run_aside(rnncli, fruit_config):
     old = newest().read_bytes()
     result = rnncli("train", fruit_config, "--fresh", "--epochs", 2)
     assert result.exit_code == 0
-    assert "the run that was there is now runs/fruit.1" in result.stderr
+    assert "the existing run is now runs/fruit.1" in result.stderr
     assert newest("runs/fruit.1").read_bytes() == old
     assert [path.name for path in RunFolder(Path("runs/fruit")).checkpoints()] == ["step-00000002.npz"]
     rnncli("train", fruit_config, "--fresh", "--epochs", 2)  # of a finished one too
@@ -107,10 +107,10 @@ def test_max_time_takes_a_step_each_time_and_counts_as_done(rnncli, fruit_config
     assert newest().read_bytes() == newest("at-once").read_bytes()
 
 
-def test_how_to_go_on_is_said_as_it_must_be_typed(rnncli, fruit_config):
+def test_the_resume_command_is_quoted_for_the_shell(rnncli, fruit_config):
     result = rnncli("train", fruit_config, "--set", "run.dir=a b", "--random-seed", 4, "--max-time", "0.001s")
-    [told] = [line for line in result.stderr.splitlines() if line.startswith("stopped by max_time")]
-    command = told.partition(": ")[2]
+    [output] = [line for line in result.stderr.splitlines() if line.startswith("stopped by max_time")]
+    command = output.partition(": ")[2]
     assert command.startswith(f"rnncli train {fruit_config} ")
     assert "'run.dir=a b'" in command
     assert "random_seed=4" in command
@@ -131,16 +131,16 @@ def test_a_drawn_seed_is_recorded_and_kept(rnncli, fruit_config):
     assert all(np.array_equal(stored[name], theirs[name]) for name in theirs)
 
 
-def test_resume_with_another_config_or_text(rnncli, refused, fruit_config):
+def test_resume_with_a_changed_config_or_text(rnncli, refused, fruit_config):
     rnncli("train", fruit_config, "--max-time", "0.001s")
     Path("data/fruit.txt").write_text("mango is pink color\n")
-    told = refused(5, "cannot go on with another", "train", fruit_config, "--resume", "--set", "model.cell=gru")
-    assert "model.cell was 'lstm', and is 'gru'" in told
-    assert "the text of data.train is another" in told
-    assert "--fresh" in told
+    output = refused(5, "config or corpus has changed", "train", fruit_config, "--resume", "--set", "model.cell=gru")
+    assert "model.cell was 'lstm', and is 'gru'" in output
+    assert "the text of data.train differs" in output
+    assert "--fresh" in output
 
 
-def test_json_is_one_object_a_line(rnncli, fruit_config):
+def test_json_is_one_object_per_line(rnncli, fruit_config):
     result = rnncli("train", fruit_config, "--epochs", 3, "--set", "data.valid=data/fruit.txt", "--json")
     *steps, done = rows(result)
     assert [row["event"] for row in steps] == ["step", "epoch"] * 3
@@ -185,7 +185,7 @@ def test_what_perplexities_were_counted_over(rnncli, fruit_config):
         paid = math.log(row["train"]["perplexity_with_spelling"] / row["perplexity"])
         assert paid == pytest.approx(math.log(evaluated["perplexity_with_spelling"] / evaluated["perplexity"]))
     assert done["train_tokens"] == 15
-    [again] = rows(rnncli(*words, "--json"))  # finished already: told from the checkpoint
+    [again] = rows(rnncli(*words, "--json"))  # finished already: read from the checkpoint
     assert {name: again[name] for name in ("train", "valid", "best_valid")} == {
         name: done[name] for name in ("train", "valid", "best_valid")
     }
@@ -216,22 +216,22 @@ def test_the_table_of_perplexities(rnncli, fruit_config):
 
 
 def test_what_a_training_perplexity_alone_was_counted_over(rnncli, fruit_config):
-    told = rnncli("train", fruit_config, "--epochs", 3).stdout
-    assert "; train over 15 tokens (<end> counted, 0 unknown): " in told
-    assert "spelling" not in told
-    told = rnncli("train", fruit_config, "--epochs", 3, "--fresh", "--set", "vocabulary.min_count=2").stdout
-    assert "; train over 15 tokens (<end> counted, 7 unknown): " in told
-    assert " with their spelling paid, " in told
+    output = rnncli("train", fruit_config, "--epochs", 3).stdout
+    assert "; train over 15 tokens (<end> counted, 0 unknown): " in output
+    assert "spelling" not in output
+    output = rnncli("train", fruit_config, "--epochs", 3, "--fresh", "--set", "vocabulary.min_count=2").stdout
+    assert "; train over 15 tokens (<end> counted, 7 unknown): " in output
+    assert " with their spelling, " in output
     assert "15 words to train on, <end> counted; " in rnncli("train", fruit_config, "--fresh", "--epochs", 3).stderr
     one = ("--set", "training.batch_size=1")
-    told = rnncli("train", fruit_config, "--fresh", "--max-time", "0.001s", *one).stdout
-    assert "; train over the 5 tokens read so far" in told
+    output = rnncli("train", fruit_config, "--fresh", "--max-time", "0.001s", *one).stdout
+    assert "; train over the 5 tokens read so far" in output
 
 
 SAMPLED = ("--set", "model.output=sampled")
 
 
-def test_a_sampled_loss_is_not_told_as_perplexity(rnncli, fruit_config):
+def test_a_sampled_loss_is_not_shown_as_perplexity(rnncli, fruit_config):
     words = ("train", fruit_config, "--epochs", 3, *SAMPLED)
     result = rnncli(*words)
     assert result.stdout.startswith("3 epochs, 3 steps: ")
@@ -241,10 +241,10 @@ def test_a_sampled_loss_is_not_told_as_perplexity(rnncli, fruit_config):
     assert (found["train_perplexity"], found["epoch"]) == (None, 3)
     assert "none measured" in rnncli("inspect").stdout
     words = (*words, "--fresh", "--set", "data.valid=data/fruit.txt", "--set", "data.test=data/fruit.txt")
-    told = rnncli(*words).stdout
-    assert told.startswith("3 epochs, 3 steps: perplexity valid ")
-    assert ", test " in told
-    assert "train" not in told
+    output = rnncli(*words).stdout
+    assert output.startswith("3 epochs, 3 steps: perplexity valid ")
+    assert ", test " in output
+    assert "train" not in output
     *steps, done = rows(rnncli(*words, "--json"))
     assert done["train_perplexity"] is None
     assert done["valid_perplexity"] > 1 < done["test_perplexity"]
@@ -289,8 +289,8 @@ def test_dry_run_as_json(rnncli, fruit_config, work, cell):
 
 def test_a_model_too_large_for_this_machine(refused, rnncli, fruit_config):
     huge = ("--set", "model.hidden_size=2000000")
-    told = refused(3, ["GB", "free here", "model.hidden_size"], "train", fruit_config, *huge)
-    assert told.count("\n") == 0
+    output = refused(3, ["GB", "free here", "model.hidden_size"], "train", fruit_config, *huge)
+    assert output.count("\n") == 0
     assert rnncli("train", fruit_config, "--dry-run", *huge).exit_code == 3
     assert not Path("runs").exists()
 
@@ -346,23 +346,23 @@ def test_signals(start, rnncli, fruit_config, name, exit_code):
     assert newest().read_bytes() == newest("whole").read_bytes()
 
 
-def test_how_to_go_on_after_a_signal(start, fruit_config):
+def test_the_resume_command_after_a_signal(start, fruit_config):
     process = start("train", fruit_config, "--epochs", 1000000)
     while not Path("runs/fruit/metrics.jsonl").exists() or not Path("runs/fruit/metrics.jsonl").stat().st_size:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert process.returncode == 130
-    assert b"stopped by SIGINT; go on with: rnncli train configs/fruit.yaml" in stderr
+    assert b"stopped by SIGINT; resume with: rnncli train configs/fruit.yaml" in stderr
     assert math.isfinite(float(stdout.split(b"perplexity train ")[1].split(b",")[0]))
 
 
 def test_two_trains_on_one_folder(start, refused, fruit_config):
     holder = start("train", fruit_config, "--epochs", 1000000, "--json")
     assert holder.stdout.readline()
-    told = refused(8, "runs/fruit: in use by process", "train", fruit_config)
-    assert str(holder.pid) in told
-    assert "run.dir" in told
+    output = refused(8, "runs/fruit: in use by process", "train", fruit_config)
+    assert str(holder.pid) in output
+    assert "run.dir" in output
     refused(8, "in use", "train", fruit_config, "--resume")
 
 
@@ -371,7 +371,7 @@ def test_a_reader_that_leaves_early_costs_no_traceback(start, rnncli, fruit_conf
     for _ in range(50):
         process.stdout.readline()
     process.stdout.close()
-    assert process.stderr.read() == b"nothing more can be shown: Broken pipe; training goes on\n"
+    assert process.stderr.read() == b"output stopped: Broken pipe; training continues\n"
     assert process.wait() == 0
     rnncli("train", fruit_config, "--set", "run.checkpoint_every=10 steps", "--set", "run.dir=whole")
-    assert newest().read_bytes() == newest("whole").read_bytes()  # it went on to its end
+    assert newest().read_bytes() == newest("whole").read_bytes()  # it trained to the end

@@ -18,7 +18,7 @@ def test_the_table(rnncli, words):
     result = rnncli("vocab", words, "--no-trial")
     assert result.exit_code == 0
     head, columns, *rows = result.stdout.splitlines()
-    assert head == "164 tokens to train on, <end> counted; coverage is of words alone"
+    assert head == "164 tokens to train on, <end> counted; coverage is the share of words"
     assert columns.split() == [*["rule", "words", "train", "covered", "valid", "covered", "unknown"], *LAST]
     assert rows[0].split()[:8] == ["min_count", "1", "(config)", "8", "100.00%", "66.67%", "1", "(33.33%)"]
     assert rows[1].split()[:5] == ["min_count", "2", "5", "97.90%", "66.67%"]
@@ -34,14 +34,14 @@ def test_json_has_every_row(rnncli, words):
     assert chosen["epoch_seconds"] == pytest.approx(164 / chosen["words_per_second"])
 
 
-def test_refused_words_are_told(rnncli, words):
+def test_refused_words_are_marked(rnncli, words):
     Path("text.txt").write_text("a a b\n" * 20)
     result = rnncli("vocab", words, "--no-trial")
     assert " 1 (33.33%) !" in result.stdout.splitlines()[2]
     assert "vocabulary.unknown: true" in result.stderr
 
 
-def test_a_written_list_is_one_that_training_takes(rnncli, words):
+def test_training_accepts_a_written_list(rnncli, words):
     assert rnncli("vocab", words, "--no-trial", "--write", "list.txt", "--set", "vocabulary.min_count=2").exit_code == 0
     assert Path("list.txt").read_text() == "a\t60\nb\t40\n<unk>\t23\n<end>\t21\nc\t20\n"
     taken = ["--set", "vocabulary.file=list.txt"]
@@ -53,7 +53,7 @@ def test_a_written_list_is_one_that_training_takes(rnncli, words):
 
 
 def test_bad_input(refused, words):
-    refused(2, "there already", "vocab", words, "--write", "text.txt")
+    refused(2, "already exists", "vocab", words, "--write", "text.txt")
     refused(2, "give whole numbers from 3 on", "vocab", words, "--max-size", "2")
     refused(2, "give whole numbers from 1 on", "vocab", words, "--min-count", "1,x")
     refused(7, "cannot be written", "vocab", words, "--write", "nowhere/list.txt")

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnncli.config.config import Config, DataConfig, RunConfig, TrainingConfig, from_dict, portable_dict, to_dict
+from rnncli.config.config import (
+    Config,
+    DataConfig,
+    RunConfig,
+    TrainingConfig,
+    from_dict,
+    portable_dict,
+    stored_dict,
+    to_dict,
+)
 from rnncli.errors import ConfigError
 from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
 from rnncli.schema.fields import Choice, Duration, Interval, NoOptions, setting
@@ -36,7 +45,15 @@ DEFAULTS: dict[str, Any] = {
         "output": {"name": "full"},
         "engine": "fused",
     },
-    "optimizer": {"name": "adam", "learning_rate": 0.001, "clip_norm": 5.0, "schedule": {"name": "constant"}},
+    "optimizer": {
+        "name": "adam",
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "learning_rate": 0.001,
+        "clip_norm": 5.0,
+        "schedule": {"name": "constant"},
+    },
     "training": {
         "epochs": 10,
         "batch_size": 20,
@@ -209,7 +226,7 @@ CHOOSE = "choose full, adaptive or sampled"
         ({"name": ["full"]}, f"model.output.name is a list; {CHOOSE}"),
         (
             {"name": "full", "cutoffs": [3]},
-            "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive?)",
+            "model.output.cutoffs is not a key of full; it takes no options (did you mean name: adaptive?)",
         ),
         (
             {"name": "adaptive", "cutoff": 3, "cutoffs": 3},
@@ -257,7 +274,7 @@ def test_a_wrong_choice_says_what_would_do(output: object, message: str) -> None
         ({"name": "fixed", "cutoffs": []}, "model.output.cutoffs is an empty list; give a whole number"),
         (
             {"name": "full", "cutoffs": 3},
-            "model.output.cutoffs is not a key of full; it has none of its own (did you mean name: adaptive or fixed?)",
+            "model.output.cutoffs is not a key of full; it takes no options (did you mean name: adaptive or fixed?)",
         ),
     ],
 )
@@ -379,3 +396,35 @@ def test_any_value_anywhere_is_taken_or_a_config_error(place: tuple[str, str], v
         pass
     else:
         assert from_dict(to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "faults"),
+    [
+        ({"name": "adam", "beta2": 0.99, "epsilon": 1e-6}, []),
+        ({"name": "lazy_adam", "beta1": 0}, []),
+        ({"beta2": 0.99}, []),  # of the default, adam
+        ({"name": "sgd", "beta1": 0.9}, ["optimizer.beta1 is not a key of sgd; it takes no options"]),
+        ({"name": "adam", "beta1": 1}, ["optimizer.beta1 is 1; give a number, at least 0, below 1"]),
+        ({"epsilom": 0.9}, ["optimizer.epsilom is not a known key", "did you mean optimizer.epsilon?"]),
+        ({"name": "adams", "beta1": 0.5}, ["optimizer.name is 'adams'; choose adam, lazy_adam or sgd"]),
+    ],
+)
+def test_the_options_of_an_optimizer_stand_beside_its_name(optimizer, faults):
+    mapping = {"data": {"train": "text"}, "optimizer": optimizer}
+    if faults:
+        with pytest.raises(ConfigError) as error:
+            from_dict(mapping)
+        assert all(fault in str(error.value) for fault in faults), str(error.value)
+        assert "\n" not in str(error.value)
+        return
+    config = from_dict(mapping)
+    given = {key: value for key, value in optimizer.items() if key != "name"}
+    assert {key: getattr(config.optimizer.options, key) for key in given} == given
+    assert from_dict(to_dict(config)) == config
+    assert {key: stored_dict(config)["optimizer"].get(key) for key in given} == given
+
+
+def test_a_checkpoint_stores_no_option_that_has_its_default():
+    stored = stored_dict(from_dict({"data": {"train": "text"}, "optimizer": {"beta2": 0.99}}))["optimizer"]
+    assert stored.keys() == {"name", "learning_rate", "clip_norm", "schedule", "beta2"}

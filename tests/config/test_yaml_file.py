@@ -88,7 +88,7 @@ def test_a_fault_names_file_line_key_and_remedy() -> None:
     assert faults(text) == ["configs/ptb.yaml:7: model.cell is 'lstn'; choose rnn, lstm or gru (did you mean lstm?)"]
 
 
-def test_every_fault_is_told_in_the_order_of_its_line() -> None:
+def test_every_fault_is_listed_in_the_order_of_its_line() -> None:
     text = (
         "hidden_size: 100\n"
         "model:\n"
@@ -113,7 +113,7 @@ def test_every_fault_is_told_in_the_order_of_its_line() -> None:
         "configs/ptb.yaml:9: run is a list; it is a section",
         "--set model.engine=fast: model.engine is 'fast'; choose fused or stepwise",
         "--set nonsense: write it as key=value, such as --set model.cell=gru",
-        "--set model.output=[1: no valid YAML: ",
+        "--set model.output=[1: not valid YAML: ",
         "--set lr=1: lr is not a known key; ",
     ]
     found = faults(text, "model.engine=fast", "nonsense", "model.output=[1", "lr=1")
@@ -127,7 +127,7 @@ def test_every_fault_is_told_in_the_order_of_its_line() -> None:
     assert found[-1].endswith("(did you mean optimizer.learning_rate?)")
 
 
-def test_settings_that_exclude_each_other_are_told_at_their_line() -> None:
+def test_settings_that_exclude_each_other_are_reported_with_their_line() -> None:
     assert faults("data: {train: x}\ntraining:\n  patience: 3")[0].startswith("configs/ptb.yaml:3: training.patience ")
     lines = faults("data: {train: x}\n", "training.patience=3")
     assert lines[0].startswith("--set training.patience=3: training.patience needs data.valid")
@@ -144,7 +144,7 @@ def test_numbers_are_read_as_people_write_them(written: str, value: float) -> No
 @pytest.mark.parametrize(
     "written", [".nan", "nan", "inf", "-.inf", "1e999", "'1'", "1:30", "0x10", "1,5", "true", "9" * 70]
 )
-def test_what_is_no_number_is_none(written: str) -> None:
+def test_text_that_is_not_a_number(written: str) -> None:
     (line,) = faults(f"data: {{train: x}}\noptimizer:\n  learning_rate: {written}\n")
     assert line.startswith("configs/ptb.yaml:3: optimizer.learning_rate is ")
 
@@ -200,15 +200,15 @@ def test_an_override_reaches_into_a_choice() -> None:
         ("model.=1", "write it as key=value"),
         ("=1", "write it as key=value"),
         ("", "write it as key=value"),
-        ("data.test=*x", "anchors and aliases (& and *) are not read; write the value out, or quote it"),
-        ("data.test=!x", "tags, here '!x', are not read"),
+        ("data.test=*x", "anchors and aliases (& and *) are not supported; write the value out, or quote it"),
+        ("data.test=!x", "tags such as '!x' are not supported"),
         ("data.test={a: 1, a: 2}", "data.test.a is given twice, first in line 1; keep one of them"),
         ("model.layers=two", "model.layers is 'two'; give a whole number, at least 1"),
         ("model=gru", "model is 'gru'; it is a section"),
         ("modl.cell=gru", "modl is not a known key"),
     ],
 )
-def test_a_fault_of_an_override_is_told_with_it(override: str, message: str) -> None:
+def test_a_fault_of_an_override_names_the_override(override: str, message: str) -> None:
     lines = faults("data: {train: x}", override)
     assert lines[0].startswith(f"--set {override}: {message}")
     assert all(line.startswith("--set") for line in lines)
@@ -225,16 +225,16 @@ def test_a_fault_of_an_override_is_told_with_it(override: str, message: str) -> 
         ("---\n---\ndata: 1\n", "configs/ptb.yaml:2: a second document starts here; "),
         ("data: &a {train: x}\nmodel: *a\n", "configs/ptb.yaml:1: anchors and aliases"),
         ("data: {train: x}\nmodel: *a\n", "configs/ptb.yaml:2: anchors and aliases"),
-        ("data:\n  train: !!python/name:os.system x\n", "configs/ptb.yaml:2: tags, here '!!python/name:os.system'"),
-        ("data:\n\ttrain: x\n", "configs/ptb.yaml:2: no valid YAML: "),
-        ("data: {train: 'x\n", "configs/ptb.yaml:2: no valid YAML: "),
-        ("data: train: x\n", "configs/ptb.yaml:1: no valid YAML: mapping values are not allowed here; write one"),
-        ("data: {train: x}\na: \x01\n", "configs/ptb.yaml:2: the character 0x1 has no place in YAML; "),
-        ('data: {train: "\\UFFFFFFFF"}\n', "configs/ptb.yaml: no valid YAML: a character"),
-        ("%YAML " + "9" * 5000 + ".1\n---\n", "configs/ptb.yaml: no valid YAML: a character or version"),
+        ("data:\n  train: !!python/name:os.system x\n", "configs/ptb.yaml:2: tags such as '!!python/name:os.system'"),
+        ("data:\n\ttrain: x\n", "configs/ptb.yaml:2: not valid YAML: "),
+        ("data: {train: 'x\n", "configs/ptb.yaml:2: not valid YAML: "),
+        ("data: train: x\n", "configs/ptb.yaml:1: not valid YAML: mapping values are not allowed here; write one"),
+        ("data: {train: x}\na: \x01\n", "configs/ptb.yaml:2: the character 0x1 is not allowed in YAML; "),
+        ('data: {train: "\\UFFFFFFFF"}\n', "configs/ptb.yaml: not valid YAML: a character"),
+        ("%YAML " + "9" * 5000 + ".1\n---\n", "configs/ptb.yaml: not valid YAML: a character or version"),
         (b"a: 1\nb: \xe9t\xe9\n", "configs/ptb.yaml:2: not UTF-8: byte 0xe9 at byte 8; save the file as UTF-8"),
         ("x" * (2**20 + 1), "configs/ptb.yaml: is larger than 1 MiB"),
-        ("? [a]\n: b\n", "configs/ptb.yaml:1: a key is a word here"),
+        ("? [a]\n: b\n", "configs/ptb.yaml:1: a key must be a word"),
         ("[" * 2**20, "configs/ptb.yaml:1: nested more than 16 levels deep"),
         ("[\n" * 2**19, "configs/ptb.yaml:17: nested more than 16 levels deep"),
         ("{a: " * 2**17, "configs/ptb.yaml:1: nested more than 16 levels deep"),
@@ -243,7 +243,7 @@ def test_a_fault_of_an_override_is_told_with_it(override: str, message: str) -> 
         ("a: 1\n" * 2**17, "configs/ptb.yaml:10000: more than 20000 keys and values"),
     ],
 )
-def test_what_is_no_small_yaml_is_refused_at_once(text: str | bytes, message: str) -> None:
+def test_yaml_outside_the_subset_is_refused_at_once(text: str | bytes, message: str) -> None:
     (line,) = faults(text)
     assert line.startswith(message)
 
@@ -253,17 +253,17 @@ def test_a_byte_order_mark_and_crlf_do_no_harm(folder: Path) -> None:
     assert read(name).data.train == (f"{folder}/configs/x",)
 
 
-def test_a_file_that_is_not_there_gets_a_guess() -> None:
+def test_a_missing_file_gets_a_suggestion() -> None:
     given_text("data: {train: x}", "configs/ptb.yaml")
     given_text("data: {train: x}", "configs/fruit.yaml")
     for name, message in (
         ("configs/prb.yaml", "configs/prb.yaml: no such file (did you mean configs/ptb.yaml?)"),
         ("ptb", "ptb: no such file (did you mean configs/ptb.yaml?)"),
-        ("configs/x.yaml", "configs/x.yaml: no such file; there is configs/fruit.yaml and configs/ptb.yaml"),
+        ("configs/x.yaml", "configs/x.yaml: no such file; found configs/fruit.yaml and configs/ptb.yaml"),
         ("nowhere/x.yaml", "nowhere/x.yaml: no such file"),
-        ("configs", "configs: is a folder; give the config file in it; there is configs/fruit.yaml and"),
+        ("configs", "configs: is a folder; give the path of a config file; found configs/fruit.yaml and"),
         ("configs/ptb.yaml/x", "configs/ptb.yaml/x: cannot be read: Not a directory"),
-        ("a\0b", "'a\\x00b': is no file name"),
+        ("a\0b", "'a\\x00b': not a valid file name"),
         ("x" * 300, "x" * 300 + ": cannot be read: File name too long"),
     ):
         with pytest.raises(ConfigError, match="^" + re.escape(message)):
@@ -346,7 +346,7 @@ def test_any_override_gives_a_config_or_a_config_error(overrides: list[str]) -> 
 
 
 def absolute(path: str) -> str:
-    return os.path.normpath("/" + path.lstrip("/"))  # POSIX gives a meaning of its own to two leading slashes
+    return os.path.normpath("/" + path.lstrip("/"))  # POSIX treats two leading slashes specially
 
 
 @one_folder

@@ -1,4 +1,4 @@
-"""A survey of a text, held against counts in plain Python over the whole of it."""
+"""A survey of a text, compared with counts in plain Python over the whole text."""
 
 import gzip
 import io
@@ -16,10 +16,11 @@ from rnncli.corpus_check.block_survey import INVISIBLE
 from rnncli.corpus_check.facts import LONGEST_COUNTED, Lengths, Place
 from rnncli.corpus_check.lookup import count_lines, lines_at
 from rnncli.corpus_check.survey import survey
-from rnncli.text.encode import Reading
+from rnncli.text.encode import TextFormat
+from rnncli.text.files import ByteCounter
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 
-SENTENCES = Reading(Tokenizer("whitespace", False), "sentences", True)
+SENTENCES = TextFormat(Tokenizer("whitespace", False), "sentences", True)
 PIECES = [
     "a",
     "b c",
@@ -51,8 +52,8 @@ BYTES = (
         max_size=15,
     ).map(b"".join)
 )
-READINGS = st.builds(
-    Reading,
+FORMATS = st.builds(
+    TextFormat,
     st.builds(Tokenizer, st.sampled_from(sorted(TOKENIZERS)), st.booleans()),
     st.sampled_from(["sentences", "stream"]),
     st.booleans(),
@@ -60,12 +61,17 @@ READINGS = st.builds(
 CHUNKS = st.sampled_from([1, 3, 7, 1 << 18])
 
 
-def of(content, reading=SENTENCES, **more):
-    return survey([io.BytesIO(content)], reading, **more)
+def of(content, text_format=SENTENCES, **more):
+    return survey([io.BytesIO(content)], text_format, **more)
+
+
+def counter_of(calls):
+    """A counter that appends the number of bytes read so far."""
+    return ByteCounter(lambda activity, done, total: calls.append(done), "reading", None)
 
 
 def plain_lines(content):
-    """The lines of a text, decoded as a lenient reader would: a byte that is not UTF-8 is one U+FFFD."""
+    """The lines of a text; each byte that is not UTF-8 becomes one U+FFFD."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     lines = text.split("\n")
     if not lines[-1]:
@@ -75,28 +81,28 @@ def plain_lines(content):
 
 def is_foreign(content):
     """UTF-16, UTF-32, or compressed."""
-    assume(not content.startswith((b"BZh91AY&SY", b"PK\x03\x04")))  # with which a text may begin, too
+    assume(not content.startswith((b"BZh91AY&SY", b"PK\x03\x04")))  # a text may begin with these, too
     marks = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
     return content.startswith(marks)
 
 
-@given(BYTES, READINGS, CHUNKS)
-def test_sizes_words_and_lengths(content, reading, chunk):
+@given(BYTES, FORMATS, CHUNKS)
+def test_sizes_words_and_lengths(content, text_format, chunk):
     with mock.patch("rnncli.text.lines.CHUNK", chunk):
-        found = of(content, reading)
+        found = of(content, text_format)
     if is_foreign(content):
-        assert "it looks like " in found.files[0].problem
+        assert "it looks like " in found.files[0].error.problem
         assert found.lines == 0
         return
     lines = plain_lines(content)
-    tokens = [reading.tokenizer.tokens(line) for line in lines]
+    tokens = [text_format.tokenizer.tokens(line) for line in lines]
     words = Counter(word for line in tokens for word in line)
     assert (found.bytes, found.lines, found.tokens) == (len(content), len(lines), words.total())
     assert found.blank == sum(not line for line in tokens)
     filled = [line.strip() for line in lines if line.strip()]
     assert found.repeated == len(filled) - len(set(filled))
-    ends = reading.mode == "sentences" or reading.line_end
-    if not ends and reading.tokenizer.name == "characters" and lines:
+    ends = text_format.mode == "sentences" or text_format.line_end
+    if not ends and text_format.tokenizer.name == "characters" and lines:
         words[" "] += len(lines)
         assert found.predicted == words.total()
     else:
@@ -112,7 +118,7 @@ def test_sizes_words_and_lengths(content, reading, chunk):
 
 
 @given(BYTES, CHUNKS)
-def test_signs_and_where_they_stand(content, chunk):
+def test_defects_and_their_places(content, chunk):
     with mock.patch("rnncli.text.lines.CHUNK", chunk):
         found = of(content)
     if is_foreign(content):
@@ -130,7 +136,7 @@ def test_signs_and_where_they_stand(content, chunk):
     if bad := re.findall("[\udc80-\udcff]", content.decode("utf-8", "surrogateescape")):
         at = len(content.decode("utf-8", "surrogateescape").split(bad[0])[0].encode())
         expected["not_utf8"] = (len(bad), line_of(at))
-        assert found.signs["not_utf8"].detail == f"byte 0x{content[at]:02x} at byte {at}"
+        assert found.defects["not_utf8"].detail == f"byte 0x{content[at]:02x} at byte {at}"
     lines = plain_lines(content)
     for kind, count in (
         ("end", lambda line: line.split().count("<end>")),
@@ -141,9 +147,9 @@ def test_signs_and_where_they_stand(content, chunk):
             expected[kind] = (sum(counts.values()), min(counts))
     if glued := [(n, i) for n, line in enumerate(lines, 1) for i in range(len(line)) if is_glued(line, i)]:
         expected["glued"] = (len(glued), glued[0][0])
-    seen = {kind: (sign.count, sign.first.line) for kind, sign in found.signs.items() if kind in expected}
+    seen = {kind: (defect.count, defect.first.line) for kind, defect in found.defects.items() if kind in expected}
     assert seen == expected
-    assert found.signs.keys() - expected.keys() <= {"nul", "mojibake"}  # of other bytes, mojibake may arise
+    assert found.defects.keys() - expected.keys() <= {"nul", "mojibake"}  # random bytes may look like mojibake
 
 
 def is_glued(line, i):
@@ -166,7 +172,7 @@ def test_characters(text, chunk):
     st.integers(0, 18),
     CHUNKS,
 )
-def test_parts_of_a_text_are_the_lines_of_training(tmp_path_factory, first, second, at, chunk):
+def test_parts_of_a_text_are_those_of_training(tmp_path_factory, first, second, at, chunk):
     folder = tmp_path_factory.getbasetemp()
     paths = [str(folder / "one.txt"), str(folder / "two.txt")]
     for path, content in zip(paths, (first, second), strict=True):
@@ -187,12 +193,12 @@ def test_parts_of_a_text_are_the_lines_of_training(tmp_path_factory, first, seco
 @given(
     st.lists(st.sampled_from([b"ab ", b"c", b"  ", b"\xc3\xa9", b"\n"]), max_size=60).map(b"".join), st.integers(1, 6)
 )
-def test_lines_longer_than_may_be_held(content, held):
-    """In pieces they have the same words, where no word is longer than a piece."""
-    reading = Reading(Tokenizer("characters", False), "sentences", True)
-    whole = of(content, reading)
+def test_lines_in_pieces(content, held):
+    """They have the same words if no word is longer than a piece."""
+    text_format = TextFormat(Tokenizer("characters", False), "sentences", True)
+    whole = of(content, text_format)
     with mock.patch("rnncli.text.lines.CHUNK", 2), mock.patch("rnncli.text.lines.LONGEST_HELD", held + 4):
-        pieces = of(content, reading)
+        pieces = of(content, text_format)
     assert (pieces.lines, pieces.words, pieces.longest) == (whole.lines, whole.words, whole.longest)
     assert (pieces.lengths.counts == whole.lengths.counts).all()
     assert pieces.characters == whole.characters
@@ -215,8 +221,8 @@ def test_a_line_without_end_is_not_held():
     assert found.words.keys() == {"word"}
     assert found.longest == (found.words["word"], Place("<stream>", 1))
     assert found.lengths.above(LONGEST_COUNTED - 1) == 1
-    assert "endless" not in found.signs
-    assert of(b"x" * (3 << 20)).signs["endless"].count == 2
+    assert "endless" not in found.defects
+    assert of(b"x" * (3 << 20)).defects["endless"].count == 2
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 100))
@@ -233,17 +239,15 @@ def test_percentiles(lengths, percent):
 
 def test_the_first_unknown_word():
     found = of(b"a b\n\nb c a d\nd\n", known=frozenset("ab"))
-    assert (found.signs["unknown"].first.line, found.signs["unknown"].detail) == (3, "c")
-    assert "unknown" not in of(b"a b\n", known=frozenset("ab")).signs
+    assert (found.defects["unknown"].first.line, found.defects["unknown"].detail) == (3, "c")
+    assert "unknown" not in of(b"a b\n", known=frozenset("ab")).defects
     found = of(b"a b\nb a\0b c\n", known=frozenset("ab"))
-    assert (found.signs["unknown"].first.line, found.signs["unknown"].detail) == (2, "a\0b")
+    assert (found.defects["unknown"].first.line, found.defects["unknown"].detail) == (2, "a\0b")
     assert found.words == Counter({"a": 1, "b": 2, "a\0b": 1, "c": 1})
 
 
-def test_every_character_there_is():
-    """The work does not grow with the number of characters times that of the distinct ones, which would take minutes
-    here.
-    """
+def test_every_character_of_unicode():
+    """The time must not grow with the number of characters times that of distinct ones: that would be minutes here."""
     rows = ["".join(map(chr, range(n, n + 64))) for n in range(0, 0x110000, 64) if not 0xD800 <= n < 0xE000]
     text = "".join(f"{row}\n" for row in [*rows, *rows]).replace("\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n", "")
     found = of(text.encode())
@@ -255,9 +259,9 @@ def test_every_character_there_is():
 
 
 def test_joiners_belong_to_some_scripts():
-    assert "glued" not in of("می\u200cخواهم क्\u200dष".encode()).signs
-    assert of("no\u200cgood".encode()).signs["glued"].count == 1
-    assert "glued" not in of("❤\ufe0f \U0001f468\u200d\U0001f469".encode()).signs
+    assert "glued" not in of("می\u200cخواهم क्\u200dष".encode()).defects
+    assert of("no\u200cgood".encode()).defects["glued"].count == 1
+    assert "glued" not in of("❤\ufe0f \U0001f468\u200d\U0001f469".encode()).defects
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -265,32 +269,33 @@ def test_files_that_cannot_be_read(tmp_path):
     good.write_text("a b\n")
     bad.write_bytes(gzip.compress(b"c d\n" * 100_000)[:-20])
     found = survey([str(gone), str(bad), str(good)], SENTENCES)
-    problems = [file.problem for file in found.files]
-    assert problems[0].startswith(f"{gone}: no such file; ")
-    assert re.match(rf"{bad}:\d+: damaged or cut off", problems[1])
-    assert problems[2] == ""
+    errors = [file.error for file in found.files]
+    assert str(errors[0]).startswith(f"{gone}: no such file; ")
+    assert re.match(rf"{bad}:\d+: damaged or cut off", str(errors[1]))
+    assert errors[2] is None
     assert found.words["b"] == 1
     assert found.place(found.lines - 1) == Place(str(good), 1)
     assert lines_at(str(gone), [1], 5) == {}
     assert count_lines([str(gone), str(good)]) == 1
 
 
-def test_progress_is_told_in_bytes_as_they_lie_there(tmp_path):
-    told = []
+def test_progress_is_in_bytes_on_disk(tmp_path):
+    calls = []
     with mock.patch("rnncli.text.lines.CHUNK", 100):
-        of(b"a\n" * 1000, progress=told.append, start=900)
-    assert sum(told) == 2000
-    assert len(told) >= 20  # those that are skipped are told too
+        of(b"a\n" * 1000, counter=counter_of(calls), start=900)
+    assert calls[-1] == 2000
+    assert len(calls) >= 20  # skipped lines count too
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"a b c\n" * 1000))
     for read in (
-        lambda told: survey([path], SENTENCES, progress=told.append),
-        lambda told: count_lines([path], told.append),
-        lambda told: lines_at(path, [1000], 100, told.append),
+        lambda counter: survey([path], SENTENCES, counter=counter),
+        lambda counter: count_lines([path], counter),
+        lambda counter: lines_at(path, [1000], 100, counter),
     ):
-        read(told := [])
-        assert sum(told) == path.stat().st_size
+        calls.clear()
+        read(counter_of(calls))
+        assert calls[-1] == path.stat().st_size
 
 
-def test_invisible_characters_show_nothing():
+def test_invisible_characters_have_no_glyph():
     assert {unicodedata.category(c) for c in INVISIBLE} <= {"Cf", "Mn"}

@@ -12,7 +12,7 @@ from support.small_run import WORDS, settings, train
 from rnncli import api
 from rnncli.config import build
 from rnncli.errors import TextError
-from rnncli.evaluation.evaluate import Counts, count, evaluate
+from rnncli.evaluation.evaluate import TokenCounts, count, evaluate
 from rnncli.text.vocabulary import Vocabulary
 
 LONG = " ".join(np.random.default_rng(3).choice(WORDS, 3 * build.EVALUATION_STEPS))
@@ -21,7 +21,7 @@ TEXT = f"the sun rises on the sea\n\nnobody falls\n{LONG}\nrain\n\n\nthe strange
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A trained run for each kind of model; made when first asked for."""
+    """A trained run for each kind of model, created on first use."""
     made = {}
 
     def run(cell, **changes):
@@ -37,7 +37,7 @@ def runs(tmp_path_factory):
 
 
 def sentences(text):
-    """The predicted words of each piece that starts afresh."""
+    """The predicted words of each piece that starts from a zero state."""
     return [[*line.split(), "<end>"] for line in text.removesuffix("\n").split("\n")]
 
 
@@ -76,7 +76,7 @@ def test_against_a_direct_sum(runs, cell, model, mode, pieces_of):
     assert found.perplexity == pytest.approx(np.exp(losses.mean()), rel=1e-5)
     assert found.perplexity_excluding_oov == pytest.approx(np.exp(losses[~outside].mean()), rel=1e-5)
     assert found.bits_per_word == pytest.approx(losses.sum() / np.log(2) / len(words), rel=2e-6)
-    # the last line has no end of its own, but counts as one that has
+    # the last line has no line end, but counts as if it had
     assert found.bits_per_character == pytest.approx(losses.sum() / np.log(2) / (len(TEXT) + 1), rel=2e-6)
     # each word is P(<unk>) P(spelling), wherever it is unknown: the chain rule over the whole text
     letters = PlainSpelling([word for word in plain.words if word not in ("<end>", "<unk>")])
@@ -126,7 +126,7 @@ def test_several_files_are_one_text(runs, tmp_path):
         assert found == loaded.evaluate([tmp_path / "ab.txt"])
 
 
-def test_unknown_words_where_there_is_no_place_for_them(tmp_path):
+def test_unknown_words_without_unk_in_the_vocabulary(tmp_path):
     train(settings(tmp_path), tmp_path / "run")
     loaded = api.load(tmp_path / "run")
     with pytest.raises(TextError, match=r"<stream>:2: the word 'suns' is not in the vocabulary.*nearest known: sun"):
@@ -144,7 +144,7 @@ def test_evaluation_changes_nothing(tmp_path):
 
 
 def encoded(oov_positions, outside, tokens=9):
-    """What of a corpus its counts need."""
+    """The attributes of a corpus that `count` uses."""
     return SimpleNamespace(
         tokens=tokens, oov_positions=np.array(oov_positions), outside=outside, characters=40, ids=np.zeros(tokens)
     )
@@ -155,20 +155,20 @@ def test_counts():
     letters = PlainSpelling(["sun", "sea"])
     nats = -2 * math.log(letters.probability("suns")) - math.log(letters.probability("über"))
     found = count(encoded([2, 3, 7], {"suns": 2, "über": 1}), True, vocabulary)
-    assert found == Counts(9, True, 3, 4, 40, pytest.approx(nats, rel=1e-12))
-    assert count(encoded([], {}), False, vocabulary) == Counts(9, False, 0, 4, 40, 0.0)
+    assert found == TokenCounts(9, True, 3, 4, 40, pytest.approx(nats, rel=1e-12))
+    assert count(encoded([], {}), False, vocabulary) == TokenCounts(9, False, 0, 4, 40, 0.0)
     nothing_to_learn_from = Vocabulary(("<unk>", "<end>"))
     assert count(encoded([2], {"suns": 1}), True, nothing_to_learn_from).nll_spelling is None
     assert count(encoded([], {}), True, nothing_to_learn_from).nll_spelling == 0
 
 
-def test_spelling_is_learnt_only_where_a_word_is_unknown(monkeypatch):
+def test_spelling_is_trained_only_if_a_word_is_unknown(monkeypatch):
     monkeypatch.setattr("rnncli.evaluation.evaluate.Spelling", lambda words: pytest.fail("learnt"))
     assert count(encoded([], {}), True, Vocabulary(("<unk>", "sun", "<end>"))).nll_spelling == 0
 
 
-def test_what_is_unknown_may_stand_on_a_disk(tmp_path):
-    """The positions of unknown words are looked up where they are: nothing as long as the text is made."""
+def test_positions_of_unknown_words_may_be_memory_mapped(tmp_path):
+    """Looking up positions allocates nothing as long as the text."""
     made, _ = train(settings(tmp_path, data__valid=0.3, vocabulary__min_count=12), tmp_path / "run", stop_at=2)
     text = made.texts.valid
     first = evaluate(made.model, made.valid_batches, text, made.valid_counts)

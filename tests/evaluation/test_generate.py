@@ -17,7 +17,7 @@ TINY = "a b a\nb b c a\nc a\n"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model with a place for unknown words."""
+    """A model with `<unk>` in its vocabulary."""
     folder = tmp_path_factory.mktemp("known")
     train(settings(folder, vocabulary__unknown=True, training__epochs=4, optimizer__learning_rate=0.05), folder / "run")
     return rnncli.load(folder / "run")
@@ -25,7 +25,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A model of `<end>`, a, b and c alone."""
+    """A model whose vocabulary is `<end>`, a, b and c."""
     folder = tmp_path_factory.mktemp("tiny")
     train(settings(folder, TINY, training__epochs=20, optimizer__learning_rate=0.05), folder / "run")
     return rnncli.load(folder / "run")
@@ -58,7 +58,7 @@ def test_next_word_and_evaluate_agree(model):
     assert model.evaluate([io.BytesIO(" ".join(words).encode())]).nll == pytest.approx(nats, rel=1e-5)
 
 
-def test_equal_words_stand_by_frequency(model):
+def test_ties_are_ordered_by_frequency(model):
     model.model.parameters["output.Wya"][...], before = 0, model.model.parameters["output.Wya"].copy()
     model.model.parameters["output.by"][...], bias = 0, model.model.parameters["output.by"].copy()
     try:
@@ -76,7 +76,7 @@ def test_blank_seeds_ask_for_the_first_word(model):
 
 def test_unknown_words_of_a_seed(model, tiny):
     read = model.read("the stranger is <unk> stranger")
-    assert read.unknown == ["stranger", "is", "stranger"]  # a literal <unk> is a word that is known
+    assert read.unknown == ["stranger", "is", "stranger"]  # a literal <unk> is in the vocabulary
     assert np.array_equal(read.log_probabilities, model.read("the <unk> <unk> <unk> <unk>").log_probabilities)
     with pytest.raises(TextError, match=r"the seed: the word 'aa' is not in the vocabulary, which has no <unk>.*: a;"):
         tiny.read("b aa")
@@ -125,7 +125,7 @@ def test_samples_repeat_and_do_not_depend_on_how_many(model):
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(top_k=1), Sampling(temperature=1e-310)])
-def test_without_heat_the_likeliest_word_is_taken(model, sampling):
+def test_temperature_0_takes_the_likeliest_word(model, sampling):
     words = []
     for _ in range(6):
         word = model.read(" ".join(["the", *words])).candidates(1)[0].word
@@ -137,7 +137,7 @@ def test_without_heat_the_likeliest_word_is_taken(model, sampling):
 
 
 def drawn(read, sampling, number=3000):
-    """How often each first word is drawn."""
+    """How often each word is drawn first."""
     words = [each.words[0] if each.words else "<end>" for each in read.samples(number, 1, sampling, random_seed=11)]
     return {word: words.count(word) / number for word in set(words)}
 
@@ -181,7 +181,7 @@ def test_no_unk_never_writes_it(tmp_path):
 
 
 def every_continuation(plain, seed, words):
-    """Every continuation with its log10 probability: those that end, and those that are cut at `words`."""
+    """Every continuation with its log10 probability: those that end, and those cut off after `words` words."""
     names = [word for word in plain.words if word != "<end>"]
     for n in range(words + 1):
         for each in itertools.product(names, repeat=n):

@@ -21,7 +21,7 @@ def test_figures():
     assert FOUND.cross_entropy == pytest.approx(math.log(4))
     assert FOUND.perplexity == pytest.approx(4)
     assert FOUND.perplexity_excluding_oov == pytest.approx(4)
-    assert FOUND.perplexity_with_spelling == pytest.approx(16)  # two bits more for each of the eight
+    assert FOUND.perplexity_with_spelling == pytest.approx(16)  # two more bits for each of the eight
     assert FOUND.bits_per_word == pytest.approx(2)
     assert FOUND.bits_per_word_with_spelling == pytest.approx(4)
     assert FOUND.bits_per_character == pytest.approx(0.5)
@@ -31,20 +31,20 @@ def test_figures():
     assert FOUND.figures()["perplexity_with_spelling"] == FOUND.perplexity_with_spelling
 
 
-def test_unknown_words_alone():
+def test_a_text_of_unknown_words_only():
     cheap = replace(FOUND, nll_oov=math.log(4))
-    assert cheap.perplexity_excluding_oov == pytest.approx(4 ** (7 / 6))  # six words share what two did not take
+    assert cheap.perplexity_excluding_oov == pytest.approx(4 ** (7 / 6))  # six words share the rest of the loss
     assert math.isnan(replace(FOUND, oov=8).perplexity_excluding_oov)
     assert math.isnan(replace(FOUND, oov=FOUND.tokens).perplexity_excluding_oov)
 
 
-def test_without_a_word_to_learn_spelling_from():
+def test_a_vocabulary_without_words_to_train_spelling_on():
     found = replace(FOUND, nll_spelling=None)
     assert found.perplexity == FOUND.perplexity
     assert found.perplexity_with_spelling is None
     assert found.bits_per_word_with_spelling is None
     assert found.bits_per_character_with_spelling is None
-    assert "spelling of the 2 unknown words cannot be paid for" in found.incomparable
+    assert "the 2 unknown words cannot be spelled" in found.incomparable
     assert "do not compare this perplexity" in found.incomparable
 
 

@@ -32,8 +32,8 @@ FILES = [*sorted(HERE.glob("configs/*.yaml")), *sorted(HERE.glob("rnncli/cli/sta
 CONFIGS = [re.sub(r"(?<=train: )\S+", "text.txt", path.read_text()) for path in FILES]
 CONFIGS.append("data: {train: text.txt, valid: 0.3}\nmodel: {hidden_size: 2}\ntraining: {epochs: 1}\n")
 
-KEYS = {section: sorted(settings_of(each.type)) for section, each in settings_of(Config).items()}
 DEFAULTS = to_dict(Config(DataConfig(("text.txt",))))
+KEYS = {section: sorted(DEFAULTS[section]) for section in settings_of(Config)}
 DOTTED = [f"{section}.{key}" for section, keys in KEYS.items() for key in keys]
 DOTTED += ["model.output.name", "model.output.cutoffs", "model.output.samples", "optimizer.schedule.name"]
 

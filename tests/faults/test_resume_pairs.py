@@ -126,7 +126,7 @@ def train_here(config, folder, kind=None, at=0):
     def stop():
         nonlocal asked
         asked += 1
-        step = kind == "step" and made.progress.step >= at
+        step = kind == "step" and made.progress.position.step >= at
         return "told to" if step or (kind == "asked" and asked >= at) else None
 
     events, ended, training = 0, "", made.train(stop)
@@ -141,7 +141,7 @@ def train_here(config, folder, kind=None, at=0):
     except NumericalError as error:
         ended = str(error).replace(str(folder), "").splitlines()[0]  # then: advice, by what is there
     training.close()
-    return made.progress.step, asked, ended
+    return made.progress.position.step, asked, ended
 
 
 def train_elsewhere(config_path, folder, kind, at):

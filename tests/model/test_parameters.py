@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.model.initialise import glorot_, orthogonal_, uniform_
-from rnncli.model.parameters import Gradients, Parameters, add_rows_, write_rows_
+from rnncli.model.parameters import Gradients, Parameters, add_rows_
 
 SHAPES = {"embedding.E": (5, 3), "layer0.Waa": (4, 4), "layer0.ba": (4,), "layer01.ba": (2,), "output.by": (5,)}
 SIZE = 15 + 16 + 4 + 2 + 5
@@ -136,27 +136,21 @@ def test_gradients_know_the_rows_that_were_written_and_clear_those_of_before():
     E = gradients["embedding.E"]
     gradients.vector[:] = 7  # what was there before the first writing goes
     section = gradients.section("embedding")
-    write_rows_(section, "E", np.array([4, 1, 4]), np.arange(9.0).reshape(3, 3))
+    section.write_rows_("E", np.array([4, 1, 4]), np.arange(9.0).reshape(3, 3))
     np.testing.assert_array_equal(E, [[0, 0, 0], [3, 4, 5], [0, 0, 0], [0, 0, 0], [6, 8, 10]])
     (touched,) = gradients.touched()
     assert (touched.start, touched.stop, touched.shape, touched.row_size) == (0, 15, (5, 3), 3)
     np.testing.assert_array_equal(touched.rows, [1, 4])
     assert np.shares_memory(touched.of(gradients.vector), E)
-    write_rows_(section, "E", np.array([0]), np.ones((1, 3)))
+    section.write_rows_("E", np.array([0]), np.ones((1, 3)))
     np.testing.assert_array_equal(E, [[1, 1, 1], *[[0, 0, 0]] * 4])
     np.testing.assert_array_equal(gradients.touched()[0].rows, [0])
     assert (gradients.vector[15:] == 7).all()
 
 
-def test_write_rows_into_a_plain_mapping_overwrites():
-    g = {"E": np.full((4, 2), 9.0)}
-    write_rows_(g, "E", np.array([2, 2]), np.ones((2, 2)))
-    np.testing.assert_array_equal(g["E"], [[0, 0], [0, 0], [2, 2], [0, 0]])
-
-
 def test_no_rows_at_all():
     gradients = Gradients(numbered())
-    write_rows_(gradients.section("embedding"), "E", np.array([], np.intp), np.empty((0, 3)))
+    gradients.section("embedding").write_rows_("E", np.array([], np.intp), np.empty((0, 3)))
     assert not gradients["embedding.E"].any()
     assert len(gradients.touched()[0].rows) == 0
 

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from rnncli import reference
-from rnncli.model.parameters import Touched
+from rnncli.model.parameters import CHUNK, Touched
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.adam import FLUSH_EVERY, Adam, LazyAdam
-from rnncli.optim.base import CHUNK
 from rnncli.optim.clip import clip_by_global_norm_
 from rnncli.optim.schedules import SCHEDULES, Constant
 from rnncli.optim.sgd import Sgd
@@ -59,7 +58,7 @@ def test_clip_leaves_what_is_not_finite_to_the_caller(bad, place):
 def test_adam_is_the_adam_of_the_reference(size, betas):
     beta1, beta2, epsilon = betas
     vector = np.random.default_rng(0).normal(size=size)
-    adam = Adam(size, vector.dtype, beta1, beta2, epsilon)
+    adam = Adam(size, vector.dtype, Adam.Options(beta1, beta2, epsilon))
     expected = {"w": vector.copy()}
     v, s = reference.initialize_adam(expected)
     for t, gradient in enumerate(gradients(size, 6), start=1):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from support.models import architecture
 
 from rnncli.model.cells import CELLS
-from rnncli.model.engines import ENGINES, Architecture
+from rnncli.model.engines import ENGINES
 from rnncli.model.outputs import OUTPUTS
 from rnncli.proof import gradcheck
 from rnncli.proof.gradcheck import TOLERANCE, Check, check_case, relative_error, small, standard_cases
@@ -22,15 +23,15 @@ def test_the_standard_set_is_exact_in_both_engines():
 def test_the_standard_set_has_every_part():
     cases = standard_cases()
     assert len(set(cases)) == len(cases)
-    assert {(c.architecture.cell, c.mode) for c in cases} == {(x, m) for x in CELLS for m in ("sentences", "stream")}
+    assert {(c.config.cell, c.mode) for c in cases} == {(x, m) for x in CELLS for m in ("sentences", "stream")}
     assert {c.architecture.layers for c in cases} == {1, 2}
     assert {c.architecture.embedding_size is None for c in cases} == {True, False}
-    outputs = {(c.architecture.output, c.architecture.output_options) for c in cases}
+    outputs = {(c.config.output.name, c.config.output.options) for c in cases}
     assert {name for name, _ in outputs} == set(OUTPUTS)
     assert {options.proposal for name, options in outputs if name == "sampled"} == {"log_uniform", "unigram"}
     for output in OUTPUTS:
-        assert {c.mode for c in cases if c.architecture.output == output} == {"sentences", "stream"}
-    shapes = next(c.architecture.shapes() for c in cases if c.architecture.output == "adaptive")
+        assert {c.mode for c in cases if c.config.output.name == output} == {"sentences", "stream"}
+    shapes = next(c.architecture.shapes() for c in cases if c.config.output.name == "adaptive")
     assert shapes["output.Wya"] == (5, 4)  # three words, two clusters
     assert (shapes["output.P1"], shapes["output.P2"]) == ((2, 4), (1, 4))
 
@@ -61,7 +62,8 @@ def options_of(name, **options):
 )
 def test_the_options_of_an_output_layer_are_cut_down_with_the_vocabulary(output, options, small_options):
     case = small("rnn", 1, False, "stream", output, options)
-    assert (case.architecture.output, case.architecture.output_options) == (output, small_options)
+    expected = OUTPUTS[output].Options() if small_options is None else small_options
+    assert (case.config.output.name, case.architecture.output_options) == (output, expected)
     assert all(check.passed for engine in ENGINES for check in check_case(case, engine))
 
 
@@ -83,8 +85,8 @@ def test_every_parameter_and_every_state_is_checked(cell, engine):
         # A derivative of nothing would be as good as any other.
         model = gradcheck.random_model(case.architecture, engine, 0)
         total = model.parameters.zeros_like()
-        for batch, state in gradcheck.window_loop(model, gradcheck.batches_of(case, 0)):
-            total.vector += np.abs(model.backward(model.forward(batch, state).cache)[0].vector)
+        for batch, state in gradcheck.window_loop(model, gradcheck.batches_of(case.architecture, case.mode, 0)):
+            total.vector += np.abs(model.backward_(model.forward(batch, state, gradcheck.noise_of(batch)))[0].vector)
         assert all(gradient.any() for _, gradient in total.items())
 
 
@@ -147,7 +149,7 @@ def test_a_gradient_that_is_a_little_wrong_does_not_pass(method, monkeypatch):
 def test_the_text_has_pads_a_column_of_pads_an_empty_sentence_and_carried_states(embedded, seed):
     for mode in ("sentences", "stream"):
         case = small("lstm", 2, embedded, mode)
-        batches = gradcheck.batches_of(case, seed)
+        batches = gradcheck.batches_of(case.architecture, case.mode, seed)
         masked = [batch for batch in batches if batch.mask is not None]
         assert masked
         assert [batch.fresh for batch in batches] == [True] + [False] * (len(batches) - 1)
@@ -167,8 +169,8 @@ def test_the_text_has_pads_a_column_of_pads_an_empty_sentence_and_carried_states
 
 
 def test_every_parameter_of_the_model_that_is_checked_is_away_from_zero():
-    architecture = Architecture(7, "gru", 2, 4, 3)
-    vector = gradcheck.random_model(architecture, "fused", 0).parameters.vector
+    made = architecture(7, "gru", 2, 4, 3)
+    vector = gradcheck.random_model(made, "fused", 0).parameters.vector
     assert vector.dtype == np.float64
     assert (vector != 0).all()
     assert np.abs(vector).max() <= 0.7

@@ -43,7 +43,7 @@ DETECTORS |= {name: {name} for name in ("figures", "texts", "runs")}
 # What encoded texts are made by, and what the step-by-step engine alone is made of.
 TEXTS = tuple(f"text/{name}.py" for name in ("tokenize_arrays", "word_index", "encode", "corpus", "cache"))
 # What a run is kept by.
-RUNS = {f"training/{name}.py" for name in ("trainer", "retention", "divergence")}
+RUNS = {f"training/{name}.py" for name in ("trainer", "retention", "divergence", "step")}
 RUNS |= {f"runs/{name}.py" for name in ("folder", "metrics", "checkpoint", "progress", "checkpoint_file", "npz")}
 RUNS |= {"system/disk.py"}
 ORACLE = ("reference/", "model/engines/stepwise.py", "model/engines/stepwise_outputs.py")
@@ -171,12 +171,12 @@ def numbers_of(case, engine):
 
     model = gradcheck.random_model(case.architecture, engine, 1)
     found = []
-    for index, batch in enumerate(gradcheck.batches_of(case, 1)):
+    for index, batch in enumerate(gradcheck.batches_of(case.architecture, case.mode, 1)):
         rng = np.random.default_rng(index)
         zeros = model.zero_state(batch.inputs.shape[1])
-        start, pull = (tuple(tuple(rng.normal(size=a.shape) for a in layer) for layer in zeros) for _ in "12")
-        passed = model.forward(batch, start)
-        gradients, first = model.backward(passed.cache, pull)
+        start, dlast = (tuple(tuple(rng.normal(size=a.shape) for a in layer) for layer in zeros) for _ in "12")
+        passed = model.forward(batch, start, gradcheck.noise_of(batch))
+        gradients, first = model.backward_(passed, dlast)
         arrays = [passed.loss, *(gradient for _, gradient in gradients.items())]
         arrays += [a for layer in passed.state + first for a in layer]
         found += [np.array(a) for a in arrays]
@@ -204,9 +204,9 @@ def epoch_of(case):
     losses, state = [], ()
     for batch in [*batches.epoch(0), *batches.epoch(1)]:
         entering = model.entering(batch, state)
-        passed = model.forward(batch, entering)
+        passed = model.forward(batch, entering, gradcheck.noise_of(batch))
         state = passed.state
-        exact = model.engine.output.exact
+        exact = model.output.exact
         losses.append(float(passed.loss if exact else model.score(batch, entering)[0].sum() / batch.words))
     return [np.array(losses)]
 
@@ -280,7 +280,7 @@ TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*|\S")
 
 def texts_see():
     from rnncli.text import cache, lines, spool, word_index
-    from rnncli.text.corpus import Reading
+    from rnncli.text.corpus import TextFormat
     from rnncli.text.tokenize import Tokenizer
     from rnncli.text.vocabulary import Rules
 
@@ -288,7 +288,7 @@ def texts_see():
     word_index.MULTIPLIERS[:] = 0  # so that all words want the same place
     rng = np.random.default_rng(5)
     text = [" ".join(rng.choice(PLAIN, rng.integers(0, 9))) + f" w{i // 3}" for i in range(60)]
-    words = Reading(Tokenizer("words", lowercase=False), "sentences", line_end=True)
+    words = TextFormat(Tokenizer("words", lowercase=False), "sentences", line_end=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "text")
         path.write_text("".join(f"{line}\n" for line in text))
@@ -383,7 +383,7 @@ def test_the_table():
     assert files > RUNS
     assert files > {"model/language_model.py", "batches/batch.py", "batches/stream.py", "batches/sentences.py"}
     assert files > {f"model/engines/{name}.py" for name in ("fused", "stepwise", "stepwise_outputs")}
-    assert files > {f"model/outputs/{name}.py" for name in ("softmax", "full", "adaptive", "sampled")}
+    assert files > {f"model/outputs/{name}.py" for name in ("full", "adaptive", "sampled")}
     assert files > {f"reference/{name}.py" for name in ("adaptive", "sampled")}
     assert files > {f"{part}/{cell}.py" for part in ("model/cells", "reference") for cell in ("rnn", "lstm", "gru")}
 

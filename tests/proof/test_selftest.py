@@ -94,7 +94,7 @@ def test_what_needs_a_run_is_not_checked_without(temporary):
     first, *others = test.checks()
     assert (first.name, first.passed) == ("train", False)
     assert {check.passed for check in others} == {None}
-    assert {check.seen for check in others} == {"needs what train makes"}
+    assert {check.seen for check in others} == {"needs the run of train"}
 
 
 def test_which_error_a_failure_is():

@@ -1,4 +1,4 @@
-"""The reference equations: every gradient against complex-step derivatives, values against what the course prints."""
+"""The reference equations: gradients against complex-step derivatives, values against those printed in the course."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def draw(cell, shape, seed=0):
-    """Parameters, x and starting states, and the generator they came from."""
+    """Parameters, x, initial states, and the generator."""
     n_x, n_a, n_y, m, T_x = shape
     rng = np.random.default_rng(seed)
     size = {"a": n_a, "x": n_x, "y": n_y, "c": n_a + n_x, "1": 1}
@@ -134,7 +134,7 @@ def test_training_step_gradients(cell, reduction):
 
 
 @every_cell
-def test_inputs_stay_and_dtypes_go_through(cell):
+def test_inputs_are_not_modified_and_dtypes_kept(cell):
     p, x, start, rng = draw(cell, (3, 4, 2, 2, 3))
     before = copy.deepcopy((p, x, start))
     *_, caches = cell.forward(x, p, *start.values())
@@ -164,7 +164,7 @@ def test_one_sequence_equals_two_halves(cell):
 
 
 @every_cell
-def test_shapes_that_do_not_fit_are_refused(cell):
+def test_shapes_that_do_not_match_are_refused(cell):
     p, x, start, _ = draw(cell, (3, 4, 2, 2, 3))
     *_, caches = cell.forward(x, p, *start.values())
     for bad in ((4, 2, 4), (4, 1, 3), (1, 2, 3), (4, 2)):
@@ -173,7 +173,7 @@ def test_shapes_that_do_not_fit_are_refused(cell):
     for bad in (x[:, :, :0], x[:, :, 0]):
         with pytest.raises(ValueError, match="at least one time step"):
             cell.forward(bad, p, *start.values())
-    with pytest.raises(ValueError, match="neither Wya nor Wy"):
+    with pytest.raises(ValueError, match="no output layer; add Wya or Wy"):
         ref.output_backward(x, x, x, {})
 
 
@@ -208,7 +208,7 @@ def test_simple_gru_is_gru_with_reset_1_and_update_1_minus_z():
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-14)
 
 
-def test_gates_do_what_they_are_for():
+def test_gates_have_their_effect():
     p, x, start, _ = draw(CELLS["gru"], (3, 4, 2, 2, 5))
     a0 = start["a0"]
     keep = p | {"bz": p["bz"] + 100}
@@ -221,7 +221,7 @@ def test_gates_do_what_they_are_for():
     np.testing.assert_allclose(ref.gru_cell_forward(x[:, :, 0], a0, half)[0], np.tanh(inside), rtol=1e-13)
 
 
-def test_forward_gives_what_the_course_prints():
+def test_forward_gives_the_printed_numbers():
     """Notebook 001, In [5] and In [10]: expected outputs of rnn_forward and lstm_forward."""
     np.random.seed(1)
     x, a0 = np.random.randn(3, 10, 4), np.random.randn(5, 10)

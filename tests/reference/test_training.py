@@ -1,4 +1,4 @@
-"""What stands around the cells in the reference: cost, data preparation, names, Adam, and a model that learns."""
+"""The reference outside the cells: cost, data preparation, names, Adam, and a model that learns."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def test_cost_against_closed_forms():
     mask = np.array([[1, 1, 0], [1, 0, 0]])
     y_pred = uniform.copy()
     y_pred[:, 0, 0] = [0.7, 0.1, 0.1, 0.1]
-    y_pred[:, 1, 2] = 0  # padded: whatever stands there costs nothing
+    y_pred[:, 1, 2] = 0  # padded: costs nothing, whatever the value
     cost = ref.cross_entropy_cost(y_pred, y * mask, mask)
     np.testing.assert_allclose(cost, (-np.log(0.7) + 2 * np.log(4)) / 3, rtol=1e-15)
     np.testing.assert_array_equal(ref.cross_entropy_backward(y_pred, y, mask)[:, mask == 0], 0)
     assert ref.cross_entropy_cost(y_pred, y) == np.inf
 
 
-def test_cost_refuses_what_does_not_fit():
+def test_cost_refuses_wrong_shapes():
     y = np.eye(2)[:, :, None]
     for y_pred, mask, reduction, message in [
         (y[:1], None, "mean", "must be equal"),
         (y, np.ones(2), "mean", "mask has shape"),
-        (y, np.zeros((2, 1)), "sum", "no position is real"),
+        (y, np.zeros((2, 1)), "sum", "no real position"),
         (y, None, "median", "choose 'mean' or 'sum'"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -57,9 +57,9 @@ def test_sentences_of_unequal_length_are_padded_and_masked():
     np.testing.assert_array_equal(data.y[:, 1], [[1, 0], [0, 0], [0, 0]])
     assert data.x.dtype == data.y.dtype == np.float32
     for sentences, message in [
-        ([], "no sentence"),
+        ([], "sentences is empty"),
         (["a", " "], "sentence 2 is blank"),
-        (["a <end>"], "holds '<end>'"),
+        (["a <end>"], "contains '<end>'"),
     ]:
         with pytest.raises(ValueError, match=message):
             ref.prepare_sentences(sentences)

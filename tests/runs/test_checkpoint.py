@@ -1,16 +1,18 @@
 import json
 import shutil
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
+from support.models import progress
 from support.small_run import settings, train
 
 from rnncli.config import build, corpora, yaml_file
 from rnncli.config.config import from_dict
 from rnncli.errors import RunError
 from rnncli.runs import checkpoint, checkpoint_file
-from rnncli.runs.progress import Progress, finished
+from rnncli.runs.progress import Progress, Recovery, RunningLoss, finished
 from rnncli.system import blas
 
 
@@ -21,13 +23,13 @@ def made(tmp_path):
 
 
 def rewrite(path, change):
-    """Write the checkpoint anew with its meta data and members changed, all its hashes right."""
+    """Rewrite the checkpoint with changed metadata and members, and correct hashes."""
     meta, members = checkpoint_file.read(path, lambda name: True)
     change(meta, members)
     checkpoint_file.write(path, meta, members)
 
 
-def test_reads_back_what_was_written(made):
+def test_a_checkpoint_is_read_back_unchanged(made):
     expected, found = made.contents(), checkpoint.read(made.folder.checkpoint_at(11))
     assert found.progress == expected.progress != Progress()
     assert found.vocabulary == expected.vocabulary
@@ -46,12 +48,12 @@ def test_reads_back_what_was_written(made):
 def test_evaluations_are_read_back(tmp_path):
     made, events = train(settings(tmp_path, data__valid=0.3, vocabulary__min_count=9), tmp_path / "run")
     path, done = made.folder.last()[0], events[-1]
-    found = checkpoint.read(path).progress
+    found = checkpoint.read(path).progress.measured
     assert (found.train, found.valid, found.best) == (done.train, done.valid, done.best_valid)
     assert found.valid.oov > 0 < found.valid.nll_spelling
 
 
-def test_a_model_alone_needs_no_moments(made):
+def test_a_model_without_moments_predicts(made):
     path = made.folder.checkpoint_at(11)
 
     def drop(meta, members):
@@ -92,12 +94,12 @@ def test_needs_no_other_file(made, tmp_path):
         (lambda meta, members: meta["config"]["model"].update(cell="lstn"), r"did you mean lstm\?"),
         (lambda meta, members: meta["config"]["model"].update(hidden_size=2**31 - 1), r"should be float32 \("),
         (lambda meta, members: meta.pop("vocabulary"), "vocabulary"),
-        (lambda meta, members: meta.update(vocabulary=["<end>"] * 11), "stands twice"),
-        (lambda meta, members: meta["counts"].pop(), "the counts are not those of the words"),
+        (lambda meta, members: meta.update(vocabulary=["<end>"] * 11), "contains a word twice"),
+        (lambda meta, members: meta["counts"].pop(), "the counts do not match the vocabulary"),
         (lambda meta, members: meta.pop("step"), "step"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(made, change, message):
+def test_inconsistent_metadata_and_members_are_refused(made, change, message):
     path = made.folder.checkpoint_at(11)
     rewrite(path, change)
     with pytest.raises(RunError, match=rf"step-00000011\.npz: not a checkpoint that this rnncli can use: .*{message}"):
@@ -106,14 +108,16 @@ def test_what_does_not_fit_together_is_refused(made, change, message):
 
 def test_finished(tmp_path):
     config = settings(tmp_path, data__valid=0.2, training__patience=2)
-    assert finished(Progress(epoch=1, epochs_without_gain=1), config) is None
-    assert finished(Progress(epoch=2), config) == "epochs"
-    assert finished(Progress(epoch=1, epochs_without_gain=2), config) == "patience"
+    assert finished(progress(epoch=1, epochs_without_gain=1), config) is None
+    assert finished(progress(epoch=2), config) == "epochs"
+    assert finished(progress(epoch=1, epochs_without_gain=2), config) == "patience"
 
 
 def changed(made, tmp_path, **changes):
     config = settings(tmp_path, **({"model__layers": 2} | changes))
-    return checkpoint.changes(checkpoint.describe(made.folder.checkpoint_at(11)), config, corpora.texts(config))
+    return checkpoint.config_differences(
+        checkpoint.read_metadata(made.folder.checkpoint_at(11)), config, corpora.texts(config)
+    )
 
 
 def test_nothing_changed(made, tmp_path):
@@ -130,7 +134,7 @@ def test_nothing_changed(made, tmp_path):
     ],
     ids=str,
 )
-def test_what_may_change(made, tmp_path, change):
+def test_settings_that_may_change(made, tmp_path, change):
     assert changed(made, tmp_path, **change) == []
 
 
@@ -146,51 +150,49 @@ def test_what_may_change(made, tmp_path, change):
         ({"training__dtype": "float64"}, "training.dtype was 'float32', and is 'float64'"),
     ],
 )
-def test_what_may_not_change(made, tmp_path, change, line):
+def test_settings_that_may_not_change(made, tmp_path, change, line):
     assert changed(made, tmp_path, **change) == [line]
 
 
-def test_another_text_is_told(made, tmp_path):
+def test_a_changed_text_is_reported(made, tmp_path):
     text = (tmp_path / "text.txt").read_text()
-    assert changed(made, tmp_path, text=text.replace("sun moon", "moon sun", 1)) == [
-        "the text of data.train is another"
-    ]
-    assert "the vocabulary is another" in changed(made, tmp_path, text=text + "one new word\n")
+    assert changed(made, tmp_path, text=text.replace("sun moon", "moon sun", 1)) == ["the text of data.train differs"]
+    assert "the vocabulary differs" in changed(made, tmp_path, text=text + "one new word\n")
 
 
-def test_another_list_of_words_under_the_same_name_is_told(tmp_path):
+def test_a_changed_word_list_of_the_same_name_is_reported(tmp_path):
     def run(words):
         (tmp_path / "words.txt").write_text("\n".join(words))
         return settings(tmp_path, vocabulary__file=str(tmp_path / "words.txt"))
 
     made, _ = train(run(["sun", "moon"]), tmp_path / "run", stop_at=1)
-    then = checkpoint.describe(made.folder.checkpoint_at(1))
-    for words, told in ((["sun", "moon"], []), (["sun", "rain"], ["the vocabulary is another"])):
+    then = checkpoint.read_metadata(made.folder.checkpoint_at(1))
+    for words, differences in ((["sun", "moon"], []), (["sun", "rain"], ["the vocabulary differs"])):
         config = run(words)
-        assert checkpoint.changes(then, config, corpora.texts(config)) == told
+        assert checkpoint.config_differences(then, config, corpora.texts(config)) == differences
 
 
-def test_a_validation_text_under_another_name_is_the_same(tmp_path):
+def test_a_renamed_validation_text_is_no_difference(tmp_path):
     (tmp_path / "valid.txt").write_text("sun moon\n")
     (tmp_path / "renamed.txt").write_text("sun moon\n")
     config = settings(tmp_path, data__valid=str(tmp_path / "valid.txt"))
     made, _ = train(config, tmp_path / "run", stop_at=1)
-    then = checkpoint.describe(made.folder.checkpoint_at(1))
+    then = checkpoint.read_metadata(made.folder.checkpoint_at(1))
     renamed = replace(config, data=replace(config.data, valid=str(tmp_path / "renamed.txt")))
-    assert checkpoint.changes(then, renamed, corpora.texts(renamed)) == []
+    assert checkpoint.config_differences(then, renamed, corpora.texts(renamed)) == []
     (tmp_path / "renamed.txt").write_text("moon moon\n")
-    assert checkpoint.changes(then, renamed, corpora.texts(renamed)) == ["the text of data.valid is another"]
+    assert checkpoint.config_differences(then, renamed, corpora.texts(renamed)) == ["the text of data.valid differs"]
     without = replace(config, data=replace(config.data, valid=None))
-    assert len(checkpoint.changes(then, without, corpora.texts(without))) == 2
+    assert len(checkpoint.config_differences(then, without, corpora.texts(without))) == 2
 
 
-def test_another_machine_is_told(made, monkeypatch):
-    then = checkpoint.describe(made.folder.checkpoint_at(11))
-    assert checkpoint.other_machine(then) == []
+def test_a_different_machine_is_reported(made, monkeypatch):
+    then = checkpoint.read_metadata(made.folder.checkpoint_at(11))
+    assert checkpoint.machine_differences(then) == []
     here = blas.describe()
     monkeypatch.setattr(blas, "describe", lambda: here | {"threads": 77, "numpy": "9.9"})
-    told = checkpoint.other_machine(then)
-    assert told == [f"numpy was {here['numpy']}, and is 9.9", f"threads was {here['threads']}, and is 77"]
+    differences = checkpoint.machine_differences(then)
+    assert differences == [f"numpy was {here['numpy']}, and is 9.9", f"threads was {here['threads']}, and is 77"]
 
 
 def test_the_stored_config_is_the_one_that_was_given(made, tmp_path):
@@ -205,7 +207,7 @@ def test_the_stored_config_is_the_one_that_was_given(made, tmp_path):
 
 @pytest.mark.parametrize("mode", ["sentences", "stream"])
 @pytest.mark.parametrize("tokenizer", ["words", "characters"])
-def test_odd_words_are_stored_as_they_are(tmp_path, tokenizer, mode):
+def test_odd_words_are_stored_unchanged(tmp_path, tokenizer, mode):
     text = 'naïve "quoted" \\n \u200b \u2028 🙂 <unk> {} \x0b\n'
     config = settings(tmp_path, text=text * 3, data__tokenizer=tokenizer, data__mode=mode)
     made, _ = train(config, tmp_path / "run")
@@ -217,13 +219,13 @@ LATER = {"loss_level", "loss_spread", "loss_steps", "calm_epoch", "calm_index", 
 LATER |= {"guarded", "rollbacks", "diverged_at", "back_to"}
 
 
-def test_a_checkpoint_of_format_2_goes_on(made, monkeypatch, tmp_path):
-    """What version 2 did not have is what it was without saying so."""
+def test_a_checkpoint_of_format_2_is_resumed(made, monkeypatch, tmp_path):
+    """Keys that version 2 lacks get their implicit values."""
     path = made.folder.checkpoint_at(11)
     expected = checkpoint.read(path)
 
     def older(meta, members):
-        for key in asdict(Progress()).keys() & LATER | {"weights_only"}:
+        for key in LATER | {"weights_only"}:
             del meta[key]
         del meta["config"]["guard"]
 
@@ -232,9 +234,9 @@ def test_a_checkpoint_of_format_2_goes_on(made, monkeypatch, tmp_path):
     monkeypatch.undo()
     found = checkpoint.verify(path)
     assert found.config == expected.config
-    assert found.progress == replace(expected.progress, **{name: getattr(Progress(), name) for name in LATER})
+    assert found.progress == replace(expected.progress, running=RunningLoss(), recovery=Recovery())
     config = settings(tmp_path, model__layers=2)
-    assert checkpoint.changes(found, config, corpora.texts(config)) == []
+    assert checkpoint.config_differences(found, config, corpora.texts(config)) == []
     resumed, _ = train(config, tmp_path / "run", resume=True)
     whole, _ = train(config, tmp_path / "whole")
     assert np.array_equal(resumed.model.parameters.vector, whole.model.parameters.vector)
@@ -246,7 +248,7 @@ def test_version_1_is_refused_by_name(made, monkeypatch):
     monkeypatch.setattr(checkpoint_file, "READABLE", (1, 3))
     rewrite(path, lambda meta, members: None)
     monkeypatch.undo()
-    for read in (checkpoint.describe, checkpoint.verify, checkpoint.read):
+    for read in (checkpoint.read_metadata, checkpoint.verify, checkpoint.read):
         with pytest.raises(
             checkpoint_file.OtherVersionError, match="format version 1, and this rnncli reads versions 2 and 3"
         ):
@@ -256,16 +258,19 @@ def test_version_1_is_refused_by_name(made, monkeypatch):
 WRONG = {"int": [-1, 1.0, True, "3", None], "float": [1, "x", None], "bool": [0, None]}
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Progress)])
-def test_no_type_of_progress_is_taken_on_trust(made, name):
-    [kind] = [str(field.type) for field in fields(Progress) if field.name == name]
+STORED = {each.name: each.type for part in get_type_hints(Progress).values() for each in fields(part)}
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_wrong_types_in_progress_are_refused(made, name):
+    kind = STORED[name]
     path = made.folder.checkpoint_at(11)
     for wrong in WRONG.get(kind.split(" |")[0], [1, [], "x", {}, {"tokens": 0}]):
         if wrong is None and kind.endswith("None"):
             continue
         rewrite(path, lambda meta, members, wrong=wrong: meta.update({name: wrong}))
         with pytest.raises(RunError, match="not a checkpoint that this rnncli can use"):
-            checkpoint.describe(path)
+            checkpoint.read_metadata(path)
 
 
 @pytest.mark.parametrize(
@@ -290,18 +295,37 @@ def test_no_type_of_progress_is_taken_on_trust(made, name):
     ],
     ids=range(14),
 )
-def test_what_cannot_be_is_refused_before_it_is_used(made, change):
+def test_impossible_values_are_refused(made, change):
     path = made.folder.checkpoint_at(11)
     rewrite(path, change)
     with pytest.raises(RunError, match="not a checkpoint that this rnncli can use"):
         checkpoint.verify(path)
 
 
-def test_a_place_that_the_text_does_not_have_is_refused(made, tmp_path):
+def test_a_position_that_does_not_exist_in_the_text_is_refused(made, tmp_path):
     path = made.folder.checkpoint_at(11)
     for changes in ({"index": 11}, {"epoch_words": 10**9}):
         shutil.copy(path, tmp_path / "kept.npz")
         rewrite(path, lambda meta, members, changes=changes: meta.update(changes))
-        with pytest.raises(RunError, match="its place in the text is none"):
+        with pytest.raises(RunError, match="its position does not exist in this text"):
             train(settings(tmp_path, model__layers=2), tmp_path / "run", resume=True)
         shutil.copy(tmp_path / "kept.npz", path)
+
+
+@pytest.mark.parametrize("bug", [AttributeError, TypeError, KeyError, AssertionError])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (checkpoint_file, "_expect_finite"),
+        (checkpoint_file, "_memory_bound"),
+        (checkpoint, "_state"),
+        (blas, "describe"),
+    ],
+)
+def test_a_bug_is_not_reported_as_damage(made, monkeypatch, module, name, bug):
+    def fail(*given):
+        raise bug("a bug")
+
+    monkeypatch.setattr(module, name, fail)
+    with pytest.raises(bug, match="a bug"):
+        checkpoint.read(made.folder.checkpoint_at(11))

@@ -48,7 +48,7 @@ def test_round_trip(path):
     assert checkpoint_file.read(path, lambda name: name.startswith("state."))[1].keys() == {"state.layer0.a"}
 
 
-def test_is_what_numpy_writes_byte_for_byte(path, tmp_path):
+def test_the_bytes_are_those_that_numpy_writes(path, tmp_path):
     with np.load(path) as archive:
         np.savez(tmp_path / "again.npz", **{name: archive[name] for name in archive.files})
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
@@ -105,7 +105,7 @@ def test_same_content_gives_the_same_bytes(path, tmp_path, monkeypatch):
     assert (tmp_path / "other.npz").read_bytes() == path.read_bytes()
 
 
-def test_leaves_no_temporary_and_takes_over_that_of_a_killed_writer_with_its_number(path):
+def test_a_temporary_file_of_a_killed_writer_with_the_same_id_is_replaced(path):
     before = path.read_bytes()
     (path.parent / f".{path.name}.{os.getpid()}.tmp").write_bytes(b"half")
     path.unlink()
@@ -114,7 +114,7 @@ def test_leaves_no_temporary_and_takes_over_that_of_a_killed_writer_with_its_num
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_what_is_written_is_read_back_before_it_is_believed(path, monkeypatch):
+def test_a_write_is_verified_by_reading_it_back(path, monkeypatch):
     def forgetful(file, arrays, write=npz.write):
         write(file, arrays)
         file.seek(700)
@@ -122,31 +122,32 @@ def test_what_is_written_is_read_back_before_it_is_believed(path, monkeypatch):
 
     before = path.read_bytes()
     monkeypatch.setattr(npz, "write", forgetful)
-    with pytest.raises(WriteError, match="what was read back is not what was written"):
+    with pytest.raises(WriteError, match="the bytes read back differ from those written"):
         checkpoint_file.write(path, META | {"step": 4}, MEMBERS)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failing_write_leaves_what_was_there(path, monkeypatch, call):
+def test_a_failed_write_leaves_the_old_file(path, monkeypatch, call):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = path.read_bytes()
     monkeypatch.setattr(os, call, full)
     size = {"parameter.W": np.zeros(2_000_000)}
-    with pytest.raises(WriteError, match=r"step-00000003\.npz: .* 16\.0 MB: No space left on device; make room"):
+    with pytest.raises(WriteError, match=r"step-00000003\.npz: .*: No space left on device; .* 16\.0 MB: make room"):
         checkpoint_file.write(path, META, size)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_write(path):
-    """The kernel itself refuses to let the file grow: a limit stands in for a full disk."""
+    """The kernel refuses to let the file grow: a size limit simulates a full disk."""
     before = path.read_bytes()
     program = (
-        "import sys, pathlib, numpy as np; from rnncli.runs import checkpoint_file; from rnncli.errors import WriteError\n"
+        "import sys, pathlib, numpy as np; from rnncli.errors import WriteError\n"
+        "from rnncli.runs import checkpoint_file\n"
         "try: checkpoint_file.write(pathlib.Path(sys.argv[1]), {}, {'W': np.zeros(10**5), 'X': np.zeros(10**5)})\n"
         "except WriteError as error: print(error)\n"
     )
@@ -157,14 +158,14 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_write(path):
         check=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
     )
-    assert "cannot write a checkpoint of 1.6 MB: File too large" in result.stdout
+    assert "cannot write: File too large; the checkpoint needs 1.6 MB" in result.stdout
     assert result.stderr == ""
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
 
 def refused(damaged, path):
-    """Whether bytes are refused as they should be; if they are not, that they are read as what was written."""
+    """Whether the bytes are refused; asserts that accepted bytes are read as the values written."""
     path.write_bytes(damaged)
     try:
         meta, members = checkpoint_file.read(path, everything)
@@ -185,16 +186,16 @@ def test_every_truncation_is_refused(path):
 def test_no_flipped_byte_changes_a_value(path, bits):
     whole = path.read_bytes()
     passed = 0
-    # every byte of the zip's own structures, which stand at the end, and every few of the rest
+    # every byte of the zip records, which are at the end, and some of the rest
     for place in [*range(0, len(whole) - 400, 11), *range(len(whole) - 400, len(whole))]:
         damaged = bytearray(whole)
         damaged[place] ^= bits
         passed += not refused(bytes(damaged), path)
-    assert passed < len(whole) / 5  # dates, attributes and the like, of which nothing depends
+    assert passed < len(whole) / 5  # dates, attributes and other fields that are not used
 
 
 def rewritten(path, member, data):
-    """The checkpoint with one member's bytes replaced, its checksums as zip has them right again."""
+    """The checkpoint with the bytes of one member replaced, and correct zip checksums."""
     with zipfile.ZipFile(path) as archive:
         content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     content[member] = data
@@ -203,7 +204,7 @@ def rewritten(path, member, data):
             archive.writestr(name, each)
 
 
-def test_a_header_that_claims_much_memory_is_refused_before_any_is_taken(path):
+def test_a_header_that_claims_much_memory_is_refused_before_allocation(path):
     with zipfile.ZipFile(path) as archive:
         data = archive.read("parameter.W.npy")
     claim = data.replace(b"(2, 3), }" + b" " * 11, b"(9999999999999, 3), }")
@@ -213,33 +214,33 @@ def test_a_header_that_claims_much_memory_is_refused_before_any_is_taken(path):
         checkpoint_file.read(path, everything)
 
 
-def test_another_value_is_refused_though_the_zip_is_sound(path):
+def test_a_changed_value_in_a_valid_zip_is_refused(path):
     with zipfile.ZipFile(path) as archive:
         data = bytearray(archive.read("parameter.W.npy"))
     data[-1] ^= 1
     rewritten(path, "parameter.W.npy", bytes(data))
-    assert checkpoint_file.read(path, lambda name: False)[0]["step"] == 3  # what is not used is not read
+    assert checkpoint_file.read(path, lambda name: False)[0]["step"] == 3  # unused members are not read
     with pytest.raises(RunError, match=r"parameter\.W does not match its SHA-256"):
         checkpoint_file.read(path, everything)
 
 
-def test_a_changed_word_in_the_meta_data_is_refused(path):
+def test_a_changed_word_in_the_metadata_is_refused(path):
     with zipfile.ZipFile(path) as archive:
         data = archive.read("meta.npy")
     rewritten(path, "meta.npy", data.replace(b'"step":3', b'"step":4'))
-    with pytest.raises(RunError, match="meta data does not match"):
+    with pytest.raises(RunError, match="metadata does not match"):
         checkpoint_file.verify(path)
 
 
 def test_objects_are_never_unpickled(path):
     np.savez(path, meta=np.array([{"format_version": 1}], dtype=object))
-    with pytest.raises(RunError, match="not a whole checkpoint"):
+    with pytest.raises(RunError, match="not a valid checkpoint"):
         checkpoint_file.verify(path)
 
 
 def test_compressed_members_are_refused(path):
     np.savez_compressed(path, meta=np.zeros(100, np.uint8))
-    with pytest.raises(RunError, match="not a whole checkpoint"):
+    with pytest.raises(RunError, match="not a valid checkpoint"):
         checkpoint_file.verify(path)
 
 
@@ -252,20 +253,20 @@ def test_another_format_version_is_refused_by_name(path, monkeypatch):
         checkpoint_file.verify(path)
 
 
-def test_what_is_no_checkpoint_at_all(tmp_path):
+def test_files_that_are_no_checkpoint(tmp_path):
     path = tmp_path / "x.npz"
     with pytest.raises(RunError, match="no such checkpoint"):
         checkpoint_file.verify(path)
     for content in (b"", b"hello", b"PK\x05\x06" + bytes(18)):
         path.write_bytes(content)
-        with pytest.raises(RunError, match="not a whole checkpoint"):
+        with pytest.raises(RunError, match="not a valid checkpoint"):
             checkpoint_file.verify(path)
     np.savez(path, W=np.zeros(3))
-    with pytest.raises(RunError, match="not a whole checkpoint"):
+    with pytest.raises(RunError, match="not a valid checkpoint"):
         checkpoint_file.verify(path)
     for meta in (b"[1]", b"{", b"\xff", b'{"format_version":2}'):
         np.savez(path, meta=np.frombuffer(meta, np.uint8))
-        with pytest.raises(RunError, match="not a whole checkpoint"):
+        with pytest.raises(RunError, match="not a valid checkpoint"):
             checkpoint_file.verify(path)
     with pytest.raises(RunError, match="cannot read it: Is a directory"):
         checkpoint_file.verify(tmp_path)

@@ -1,19 +1,18 @@
-import os
 import subprocess
 import sys
 
 import pytest
+from support.models import progress
 from support.small_run import contents
 
 from rnncli.errors import RunError, RunInUseError, WriteError
-from rnncli.runs import checkpoint, checkpoint_file, find
+from rnncli.runs import checkpoint, checkpoint_file
 from rnncli.runs.folder import RunFolder
-from rnncli.runs.progress import Progress
 
 
 def save(folder, step, best_step=None):
     folder.create()
-    checkpoint.write(folder.checkpoint_at(step), contents(Progress(step=step, best_step=best_step)))
+    checkpoint.write(folder.checkpoint_at(step), contents(progress(step=step, best_step=best_step)))
 
 
 @pytest.fixture
@@ -36,12 +35,12 @@ def test_paths(folder):
 
 def test_a_file_where_the_folder_should_be(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(WriteError, match=r"taken: cannot make the run folder: .*; set run\.dir"):
+    with pytest.raises(WriteError, match=r"taken: cannot write: .*; set run\.dir"):
         RunFolder(tmp_path / "taken").create()
     assert RunFolder(tmp_path / "taken").checkpoints() == []
 
 
-def test_checkpoints_stand_in_the_order_of_their_steps(folder):
+def test_checkpoints_are_in_the_order_of_their_steps(folder):
     for step in (100_000_000, 7, 99_999_999, 20):
         save(folder, step)
     for other in ("step-7.npz", ".step-00000001.npz.tmp", "step-00000001.npz.tmp", "notes.txt"):
@@ -56,11 +55,11 @@ def test_last_skips_a_damaged_one(folder):
     newest = folder.checkpoint_at(3)
     newest.write_bytes(newest.read_bytes()[:-20])
     last = folder.last()
-    assert (last.path, last.described.progress.step) == (folder.checkpoint_at(2), 2)
-    assert [f"{newest}: not a whole checkpoint" in told for told in last.passed_over] == [True]
+    assert (last.path, last.metadata.progress.position.step) == (folder.checkpoint_at(2), 2)
+    assert [f"{newest}: not a valid checkpoint" in problem for problem in last.passed_over] == [True]
     for step in (1, 2):
         folder.checkpoint_at(step).write_bytes(b"")
-    with pytest.raises(RunError, match=r"step-00000003\.npz: not a whole checkpoint"):
+    with pytest.raises(RunError, match=r"step-00000003\.npz: not a valid checkpoint"):
         folder.last()
 
 
@@ -81,7 +80,7 @@ def test_preferred_is_the_best_then_the_last_then_the_others(folder):
     assert folder.preferred() == [folder.checkpoint_at(2), folder.checkpoint_at(1)]
     save(folder, 3, best_step=1)
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (1, 3, 2)]
-    folder.checkpoint_at(3).write_bytes(b"")  # it says nothing of a best one
+    folder.checkpoint_at(3).write_bytes(b"")  # its metadata, which names the best step, cannot be read
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (3, 2, 1)]
     save(folder, 4, best_step=1)
     folder.checkpoint_at(1).unlink()
@@ -100,7 +99,7 @@ def test_prune_keeps_the_last_and_the_best(folder):
 
 
 def test_prune_removes_later_ones(folder):
-    """A run that went on before a damaged checkpoint, or that diverged and went back, goes another way."""
+    """Later checkpoints were damaged, or abandoned by a rollback."""
     for step in (5, 10, 15, 20):
         save(folder, step)
     folder.checkpoint_at(20).write_bytes(b"half")
@@ -111,15 +110,15 @@ def test_prune_removes_later_ones(folder):
 def guard(folder, step):
     folder.create()
     folder.create_for_guards()
-    checkpoint.write(folder.guard_at(step), contents(Progress(step=step)))
+    checkpoint.write(folder.guard_at(step), contents(progress(step=step)))
 
 
-def test_a_run_goes_on_from_the_newest_of_checkpoints_and_guards(folder):
+def test_a_run_resumes_from_the_newest_of_checkpoints_and_guards(folder):
     guard(folder, 4)
     assert folder.last().path == folder.guard_at(4)
-    assert folder.preferred() == [folder.guard_at(4)]  # better than none
+    assert folder.preferred() == [folder.guard_at(4)]  # without a checkpoint a guard is used
     save(folder, 4)
-    assert folder.last().path == folder.checkpoint_at(4)  # which may have the end of an epoch
+    assert folder.last().path == folder.checkpoint_at(4)  # it may include the end of an epoch
     save(folder, 6, best_step=4)
     assert folder.last().path == folder.checkpoint_at(6)
     guard(folder, 8)
@@ -139,7 +138,7 @@ def test_a_checkpoint_of_another_version_is_not_passed_over(folder, monkeypatch)
         folder.last()
 
 
-def test_what_killed_writers_left_is_cleared_at_the_beginning(folder):
+def test_temporary_files_of_killed_writers_are_removed_at_the_start(folder):
     folder.create()
     folder.create_for_guards()
     left = [
@@ -153,7 +152,7 @@ def test_what_killed_writers_left_is_cleared_at_the_beginning(folder):
     assert [path.exists() for path in left] == [False] * 3
 
 
-def test_asking_who_holds_a_run_disturbs_nobody(folder):
+def test_asking_for_the_holder_does_not_take_the_lock(folder):
     assert folder.holder() is None
     folder.create()
     with folder.lock():
@@ -182,7 +181,7 @@ HOLDER = (
 )
 
 
-def test_one_writer_at_a_time_and_the_kernel_frees_the_lock_of_the_dead(folder):
+def test_one_writer_at_a_time_and_the_kernel_frees_the_lock_of_a_killed_one(folder):
     folder.create()
     with folder.lock():
         pass
@@ -199,42 +198,9 @@ def test_one_writer_at_a_time_and_the_kernel_frees_the_lock_of_the_dead(folder):
             pass
 
 
-def test_lock_of_no_folder(folder):
+def test_lock_in_a_folder_that_does_not_exist(folder):
     with (
-        pytest.raises(WriteError, match=r"cannot write and lock there: No such file or directory; set run\.dir"),
+        pytest.raises(WriteError, match=r"\.lock: cannot write: No such file or directory; set run\.dir"),
         folder.lock(),
     ):
         pass
-
-
-def test_find_what_is_named(folder, tmp_path):
-    save(folder, 1)
-    save(folder, 2, best_step=1)
-    assert find.find(str(folder.path)) == [folder.checkpoint_at(1), folder.checkpoint_at(2)]
-    assert find.find(str(folder.checkpoint_at(2))) == [folder.checkpoint_at(2)]
-    with pytest.raises(RunError, match=r"nope: no such run or checkpoint; `rnncli train CONFIG` makes one"):
-        find.find(str(tmp_path / "nope"))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="no checkpoint in this folder yet"):
-        find.find(str(tmp_path / "empty"))
-
-
-def test_find_the_newest_run_or_the_current_folder(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match=r"no run found: looked in \./runs and in the current folder.*--run PATH"):
-        find.find(None)
-    other = RunFolder(tmp_path / "runs" / "other")
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "notes.txt").write_text("no run")
-    (tmp_path / "runs" / "begun" / "checkpoints").mkdir(parents=True)
-    save(folder, 1)
-    save(other, 1)
-    for newest, older in ((folder, other), (other, folder)):
-        os.utime(older.checkpoint_at(1), (1, 1))
-        os.utime(newest.checkpoint_at(1), (2, 2))
-        assert [path.resolve() for path in find.find(None)] == [newest.checkpoint_at(1)]
-    (tmp_path / "checkpoints").mkdir()  # of something else
-    (tmp_path / "runs" / "other" / "checkpoints" / "step-00000009.npz").symlink_to("gone")
-    assert find.find(None)[1].resolve() == other.checkpoint_at(1)  # behind the link, which cannot be read
-    monkeypatch.chdir(folder.path)
-    assert [path.resolve() for path in find.find(None)] == [folder.checkpoint_at(1)]

@@ -1,4 +1,4 @@
-"""An archive is read as `np.load` reads it, or refused: never something else."""
+"""An archive is either read exactly as `np.load` reads it, or refused."""
 
 import io
 import struct
@@ -41,7 +41,7 @@ def same(found, expected):
 
 
 def refused(content):
-    with pytest.raises((ValueError, EOFError, LookupError, OverflowError)):
+    with pytest.raises((ValueError, EOFError, OverflowError)):
         read(content)
 
 
@@ -54,7 +54,7 @@ def refused(content):
         max_size=4,
     )
 )
-def test_what_is_written_is_read_back_by_us_and_by_numpy(arrays):
+def test_an_archive_is_read_back_by_us_and_by_numpy(arrays):
     content = written(arrays)
     assert same(read(content), arrays)
     with np.load(io.BytesIO(content), allow_pickle=False) as theirs:
@@ -62,7 +62,7 @@ def test_what_is_written_is_read_back_by_us_and_by_numpy(arrays):
 
 
 def test_the_layout_of_large_archives(monkeypatch):
-    """Limits that stand in for 4 GB and 65,535 members have zipfile write what it writes behind them."""
+    """Lowered limits make zipfile write the records it writes above 4 GB and 65,535 members."""
     plain = written(ARRAYS)
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)
@@ -73,7 +73,7 @@ def test_the_layout_of_large_archives(monkeypatch):
         refused(large[:length])
 
 
-def test_every_truncation_is_refused_and_what_is_put_around_it():
+def test_every_truncation_and_every_addition_is_refused():
     content = written(ARRAYS)
     for length in range(len(content)):
         refused(content[:length])
@@ -90,7 +90,7 @@ def test_no_flipped_byte_of_a_header_is_read_as_another_array(bits):
         damaged[at] ^= bits
         try:
             found = read(bytes(damaged))
-        except (ValueError, EOFError, LookupError, OverflowError):
+        except (ValueError, EOFError, OverflowError):
             continue
         for (
             name,
@@ -151,7 +151,7 @@ def npy(header=None, array=ARRAYS["a"], magic=b"\x93NUMPY\1\0"):
         ([("a.npy", b"\x93NUMPY\1\0\xff\xff")], zipfile.ZIP_STORED),
     ],
 )
-def test_what_numpy_would_not_write_is_refused(members, method):
+def test_archives_that_numpy_would_not_write_are_refused(members, method):
     refused(zipped(members, method))
 
 
@@ -164,6 +164,6 @@ def test_an_archive_that_claims_very_many_members_is_refused_at_once():
     assert read(content) == {}
 
 
-def test_a_member_that_is_not_there():
-    with pytest.raises(LookupError, match="d is missing"):
+def test_a_missing_member():
+    with pytest.raises(ValueError, match="d is missing"):
         npz.Archive(io.BytesIO(written(ARRAYS))).layout("d")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rnncli.model.parameters import Gradients, Parameters
+
 TIGHT = {np.float32: 2e-5, np.float64: 1e-12}
 PROPOSALS = ("log_uniform", "unigram")
 
@@ -22,13 +24,32 @@ def counts_of(V):
     return np.where(np.arange(V) % 4 == 3, 0, 1 + 30 // (np.arange(V) + 1))
 
 
+class FixedNoise:
+    """Noise that draws from one generator, whatever the purpose."""
+
+    def __init__(self, rng):
+        self._rng = rng
+
+    def stream(self, purpose, *position):
+        return self._rng
+
+
+def section_of(p):
+    """Gradients of an output layer's parameters, with other numbers in them before they are written."""
+    dtype = next(iter(p.values())).dtype
+    parameters = Parameters({f"output.{name}": tensor.shape for name, tensor in p.items()}, dtype)
+    gradients = Gradients(parameters)
+    gradients.vector[:] = 77
+    return gradients.section("output")
+
+
 def results(layer, p, hidden, targets, scale=1.0, rng=None):
     """Losses, gradients by name, and that of the hidden states, copied."""
-    nll, cache = layer.forward(p, hidden, targets, rng)
+    nll, cache = layer.forward(p, hidden, targets, rng and FixedNoise(rng))
     nll = nll.copy()
-    g = {name: np.full_like(tensor, 77) for name, tensor in p.items()}  # what was there must go
+    g = section_of(p)
     dhidden = layer.backward_(p, g, scale, cache)
-    return {"nll": nll, "hidden": dhidden.copy()} | g
+    return {"nll": nll, "hidden": dhidden.copy()} | dict(g)
 
 
 def assert_same(results, expected, tolerance):
@@ -56,7 +77,7 @@ def assert_complex_steps_agree(layer, p, hidden, targets, rng=lambda: None):
         moved = {key: value.astype(np.complex128) for key, value in arrays.items()}
         moved[name] += 1j * h * direction
         moved_hidden = moved.pop("hidden")
-        nll, _ = layer.forward(moved, moved_hidden, targets, rng())
+        nll, _ = layer.forward(moved, moved_hidden, targets, (drawn := rng()) and FixedNoise(drawn))
         derivative = (direction * expected[name]).sum()
         np.testing.assert_allclose(nll.sum().imag / h, derivative, rtol=1e-10, atol=1e-13, err_msg=name)
         np.testing.assert_allclose(nll.real, expected["nll"], rtol=1e-12, atol=1e-14)

@@ -12,7 +12,7 @@ LINES = [f"{a} {b} {c}" for a in ("sun", "moon", "sea") for b in ("is", "was") f
 DIVERGES_AT = {2: 1, 4: 1, 8: 1, 12: 2}  # a step, and how often
 SETTINGS = {
     "model": {"hidden_size": 3, "embedding_size": 2},
-    "optimizer": {"learning_rate": 0.02},
+    "optimizer": {"learning_rate": 0.02, "clip_norm": 0.05},
     "training": {"epochs": 3, "batch_size": 4, "bptt": 3, "random_seed": 5},
     "run": {"keep": 1, "checkpoint_every": "3 steps"},
     "guard": {"every": 4, "rollbacks": 9, "learning_rate_factor": 0.5},
@@ -36,17 +36,19 @@ def facts():
 
 
 def _faults():
-    from rnncli.runs.progress import Progress
+    from rnncli.runs.progress import Progress, RunningLoss
     from rnncli.training import divergence
 
     found = [
-        divergence.fault(loss, norm, Progress(loss_steps=step, loss_level=level, loss_spread=spread), jump, 4.5)
+        divergence.fault(
+            loss, norm, Progress(running=RunningLoss(loss_steps=step, loss_level=level, loss_spread=spread)), jump, 4.5
+        )
         for loss, norm, step, level, spread, jump in FAULTS
     ]
     p = Progress()
     for loss in (4.0, 3.0, 5.0):
-        divergence.follow(p, loss, loss < 4.5)
-        p.step, p.index = p.step + 1, p.index + 1
+        divergence.update_running_loss_(p.running, loss, loss < 4.5, p.position)
+        p.position.step, p.position.index = p.position.step + 1, p.position.index + 1
     return found, asdict(p)
 
 
@@ -60,8 +62,9 @@ def _runs(folder, text):
     from rnncli.training.trainer import Trainer
 
     def fault(loss, norm, progress, jump, uniform):
-        before = sum(times for step, times in DIVERGES_AT.items() if step <= progress.step)
-        return "told to" if before <= progress.rollbacks < before + DIVERGES_AT.get(progress.step + 1, 0) else None
+        before = sum(times for step, times in DIVERGES_AT.items() if step <= progress.position.step)
+        here = DIVERGES_AT.get(progress.position.step + 1, 0)
+        return "told to" if before <= progress.recovery.rollbacks < before + here else None
 
     divergence.fault = fault  # of a package that is thrown away, or put back
     config = from_dict(SETTINGS | {"data": {"train": [str(text)], "mode": "stream", "valid": 0.2}})

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnncli.config import build, corpora, yaml_file
 from rnncli.config.config import from_dict
-from rnncli.runs.checkpoint import Contents
+from rnncli.runs.checkpoint import Checkpoint
 from rnncli.runs.folder import RunFolder
 from rnncli.text.vocabulary import Vocabulary
 from rnncli.training.trainer import Trainer
@@ -48,7 +48,7 @@ def train(config, folder, stop_at=None, resume=False):
     made = trainer(config, folder)
     if resume:
         made.resume(made.folder.last()[0])
-    stop = (lambda: "told to" if made.progress.step >= stop_at else None) if stop_at else (lambda: None)
+    stop = (lambda: "told to" if made.progress.position.step >= stop_at else None) if stop_at else (lambda: None)
     return made, list(made.train(stop))
 
 
@@ -66,8 +66,8 @@ def metrics(folder):
 def contents(progress):
     """What a checkpoint of a model of three words holds that stands at that progress."""
     config = from_dict({"data": {"train": ["text.txt"]}, "model": {"hidden_size": 2}, "optimizer": {"name": "sgd"}})
-    architecture = build.architecture(config, 3)
-    return Contents(
+    architecture = build.architecture(config.model, 3)
+    return Checkpoint(
         config=config,
         vocabulary=Vocabulary(("<end>", "a", "b"), np.array([3, 2, 1])),
         random_seed=1,

@@ -6,7 +6,7 @@ import pytest
 from rnncli.system import disk
 
 
-def test_what_is_written_takes_the_place_of_what_was_there(tmp_path):
+def test_a_file_replaces_the_previous_one(tmp_path):
     path = tmp_path / "file"
     for content in (b"one", b"two"):
         with disk.replacing(path) as file:
@@ -17,7 +17,7 @@ def test_what_is_written_takes_the_place_of_what_was_there(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_nothing_changes_where_it_fails(tmp_path, monkeypatch, call):
+def test_nothing_changes_on_failure(tmp_path, monkeypatch, call):
     path = tmp_path / "file"
     path.write_bytes(b"one")
 
@@ -31,7 +31,7 @@ def test_nothing_changes_where_it_fails(tmp_path, monkeypatch, call):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_nothing_changes_where_it_is_checked_in_vain(tmp_path):
+def test_nothing_changes_if_the_check_fails(tmp_path):
     path = tmp_path / "file"
 
     def check(temporary):
@@ -43,7 +43,7 @@ def test_nothing_changes_where_it_is_checked_in_vain(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_durable_is_synced_in_this_order(tmp_path, monkeypatch):
+def test_the_order_of_syncs(tmp_path, monkeypatch):
     done = []
     for name in ("fsync", "replace"):
         original = getattr(os, name)

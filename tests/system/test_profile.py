@@ -1,13 +1,16 @@
-"""The sections of a step: each second booked once, on the section that it was spent in."""
+"""The sections of a step: each second is counted once, in its section."""
 
 import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.models import noise_of
 from support.small_run import settings, trainer
 
+from rnncli.model.costs import operations
 from rnncli.model.engines import fused, stepwise
+from rnncli.model.parameters import Gradients
 from rnncli.system import profile
 from rnncli.system.profile import SECTIONS, Profile, StepProfile
 from rnncli.training import trainer as training
@@ -16,7 +19,7 @@ from rnncli.training.trainer import FIRST_TIMED_STEP, Done, Step
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves only where it is moved; `clock.spending(function, seconds)` is the function with a cost."""
+    """A clock that the test moves; `clock.spending(function, seconds)` is the function with a cost."""
 
     class Clock:
         now = 1000.0
@@ -44,7 +47,7 @@ def sections(report):
     return {each["name"]: each for each in report["sections"]}
 
 
-def test_the_time_between_two_switches_is_booked_on_the_section_before(clock):
+def test_time_counts_for_the_previous_section(clock):
     made = StepProfile()
     made.begin()
     clock.now += 1
@@ -66,7 +69,7 @@ def test_the_time_between_two_switches_is_booked_on_the_section_before(clock):
     assert report["gflops"] == pytest.approx(36 / 31)
 
 
-def test_what_is_between_steps_is_no_step(clock):
+def test_time_between_steps_is_not_counted(clock):
     made = StepProfile()
     for _ in range(3):
         made.enter("output")  # a validation
@@ -85,7 +88,7 @@ def test_what_is_between_steps_is_no_step(clock):
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, 1), (3, 2), (4, 4), (6, 5)])
-def test_the_first_steps_are_forgotten_once_there_are_others(clock, steps, expected):
+def test_the_first_steps_are_discarded_as_soon_as_there_are_others(clock, steps, expected):
     made = StepProfile(first=3)
     for step in range(1, steps + 1):
         made.begin()
@@ -97,14 +100,14 @@ def test_the_first_steps_are_forgotten_once_there_are_others(clock, steps, expec
     assert sections(made.report())["data"]["gflops"] == 1
 
 
-def test_nothing_booked_is_no_report():
+def test_without_steps_the_report_is_none():
     for made in (Profile(), StepProfile()):
         assert made.report() is None
         made.end()
         assert made.report() is None
     silent = Profile()
     silent.begin()
-    silent.count(lambda: pytest.fail("asked for what nobody wants"))
+    silent.count(lambda: pytest.fail("called without need"))
     silent.end()
     assert silent.report() is None
 
@@ -121,13 +124,13 @@ MODELS = [
 def test_sections_of_training_add_up_to_its_steps(tmp_path, clock, monkeypatch, model, mode):
     config = settings(tmp_path, data__mode=mode, data__valid=0.2, training__epochs=3, model__layers=2, **model)
     made = trainer(config, tmp_path / "run")
-    engine, output = made.model.engine, made.model.engine.output
+    output = made.model.output
 
     def entering(spent, owner, name):
         monkeypatch.setattr(owner, name, clock.spending(getattr(owner, name), spent))
 
     entering(1, made.batches, "_batch")
-    cell = engine.architecture.recurrent if model["model__engine"] == "fused" else engine.cell
+    cell = made.model.architecture.cell if model["model__engine"] == "fused" else made.model.stack._cell
     for owner, name, seconds in (
         (cell, "forward", 2),  # for each layer
         (cell, "backward_" if model["model__engine"] == "fused" else "backward", 8),
@@ -150,13 +153,13 @@ def test_sections_of_training_add_up_to_its_steps(tmp_path, clock, monkeypatch, 
 def test_rows_of_embeddings_and_their_gradients_are_input(tmp_path, clock, monkeypatch):
     made = trainer(settings(tmp_path), tmp_path / "run")
     monkeypatch.setattr(fused, "Rows", clock.spending(fused.Rows, 3))
-    monkeypatch.setattr(fused, "write_rows_", clock.spending(fused.write_rows_, 5))
+    monkeypatch.setattr(Gradients, "write_rows_", clock.spending(Gradients.write_rows_, 5))
     report, _ = made.profiled().report, list(made.train())
     assert sections(report())["input"]["milliseconds"] == 3000 + 5000
     made = trainer(settings(tmp_path, model__engine="stepwise"), tmp_path / "stepwise")
     monkeypatch.setattr(stepwise, "one_hot", clock.spending(stepwise.one_hot, 3))
     report, _ = made.profiled().report, list(made.train())
-    assert sections(report())["input"]["milliseconds"] == 3000
+    assert sections(report())["input"]["milliseconds"] == 3000 + 3000  # forward and backward
 
 
 def test_profiling_changes_nothing(tmp_path):
@@ -172,18 +175,18 @@ def test_profiling_changes_nothing(tmp_path):
 def test_a_run_that_is_stopped_has_a_profile(tmp_path):
     made = trainer(settings(tmp_path), tmp_path / "run")
     report = made.profiled().report
-    list(made.train(lambda: "told to" if made.progress.step == 3 else None))
-    assert report()["steps"] == 3  # fewer than the first that are left out of more
+    list(made.train(lambda: "enough" if made.progress.position.step == 3 else None))
+    assert report()["steps"] == 3  # too few to leave out the first ones
 
 
 def counted(tmp_path, **changes):
-    """The floating-point operations of one step by section, and what is known of it."""
+    """The floating-point operations of one step by section, and its sizes."""
     made = trainer(settings(tmp_path, **changes), tmp_path / "run")
     batch = next(made.batches.epoch(0))
-    passed = made.model.forward(batch, made.model.entering(batch, ()))
-    made.model.backward(passed.cache)
+    passed = made.model.forward(batch, made.model.entering(batch, ()), noise_of(batch))
+    made.model.backward_(passed)
     words = len(made.texts.vocabulary)
-    return made.model.flops(passed.cache), SimpleNamespace(
+    return operations(made.model, passed), SimpleNamespace(
         N=batch.words, computed=batch.inputs.size, V=words, batch=batch
     )
 

@@ -10,7 +10,7 @@ from rnncli.system.signals import HANDLED, Signals, Stopped
 
 
 @pytest.mark.parametrize("name", HANDLED)
-def test_the_first_signal_is_noted(name):
+def test_the_first_signal_is_stored(name):
     number = getattr(signal, name)
     before = signal.getsignal(number)
     with Signals() as signals:
@@ -23,14 +23,14 @@ def test_the_first_signal_is_noted(name):
 
 
 @pytest.mark.parametrize("name", HANDLED)
-def test_with_nothing_to_save_the_first_one_stops(name):
+def test_with_nothing_to_save_the_first_signal_stops(name):
     number = getattr(signal, name)
     with pytest.raises(Stopped) as stopped, Signals():
         os.kill(os.getpid(), number)
     assert stopped.value.code == (0 if name == "SIGUSR1" else 128 + number)
 
 
-def test_a_second_signal_leaves_at_once():
+def test_a_second_signal_exits_at_once():
     program = (
         "import os, time; from rnncli.system.signals import Signals\n"
         "with Signals() as signals:\n"

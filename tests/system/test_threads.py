@@ -1,4 +1,4 @@
-"""Elementwise work on all cores: every item once, no fault lost, the same bits on any number of them."""
+"""Elementwise work on all threads: every item once, no error lost, the same bits with any number of threads."""
 
 import json
 import os
@@ -10,10 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from rnncli.model.outputs.softmax import BLOCK, exponentiate_
-from rnncli.model.parameters import Touched
+from rnncli.model.outputs.full import BLOCK, exponentiate_
+from rnncli.model.parameters import CHUNK, Touched
 from rnncli.optim import OPTIMIZERS
-from rnncli.optim.base import CHUNK
 from rnncli.optim.clip import clip_by_global_norm_
 from rnncli.runs import checkpoint_file
 from rnncli.system import blas, threads
@@ -33,7 +32,7 @@ def three(monkeypatch):
 
 
 def in_another(barrier_of=2):
-    """A function that says whether an item runs in the thread that made it; it returns when so many are at it."""
+    """A function that returns whether it runs in another thread than this; it waits for `barrier_of` callers."""
     here, barrier = threading.get_ident(), threading.Barrier(barrier_of)
 
     def elsewhere():
@@ -68,7 +67,7 @@ def test_items_of_a_sequence_in_python_are_taken_once_too(three):
 
 def test_all_threads_work(count):
     barrier = threading.Barrier(count)
-    threads.each(lambda item: barrier.wait(timeout=60), range(count))  # none goes on before all are at it
+    threads.each(lambda item: barrier.wait(timeout=60), range(count))  # passes only if all run at the same time
 
 
 def test_one_item_is_the_callers(count):
@@ -167,7 +166,7 @@ def test_count(monkeypatch, environment, expected):
 
 
 def python(code, **environment):
-    """What a fresh Python prints, as JSON; without the variables that were set here."""
+    """The JSON that a new Python process prints, without the variables that were set here."""
     unset = {*threads.THREAD_VARIABLES, "OPENBLAS_THREAD_TIMEOUT"}
     clean = {key: value for key, value in os.environ.items() if key not in unset}
     result = subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, check=True)
@@ -201,7 +200,7 @@ def test_prepare_leaves_what_the_user_set():
     assert ours == 1
 
 
-def test_prepare_behind_numpy_changes_only_ours(monkeypatch):
+def test_prepare_after_numpy_changes_only_our_threads(monkeypatch):
     for variable in threads.THREAD_VARIABLES:
         monkeypatch.setenv(variable, "5")
     monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
@@ -233,7 +232,7 @@ print(json.dumps([threading.active_count(), alive]))
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_train_uses_so_many_threads(tmp_path, number):
+def test_train_uses_this_number_of_threads(tmp_path, number):
     (tmp_path / "text.txt").write_text("".join(f"the word {k}\n" for k in range(1000)))
     model = "model: {hidden_size: 8, embedding_size: 5}"  # its logits, 700 x 1003, are worked on together
     (tmp_path / "config.yaml").write_text(f"data: {{train: text.txt, mode: stream}}\n{model}\n")
@@ -248,11 +247,11 @@ def test_train_uses_so_many_threads(tmp_path, number):
     if (blas := checkpoint_file.verify(path)["machine"]["threads"]) is not None:
         assert blas == number
     if alive is not None and number == 1:
-        assert alive == 1  # of the BLAS none beside the caller's either
+        assert alive == 1  # the BLAS has no extra threads either
 
 
 def results(work):
-    """What `work` makes on 1, 2 and 3 threads, as bytes."""
+    """The results of `work` with 1, 2 and 3 threads, as bytes."""
     made = []
     for number in (1, 2, 3):
         with pytest.MonkeyPatch.context() as patch:
@@ -267,7 +266,7 @@ TABLE = Touched(CHUNK + 5, (ROWS, 16), np.array([0, 4, ROWS - 1]))
 
 
 def with_a_table(rng):
-    """A vector of several chunks, zero in a table but for some rows."""
+    """A vector of several chunks, zero in a table except in some rows."""
     gradient = rng.standard_normal(SIZE).astype(np.float32)
     kept = TABLE.of(gradient)[TABLE.rows].copy()
     TABLE.of(gradient)[...] = 0

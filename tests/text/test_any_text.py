@@ -1,4 +1,4 @@
-"""Any bytes at all, in any mode and tokenizer: training, or one message that says where; and no character is lost."""
+"""Any bytes, mode and tokenizer: training succeeds without losing a character, or one message names the place."""
 
 import bz2
 import gzip
@@ -20,7 +20,7 @@ from rnncli.config import corpora, yaml_file
 from rnncli.text import lines
 from rnncli.text.vocabulary import END
 
-# `make soak` searches long.
+# `make soak` runs many more examples.
 FILES = 10_000 if settings().max_examples >= 1000 else 150
 LONGEST = 5.0  # seconds
 
@@ -70,7 +70,7 @@ SPOILT = st.sampled_from([b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8", b"\
 
 @st.composite
 def contents(draw):
-    """A text, most often; sometimes with bytes that no text has, or nothing but such bytes."""
+    """Mostly a text; sometimes with bytes that are not in any text, or only such bytes."""
     kind = draw(st.integers(0, 4))
     if kind == 0:
         return draw(st.binary(max_size=100))
@@ -115,7 +115,7 @@ def folder(tmp_path_factory):
 def test_any_bytes(folder, content, compression, damage, mode, tokenizer, lowercase, valid, cached, chunk):
     path = folder / f"text.txt{compression}"
     packed = COMPRESSORS[compression](content)
-    if compression and damage is not None:  # cut off, a byte changed, or something behind it
+    if compression and damage is not None:  # cut off, with a byte changed, or with something appended
         at, kind = divmod(damage, 3)
         at %= len(packed)
         packed = [packed[:at], packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :], packed + b"junk"][kind]
@@ -133,21 +133,21 @@ def test_any_bytes(folder, content, compression, damage, mode, tokenizer, lowerc
     if result.exit_code == 0:
         assert json.loads(result.stdout.splitlines()[-1])["event"] == "done"
         config = yaml_file.read(str(folder / "any.yaml"), [])
-        check_nothing_is_lost(content, corpora.texts(config), corpora.reading(config.data).tokenizer)
+        check_nothing_is_lost(content, corpora.texts(config), corpora.text_format(config.data).tokenizer)
         return
     assert result.exit_code == 4, (result.exit_code, result.output, result.exception)
-    told = result.stderr.splitlines()
-    assert len(told) == 1, told  # one message
-    assert re.match(rf"{re.escape(str(path))}(:\d+)?: .*[;,] ", told[0]), told
-    if packed == COMPRESSORS[compression](content) and ("not UTF-8" in told[0] or "NUL" in told[0]):
-        place = re.search(r":(\d+): .* at byte (\d+)", told[0])
+    messages = result.stderr.splitlines()
+    assert len(messages) == 1, messages
+    assert re.match(rf"{re.escape(str(path))}(:\d+)?: .*[;,] ", messages[0]), messages
+    if packed == COMPRESSORS[compression](content) and ("not UTF-8" in messages[0] or "NUL" in messages[0]):
+        place = re.search(r":(\d+): .* at byte (\d+)", messages[0])
         at = int(place[2])
         assert int(place[1]) == content[:at].count(b"\n") + 1
-        assert content[at] == 0 if "NUL" in told[0] else content[at] >= 0x80
+        assert content[at] == 0 if "NUL" in messages[0] else content[at] >= 0x80
 
 
 def check_nothing_is_lost(content, texts, tokenizer):
-    """The tokens put together again are the text without its white space, and every character was counted."""
+    """The joined tokens are the text without its white space, and every character is counted."""
     *ended, rest = content.decode().removeprefix("\ufeff").split("\n")
     written = [line.removesuffix("\r") for line in ([*ended, rest] if rest else ended)]
     assert sum(part.characters for part in texts.named().values()) == sum(len(line) + 1 for line in written)
@@ -156,5 +156,5 @@ def check_nothing_is_lost(content, texts, tokenizer):
     for part in texts.named().values():
         words = ["" if word == END else word for word in texts.vocabulary.decode(part.ids.tolist())]
         expected = written[: part.lines] if part is texts.train else written[-part.lines :]
-        if not part.outside:  # a word that only the validation text has stands there as <unk>
+        if not part.outside:  # else words that only the validation text has are <unk>
             assert "".join("".join(words).split()) == "".join("".join(expected).split())

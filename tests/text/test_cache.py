@@ -24,13 +24,13 @@ from rnncli.config import corpora, yaml_file
 from rnncli.errors import TextError, WriteError
 from rnncli.system import disk
 from rnncli.text import cache
-from rnncli.text.corpus import Reading, prepare
+from rnncli.text.corpus import TextFormat, prepare
 from rnncli.text.spool import Spool
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Rules
 
 CACHE = Path("cache")
-READING = Reading(Tokenizer("words", lowercase=True), "stream", line_end=True)
+FORMAT = TextFormat(Tokenizer("words", lowercase=True), "stream", line_end=True)
 RULES = Rules(min_count=2)
 TEXTS = {
     "train.txt": "The sun, the sea — and the İce.\n\nRain's on the sea\n" * 3 + "once\n",
@@ -39,14 +39,14 @@ TEXTS = {
     "test.txt": "ice\nmoon moon\n",
     "words.txt": "the\nsea\nmoon\nkelp\n",
 }
-GIVEN = {"train": ["train.txt", "more.txt"], "reading": READING, "rules": RULES}
+GIVEN = {"train": ["train.txt", "more.txt"], "text_format": FORMAT, "rules": RULES}
 GIVEN |= {"valid": ["valid.txt"], "test": ["test.txt"]}
 DAY = 86400.0
 
 
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch):
-    """A current folder with texts in it."""
+    """A current folder with texts."""
     monkeypatch.chdir(tmp_path)
     for name, content in TEXTS.items():
         Path(name).write_text(content)
@@ -73,7 +73,7 @@ def age(path, seconds):
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def test_what_was_read_once_is_not_read_again():
+def test_a_second_call_reads_the_entry():
     first = prepared()
     assert all_of(first) == directly()
     assert first.valid.outside == {"falls": 2, "rain": 1}
@@ -105,7 +105,7 @@ def written(name, content):
 
 
 def compressed():
-    Path("more.txt.gz").write_bytes(Path("more.txt").read_bytes())  # as if it were
+    Path("more.txt.gz").write_bytes(Path("more.txt").read_bytes())  # but not compressed
 
 
 CHANGES = {
@@ -119,9 +119,9 @@ CHANGES = {
     "a file twice": (None, {"train": ["train.txt", "more.txt", "more.txt"]}),
     "a fraction": (None, {"valid": 0.25}),
     "another fraction": (lambda: prepared(valid=0.25), {"valid": 0.5}),
-    "tokenizer": (None, {"reading": replace(READING, tokenizer=Tokenizer("whitespace", lowercase=True))}),
-    "lowercase": (None, {"reading": replace(READING, tokenizer=Tokenizer("words", lowercase=False))}),
-    "line_end": (None, {"reading": replace(READING, line_end=False)}),
+    "tokenizer": (None, {"text_format": replace(FORMAT, tokenizer=Tokenizer("whitespace", lowercase=True))}),
+    "lowercase": (None, {"text_format": replace(FORMAT, tokenizer=Tokenizer("words", lowercase=False))}),
+    "line_end": (None, {"text_format": replace(FORMAT, line_end=False)}),
     "min_count": (None, {"rules": Rules(min_count=3)}),
     "max_size": (None, {"rules": Rules(min_count=2, max_size=5)}),
     "unknown": (None, {"rules": Rules(min_count=2, unknown=True)}),
@@ -130,7 +130,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_an_entry_is_for_one_text_and_one_way_to_read_it(what):
+def test_an_entry_depends_on_the_texts_and_all_settings(what):
     change, changes = CHANGES[what]
     prepared()
     if change:
@@ -142,7 +142,7 @@ def test_an_entry_is_for_one_text_and_one_way_to_read_it(what):
         assert all_of(prepared(**changes)) == directly(**changes)
 
 
-def test_the_content_of_the_word_list_counts():
+def test_an_entry_depends_on_the_content_of_the_word_list():
     listed = {"rules": Rules(file="words.txt")}
     prepared(**listed)
     Path("words.txt").write_text("the\nsea\nsun\n")
@@ -151,12 +151,12 @@ def test_the_content_of_the_word_list_counts():
     shutil.copy("words.txt", "others")
     with unread():
         assert all_of(prepared(rules=Rules(file="others"))) == directly(**listed)
-    shutil.copy("words.txt", "words.gz")  # which it is not
+    shutil.copy("words.txt", "words.gz")  # not compressed
     with pytest.raises(TextError, match=r"words\.gz:1: damaged"):
         prepared(rules=Rules(file="words.gz"))
 
 
-def test_where_a_file_ends_counts():
+def test_an_entry_depends_on_where_a_file_ends():
     Path("a.txt").write_text("the sea\nthe sea")
     Path("b.txt").write_text("the moon\n")
     Path("c.txt").write_text("the sea\n")
@@ -166,7 +166,7 @@ def test_where_a_file_ends_counts():
     assert len(entries()) == 2
 
 
-def test_a_text_that_claims_to_be_compressed_is_another():
+def test_an_entry_depends_on_the_compression_suffix():
     prepared(train=["more.txt"])
     shutil.copy("more.txt", "more.gz")
     with pytest.raises(TextError, match=r"more\.gz:1: damaged"):
@@ -174,7 +174,7 @@ def test_a_text_that_claims_to_be_compressed_is_another():
     assert len(entries()) == 1
 
 
-def test_names_and_folders_do_not_count():
+def test_an_entry_does_not_depend_on_names_and_folders():
     first = all_of(prepared())
     Path("new").mkdir()
     for name in TEXTS:
@@ -182,7 +182,7 @@ def test_names_and_folders_do_not_count():
     moved = {key: [f"new/{name[::-1]}" for name in GIVEN[key]] for key in ("train", "valid", "test")}
     with unread():
         again = prepared(**moved)
-        sentences = prepared(**moved, reading=replace(READING, mode="sentences"))  # which ends its lines, too
+        sentences = prepared(**moved, text_format=replace(FORMAT, mode="sentences"))  # it ends its lines, too
         CACHE.rename("elsewhere")
         elsewhere = cache.prepared(Path("elsewhere"), **GIVEN | moved)
     assert again.test.files == (("new/txt.tset", 0),)
@@ -216,7 +216,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_entry_is_noticed_and_made_again(damage):
+def test_a_damaged_entry_is_detected_and_replaced(damage):
     expected = all_of(prepared())
     [entry] = entries()
     for member in sorted(path.name for path in entry.iterdir()):
@@ -230,8 +230,8 @@ def test_a_damaged_entry_is_noticed_and_made_again(damage):
                 assert all_of(prepared()) == expected
 
 
-def test_a_meta_file_that_is_well_written_and_wrong():
-    """Of another version, or of another text whose name is the same."""
+def test_a_valid_meta_file_of_another_entry():
+    """Of another version, or of a different text with the same hash."""
     expected = all_of(prepared())
     [entry] = entries()
     meta = json.loads((entry / "meta.json").read_bytes().partition(b"\n")[2])
@@ -242,7 +242,7 @@ def test_a_meta_file_that_is_well_written_and_wrong():
         assert entries() == [entry]
 
 
-def test_a_file_in_the_place_of_an_entry():
+def test_a_file_with_the_name_of_an_entry():
     expected = all_of(prepared())
     [entry] = entries()
     shutil.rmtree(entry)
@@ -251,17 +251,17 @@ def test_a_file_in_the_place_of_an_entry():
     assert entries() == [entry]
 
 
-def test_every_kind_of_word_comes_back():
+def test_every_kind_of_word_is_restored():
     words = ["\r", "a\r", "\u2028", "é", "x" * 3000, "\x1f", "-", "\ufeff", "1", "12 34".replace(" ", "\u200b")]
     Path("train.txt").write_bytes((" ".join(words) + "\n").encode() * 2 + b"b c c\n")
     Path("valid.txt").write_bytes((" ".join(f"{word}y" for word in words) + "\n").encode())
     for name in ("whitespace", "words", "characters"):
-        reading = Reading(Tokenizer(name, lowercase=False), "stream", line_end=False)
-        given = {"train": ["train.txt"], "reading": reading, "test": None}
+        text_format = TextFormat(Tokenizer(name, lowercase=False), "stream", line_end=False)
+        given = {"train": ["train.txt"], "text_format": text_format, "test": None}
         assert all_of(prepared(**given)) == all_of(prepared(**given)) == directly(**given)
 
 
-def test_the_words_outside_are_there_when_the_entry_is_not():
+def test_the_words_outside_remain_readable_after_the_entry_is_removed():
     prepared()
     texts = prepared()
     shutil.rmtree(CACHE)
@@ -271,7 +271,7 @@ def test_the_words_outside_are_there_when_the_entry_is_not():
     assert all_of(texts) == directly()
 
 
-def test_corpora_without_use_are_removed_when_another_is_written():
+def test_unused_entries_are_removed_when_another_is_written():
     prepared()
     prepared(valid=None)
     prepared(test=None)
@@ -279,7 +279,7 @@ def test_corpora_without_use_are_removed_when_another_is_written():
     for entry in old:
         age(entry, 31 * DAY)
     with unread():
-        prepared()  # used just now
+        prepared()  # marks the entry as used now
     assert entries() == old
     age(next(entry for entry in old if entry.stat().st_mtime < time.time() - DAY), 29 * DAY)
     prepared(valid=0.5)
@@ -287,8 +287,8 @@ def test_corpora_without_use_are_removed_when_another_is_written():
     assert len(entries()) == 3
 
 
-def test_what_is_not_ours_stays():
-    """A user may name a folder that holds other things."""
+def test_other_files_in_the_folder_stay():
+    """A user may name a folder that has other contents."""
     names = ["building-materials", "building-1", "notes", "0" * 31, "building-1-0000000g"]
     for name in names:
         (CACHE / name).mkdir(parents=True)
@@ -300,7 +300,7 @@ def test_what_is_not_ours_stays():
     assert {path.name for path in entries()} > {*names, "readme"}
 
 
-# In a process of its own: what it is told to do, with `prepared()` as here.
+# The code of a child process, which has the same `prepared()`.
 CHILD = f"""
 import os, sys, time
 from pathlib import Path
@@ -339,7 +339,7 @@ def child():
         "import rnncli.text.corpus as corpus; corpus.build = wait",
     ],
 )
-def test_a_killed_process_leaves_nothing_that_is_believed(child, when):
+def test_the_entry_of_a_killed_process_is_not_used(child, when):
     process = child(f"{when}\ntest_cache.prepared()")
     assert process.stdout.readline() == "now\n"
     process.send_signal(signal.SIGKILL)
@@ -347,14 +347,14 @@ def test_a_killed_process_leaves_nothing_that_is_believed(child, when):
     [left] = entries()
     assert left.name.startswith("building-")
     assert all_of(prepared()) == directly()
-    assert left in entries()  # it might have been made just now
+    assert left in entries()  # it is too new to be removed
     age(left, 100)
     prepared(valid=None)
     assert left not in entries()
     assert len(entries()) == 2
 
 
-def test_what_another_process_is_writing_is_left_alone(child):
+def test_an_entry_that_another_process_is_writing_is_left_alone(child):
     process = child("cache._write = wait\ntest_cache.prepared()")
     assert process.stdout.readline() == "now\n"
     [other] = entries()
@@ -389,7 +389,7 @@ print(test_cache.all_of(test_cache.prepared()) == test_cache.directly())
         assert all_of(prepared()) == directly()
 
 
-def test_another_process_is_faster():
+def test_another_process_writes_the_entry_first():
     def slow(*arguments):
         with mock.patch.object(cache, "prepare", prepare):
             prepared()
@@ -401,9 +401,9 @@ def test_another_process_is_faster():
     assert len(entries()) == 1
 
 
-def assert_write_error(told):
-    message = str(told.value)
-    assert told.value.exit_code == 7
+def assert_write_error(error):
+    message = str(error.value)
+    assert error.value.exit_code == 7
     assert message.startswith("cache: cannot write the encoded texts there (")
     assert " MB; make room, or set data.cache to another folder" in message
     assert entries() == []
@@ -411,7 +411,7 @@ def assert_write_error(told):
 
 @pytest.mark.parametrize("chosen", [{}, {"valid": 0.25, "rules": Rules(min_count=3)}])
 def test_no_room_for_a_file(chosen):
-    """However much of it there is: no file may be larger than a limit of the system, which each write meets."""
+    """For several amounts of room, set as a limit of the system on the size of any file."""
     prepared(**chosen)
     [entry] = entries()
     sizes = {path.name: path.stat().st_size for path in entry.iterdir()}
@@ -420,11 +420,11 @@ def test_no_room_for_a_file(chosen):
     for limit in sorted({*range(0, max(sizes.values()), 37), *(size - 1 for size in sizes.values() if size)}):
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-            with pytest.raises(WriteError) as told:
+            with pytest.raises(WriteError) as error:
                 prepared(**chosen)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert_write_error(told)
+        assert_write_error(error)
     assert all_of(prepared(**chosen)) == directly(**chosen)
 
 
@@ -435,15 +435,15 @@ def test_no_room_for_a_file(chosen):
         *("rnncli.system.disk.sync", "os.fsync", "rnncli.text.spool.Spool._write"),
     ],
 )
-def test_no_room_for_something_else(what):
+def test_a_full_disk_in_other_calls(what):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with mock.patch(what, side_effect=full), pytest.raises(WriteError, match="No space left on device") as told:
+    with mock.patch(what, side_effect=full), pytest.raises(WriteError, match="No space left on device") as error:
         prepared()
-    assert_write_error(told)
+    assert_write_error(error)
 
 
 class Disk:
-    """Has no room for one of the calls that write something."""
+    """A disk that is full at one of the calls that write."""
 
     def __init__(self, fails_at):
         self.left = fails_at
@@ -471,13 +471,13 @@ class Disk:
             patch.stop()
 
 
-def test_a_disk_that_is_full_at_any_moment():
+def test_a_disk_that_is_full_at_any_call():
     for fails_at in range(1, 1000):
         with Disk(fails_at) as full, contextlib.suppress(WriteError):
             prepared()
         left = entries()
         assert not any(path.name.startswith("building-") for path in left)
-        if left:  # the entry is whole: what failed was to sync the folder around it, or nothing did
+        if left:  # the entry is complete: only the sync of its parent folder failed, or nothing
             with unread():
                 assert all_of(prepared()) == directly()
             shutil.rmtree(CACHE)
@@ -487,12 +487,12 @@ def test_a_disk_that_is_full_at_any_moment():
 
 
 @pytest.mark.parametrize("folder", ["train.txt", "train.txt/cache", "/proc/no", "a" * 300])
-def test_a_folder_that_cannot_be_made(folder):
+def test_a_folder_that_cannot_be_created(folder):
     with pytest.raises(WriteError, match=f"^{folder}: cannot write the encoded texts there"):
         cache.prepared(Path(folder), **GIVEN)
 
 
-def test_what_is_wrong_in_a_text_leaves_nothing():
+def test_an_error_in_a_text_leaves_no_entry():
     for name, content in (("train.txt", b"a \xff\n"), ("valid.txt", b"\n"), ("test.txt", b"<end>\n")):
         good = Path(name).read_bytes()
         Path(name).write_bytes(content)
@@ -511,7 +511,7 @@ def test_what_is_wrong_in_a_text_leaves_nothing():
 
 @pytest.mark.parametrize("name", ["train.txt", "more.txt.gz", "valid.txt", "test.txt", "words.txt"])
 def test_a_text_that_changes_before_it_is_read(name):
-    """What was hashed is not what is read: the entry would be for another text."""
+    """The entry would be for a different text than the one that was hashed."""
     Path("more.txt.gz").write_bytes(gzip.compress(b"the moon\nthe moon\n"))
     changes = {"train": ["train.txt", "more.txt.gz"], "rules": Rules(file="words.txt", unknown=True)}
 
@@ -532,28 +532,28 @@ def test_a_pipe_is_read_once():
     writer.start()
     texts = prepared(train=["fifo"], valid=None, test=None)
     writer.join()
-    assert texts.train.ids.tolist() == prepare(["more.txt"], READING, RULES).train.ids.tolist()
+    assert texts.train.ids.tolist() == prepare(["more.txt"], FORMAT, RULES).train.ids.tolist()
     assert entries() == []
 
 
-def test_watch_is_told_of_each_pass():
-    told = []
-    prepared(watch=lambda *each: told.append(each))
-    passes = list(dict.fromkeys(what for what, _, _ in told))
+def test_watch_is_called_in_each_pass():
+    calls = []
+    prepared(watch=lambda *each: calls.append(each))
+    passes = list(dict.fromkeys(activity for activity, _, _ in calls))
     assert passes == ["checking", "reading", "writing"]
-    assert all(0 <= done <= total for _, done, total in told)
+    assert all(0 <= done <= total for _, done, total in calls)
     for what in passes:
-        assert any(done == total for each, done, total in told if each == what)
-    told.clear()
-    prepared(watch=lambda *each: told.append(each))
-    assert {what for what, _, _ in told} == {"checking"}
+        assert any(done == total for each, done, total in calls if each == what)
+    calls.clear()
+    prepared(watch=lambda *each: calls.append(each))
+    assert {activity for activity, _, _ in calls} == {"checking"}
 
 
 def config_of(**changes):
     return settings("config", "".join(TEXTS.values()), **changes)
 
 
-def test_the_cache_that_a_config_names():
+def test_the_cache_folder_of_a_config():
     config = config_of(data__cache=str(CACHE.absolute()))
     first = all_of(corpora.texts(config))
     with unread():
@@ -571,7 +571,7 @@ def test_a_small_text_makes_no_folder(monkeypatch):
 
 @pytest.fixture
 def large(monkeypatch):
-    """Texts that are worth it."""
+    """Texts of any size are cached."""
     monkeypatch.setattr(corpora, "SMALL", 10)
 
 
@@ -585,7 +585,7 @@ def test_the_cache_of_the_user(large, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["relative", "", None])
-def test_a_folder_that_is_no_absolute_path_is_ignored(large, monkeypatch, value):
+def test_a_relative_cache_home_is_ignored(large, monkeypatch, value):
     monkeypatch.setenv("HOME", os.path.abspath("home"))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     if value is not None:
@@ -596,18 +596,18 @@ def test_a_folder_that_is_no_absolute_path_is_ignored(large, monkeypatch, value)
 
 
 @pytest.mark.parametrize("lacking", ["a file", "no permission", "no home"])
-def test_without_a_folder_for_the_user_it_goes_on(large, monkeypatch, lacking):
+def test_without_a_cache_folder_the_texts_are_read(large, monkeypatch, lacking):
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
     if lacking == "a file":
         Path("home").touch()
     elif lacking == "no home":
         monkeypatch.delenv("XDG_CACHE_HOME")
         monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("Could not determine home directory.")))
-    else:  # which the owner of all files always has
+    else:  # root always has permission
         monkeypatch.setattr(os, "access", lambda *_: False)
     config = config_of()
     found = all_of(corpora.texts(config))
-    assert found == all_of(prepare(config.data.train, corpora.reading(config.data), corpora.rules(config)))
+    assert found == all_of(prepare(config.data.train, corpora.text_format(config.data), corpora.rules(config)))
 
 
 def test_a_pattern_and_a_folder_in_a_config():

@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import TextError
-from rnncli.text.corpus import Corpus, Reading, encode, prepare
+from rnncli.text.corpus import Corpus, TextFormat, encode, prepare
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 from rnncli.text.vocabulary import END, UNKNOWN, Rules
 
 FRUIT = Path(__file__).parents[2] / "data" / "fruit.txt"
 WHITESPACE = Tokenizer("whitespace", lowercase=False)
-SENTENCES = Reading(WHITESPACE, "sentences", line_end=True)
-LINES = Reading(WHITESPACE, "stream", line_end=True)
-WRAPPED = Reading(WHITESPACE, "stream", line_end=False)
+SENTENCES = TextFormat(WHITESPACE, "sentences", line_end=True)
+LINES = TextFormat(WHITESPACE, "stream", line_end=True)
+WRAPPED = TextFormat(WHITESPACE, "stream", line_end=False)
 
-READINGS = st.builds(
-    Reading,
+FORMATS = st.builds(
+    TextFormat,
     st.builds(Tokenizer, st.sampled_from(sorted(TOKENIZERS)), st.booleans()),
     st.sampled_from(["sentences", "stream"]),
     st.booleans(),
@@ -42,12 +42,12 @@ def texts_of(*arguments):
     return texts.vocabulary, texts.train, texts.valid
 
 
-def tokens_by_hand(text, reading):
+def tokens_by_hand(text, text_format):
     """The tokens of each line, `<end>` included: a list of lists."""
     *ended, rest = text.split("\n")
     lines = [line.removesuffix("\r") for line in ([*ended, rest] if rest else ended)]
-    after = [END] if reading.ends else [" "] if reading.tokenizer.name == "characters" else []
-    return [reading.tokenizer.tokens(line) + after for line in lines]
+    after = [END] if text_format.ends else [" "] if text_format.tokenizer.name == "characters" else []
+    return [text_format.tokenizer.tokens(line) + after for line in lines]
 
 
 def lines_of(corpus, vocabulary):
@@ -66,18 +66,18 @@ def test_fruit():
     assert corpus.ids.dtype == np.uint8
 
 
-@given(TEXTS, READINGS)
-def test_ids_are_the_tokens(text, reading):
-    expected = tokens_by_hand(text, reading)
-    # A space after a line of characters is no word of its own.
-    if not any(line[: -1 if reading.after_line else None] for line in expected):
+@given(TEXTS, FORMATS)
+def test_ids_are_the_tokens(text, text_format):
+    expected = tokens_by_hand(text, text_format)
+    # The space after a line of characters is not a word of the text.
+    if not any(line[: -1 if text_format.after_line else None] for line in expected):
         with pytest.raises(TextError, match=r"^text: no word in the text"):
-            prepare([file(text)], reading, Rules())
+            prepare([file(text)], text_format, Rules())
         return
     words = [word for line in expected for word in line]
     if set(words) <= {END, UNKNOWN}:
         return
-    vocabulary, corpus, _ = texts_of([file(text)], reading, Rules())
+    vocabulary, corpus, _ = texts_of([file(text)], text_format, Rules())
     assert lines_of(corpus, vocabulary) == expected
     count = Counter(words)
     count[END] += 0
@@ -85,18 +85,18 @@ def test_ids_are_the_tokens(text, reading):
     assert vocabulary.counts.tolist() == [count[word] for word in vocabulary.words]
     assert corpus.tokens == len(words)
     assert corpus.oov_positions.tolist() == []
-    again = encode([file(text)], reading, vocabulary)
+    again = encode([file(text)], text_format, vocabulary)
     assert again.ids.tolist() == corpus.ids.tolist()
     assert again.sha256 == corpus.sha256
 
 
-@given(st.binary(max_size=80) | TEXTS.map(str.encode), READINGS, st.none() | st.sampled_from([0.1, 0.3, 0.5]))
-def test_any_bytes_are_a_corpus_or_a_text_error(content, reading, valid):
+@given(st.binary(max_size=80) | TEXTS.map(str.encode), FORMATS, st.none() | st.sampled_from([0.1, 0.3, 0.5]))
+def test_any_bytes_are_a_corpus_or_a_text_error(content, text_format, valid):
     try:
-        vocabulary, train, apart = texts_of([file(content)], reading, Rules(unknown=True), valid)
+        vocabulary, train, held = texts_of([file(content)], text_format, Rules(unknown=True), valid)
     except TextError:
         return
-    total = train.characters + (apart.characters if apart else 0)
+    total = train.characters + (held.characters if held else 0)
     text = content.decode().removeprefix("\ufeff")
     assert total == len(text.replace("\r\n", "\n").removesuffix("\r")) + (not text.endswith("\n"))
     assert train.ids.max() < len(vocabulary)
@@ -104,19 +104,19 @@ def test_any_bytes_are_a_corpus_or_a_text_error(content, reading, valid):
 
 def test_modes():
     text = "a b\n\nc\n"
-    for reading, tokens in ((SENTENCES, "a b E E c E"), (LINES, "a b E E c E"), (WRAPPED, "a b c")):
-        vocabulary, corpus, _ = texts_of([file(text)], reading, Rules())
+    for text_format, tokens in ((SENTENCES, "a b E E c E"), (LINES, "a b E E c E"), (WRAPPED, "a b c")):
+        vocabulary, corpus, _ = texts_of([file(text)], text_format, Rules())
         assert vocabulary.decode(corpus.ids) == tokens.replace("E", END).split()
         assert (corpus.lines, corpus.characters) == (3, 7)
         assert vocabulary.counts[vocabulary.end_id] == tokens.count("E")
-    letters = Reading(Tokenizer("characters", lowercase=False), "stream", line_end=False)
+    letters = TextFormat(Tokenizer("characters", lowercase=False), "stream", line_end=False)
     vocabulary, corpus, _ = texts_of([file(text)], letters, Rules())
     assert "".join(vocabulary.decode(corpus.ids)) == "a b  c "
     with pytest.raises(ValueError, match="choose sentences or stream"):
-        Reading(WHITESPACE, "lines", line_end=True)
+        TextFormat(WHITESPACE, "lines", line_end=True)
 
 
-def test_unknown_words_are_told_from_literal_ones():
+def test_unknown_words_differ_from_literal_unk():
     vocabulary, train, valid = texts_of([file("a a <unk> b\n")], SENTENCES, Rules(min_count=2), [file("<unk> b c a\n")])
     assert lines_of(train, vocabulary) == [["a", "a", UNKNOWN, UNKNOWN, END]]
     assert train.oov_positions.tolist() == [3]
@@ -150,21 +150,21 @@ def test_ids_take_the_smallest_type():
         assert vocabulary.decode(corpus.ids) == [*text.split(), END]
 
 
-@pytest.mark.parametrize(("fraction", "lines", "apart"), [(0.1, 30, 3), (0.29, 100, 29), (0.1, 19, 1), (0.5, 3, 1)])
-def test_fraction_takes_the_last_lines(fraction, lines, apart):
+@pytest.mark.parametrize(("fraction", "lines", "held"), [(0.1, 30, 3), (0.29, 100, 29), (0.1, 19, 1), (0.5, 3, 1)])
+def test_fraction_takes_the_last_lines(fraction, lines, held):
     text = "".join(f"w{i // 2}\n" for i in range(lines))
     vocabulary, train, valid = texts_of([file(text, "t")], SENTENCES, Rules(unknown=True), fraction)
-    assert (train.lines, valid.lines) == (lines - apart, apart)
-    assert set(vocabulary.words) == {f"w{i // 2}" for i in range(lines - apart)} | {END, UNKNOWN}
-    assert vocabulary.counts[vocabulary.end_id] == lines - apart
+    assert (train.lines, valid.lines) == (lines - held, held)
+    assert set(vocabulary.words) == {f"w{i // 2}" for i in range(lines - held)} | {END, UNKNOWN}
+    assert vocabulary.counts[vocabulary.end_id] == lines - held
     assert lines_of(valid, vocabulary) == [
-        [word if word in vocabulary else UNKNOWN, END] for word in text.split()[-apart:]
+        [word if word in vocabulary else UNKNOWN, END] for word in text.split()[-held:]
     ]
-    assert (train.tokens, valid.tokens) == (2 * (lines - apart), 2 * apart)
+    assert (train.tokens, valid.tokens) == (2 * (lines - held), 2 * held)
     assert train.characters + valid.characters == len(text)
 
 
-def test_literal_unknown_only_in_the_validation_part_makes_no_member():
+def test_a_literal_unk_only_in_the_held_out_lines_is_not_in_the_vocabulary():
     with pytest.raises(TextError, match=r"^text:2: the word '<unk>' is not in the vocabulary"):
         prepare([file("a\n<unk>\n")], SENTENCES, Rules(), 0.5)
 
@@ -178,12 +178,12 @@ def test_literal_unknown_only_in_the_validation_part_makes_no_member():
         ("\n\na\nb\n", 0.5, "^text:1: no word to train on from here"),
     ],
 )
-def test_fraction_that_leaves_nothing(text, fraction, message):
+def test_fraction_that_leaves_no_line_or_word(text, fraction, message):
     with pytest.raises(TextError, match=message):
         prepare([file(text)], SENTENCES, Rules(unknown=True), fraction)
 
 
-def test_word_outside_without_unknown_names_its_place():
+def test_the_error_for_an_unknown_word_names_its_place():
     message = r"^valid.txt:3: the word 'bannana' .* no <unk>; the nearest known: banana; .*vocabulary.min_count: 2"
     with pytest.raises(TextError, match=message):
         prepare([FRUIT], SENTENCES, Rules(), [file("mango is\n\nbannana is\n", "valid.txt")])
@@ -194,10 +194,10 @@ def test_word_outside_without_unknown_names_its_place():
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_literal_end_is_refused(name):
-    reading = Reading(Tokenizer(name, lowercase=True), "stream", line_end=True)
+    text_format = TextFormat(Tokenizer(name, lowercase=True), "stream", line_end=True)
     text = "a <unk>\n" * 9000 + "b <END> c\n"
-    with pytest.raises(TextError, match=r"^t:9001: a literal <end> in the text; .*take it out"):
-        prepare([file(text, "t")], reading, Rules())
+    with pytest.raises(TextError, match=r"^t:9001: a literal <end> in the text; .*remove it"):
+        prepare([file(text, "t")], text_format, Rules())
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", " \t\n"])

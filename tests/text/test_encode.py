@@ -1,4 +1,4 @@
-"""A text is read the same whatever is read at a time, by how many threads, and wherever it is kept meanwhile."""
+"""The size of the blocks, the number of threads and the place of temporary data do not change how a text is read."""
 
 import gc
 import hashlib
@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 from support.text_facts import all_of, facts
 
 from rnncli.errors import TextError
-from rnncli.text import encode as reading_module
-from rnncli.text.corpus import Reading, encode, prepare
+from rnncli.text import encode as encode_module
+from rnncli.text.corpus import TextFormat, encode, prepare
 from rnncli.text.encode import LINE_END, read_text
-from rnncli.text.lines import check
+from rnncli.text.lines import validate
 from rnncli.text.tokenize import END, TOKENIZERS, Tokenizer
 from rnncli.text.vocabulary import Rules
 
-READINGS = st.builds(
-    Reading,
+FORMATS = st.builds(
+    TextFormat,
     st.builds(Tokenizer, st.sampled_from(sorted(TOKENIZERS)), st.booleans()),
     st.sampled_from(["sentences", "stream"]),
     st.booleans(),
 )
-SENTENCES = Reading(Tokenizer("whitespace", lowercase=False), "sentences", line_end=True)
+SENTENCES = TextFormat(Tokenizer("whitespace", lowercase=False), "sentences", line_end=True)
 WORDS = ["a", "b", "B", "é", "don't", "1.5", "<unk>", ".", "\u2028", "\r", " ", "  ", "longer", "漢", "İ", "ΣΑΣ"]
 LINES = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 TEXTS = st.lists(LINES, min_size=1, max_size=12).map("\n".join)
@@ -70,27 +70,27 @@ def files(texts):
     return streams
 
 
-def prepared(train, reading, rules, valid, test):
-    """All of the texts, or what went wrong."""
-    apart = files(valid) if isinstance(valid, list) else valid
+def prepared(train, text_format, rules, valid, test):
+    """All facts of the texts, or the error message."""
+    held = files(valid) if isinstance(valid, list) else valid
     try:
-        return all_of(prepare(files(train), reading, rules, apart, files(test)))
+        return all_of(prepare(files(train), text_format, rules, held, files(test)))
     except TextError as error:
         return str(error)
 
 
 @given(
     st.lists(TEXTS, min_size=1, max_size=3),
-    READINGS,
+    FORMATS,
     RULES,
     st.none() | st.sampled_from([0.1, 0.3, 0.5]) | st.lists(TEXTS, min_size=1, max_size=2),
     st.lists(TEXTS, min_size=1, max_size=2),
     SIZES,
 )
-def test_sizes_and_threads_change_nothing(train, reading, rules, valid, test, changed):
-    whole = prepared(train, reading, rules, valid, test)
+def test_sizes_and_threads_change_nothing(train, text_format, rules, valid, test, changed):
+    whole = prepared(train, text_format, rules, valid, test)
     with sizes(**changed):
-        assert prepared(train, reading, rules, valid, test) == whole
+        assert prepared(train, text_format, rules, valid, test) == whole
 
 
 def test_threads_change_nothing_in_a_text_of_many_blocks():
@@ -103,69 +103,72 @@ def test_threads_change_nothing_in_a_text_of_many_blocks():
     assert found[0] == found[1] == found[2]
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=3), READINGS, RULES, st.integers(1, 9), SIZES)
-def test_a_fraction_is_the_same_as_two_files(texts, reading, rules, tenths, changed):
+@given(st.lists(TEXTS, min_size=1, max_size=3), FORMATS, RULES, st.integers(1, 9), SIZES)
+def test_a_fraction_is_the_same_as_two_files(texts, text_format, rules, tenths, changed):
     text = "".join(each.removesuffix("\n") + "\n" for each in texts)
     lines = [f"{line}\n" for line in text.split("\n")[:-1]]
-    apart = len(lines) * tenths // 10
+    held = len(lines) * tenths // 10
     try:
         two = prepare(
-            files(["".join(lines[: len(lines) - apart])]), reading, rules, files(["".join(lines[len(lines) - apart :])])
+            files(["".join(lines[: len(lines) - held])]),
+            text_format,
+            rules,
+            files(["".join(lines[len(lines) - held :])]),
         )
     except TextError:
         return
     with sizes(**changed):
-        one = prepare(files([text]), reading, rules, tenths / 10)
+        one = prepare(files([text]), text_format, rules, tenths / 10)
     assert (one.vocabulary, one.vocabulary.counts.tolist()) == (two.vocabulary, two.vocabulary.counts.tolist())
     for part in ("train", "valid"):
         assert facts(one.named()[part])[:-2] == facts(two.named()[part])[:-2]
-    assert one.valid.files == (("text1", apart - len(lines)),)
+    assert one.valid.files == (("text1", held - len(lines)),)
     assert one.valid.sha256 == one.train.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
-@given(st.lists(TEXTS, min_size=2, max_size=3), READINGS, SIZES, st.data())
-def test_the_place_of_an_unknown_word(texts, reading, changed, data):
+@given(st.lists(TEXTS, min_size=2, max_size=3), FORMATS, SIZES, st.data())
+def test_the_place_of_an_unknown_word(texts, text_format, changed, data):
     chosen = data.draw(st.integers(0, len(texts) - 1))
     texts = [f"a {text}".replace("<unk>", "u") for text in texts]
-    vocabulary = prepare(files(["\n".join([*texts, " "])]), reading, Rules()).vocabulary
+    vocabulary = prepare(files(["\n".join([*texts, " "])]), text_format, Rules()).vocabulary
     lines = texts[chosen].split("\n")
     line = data.draw(st.integers(0, len(lines) - 1))
     place = data.draw(st.sampled_from(["Q {}", "{} Q"]))
     lines[line] = place.format(lines[line].removesuffix("\r"))
     texts[chosen] = "\n".join(lines)
-    word = "q" if reading.tokenizer.lowercase else "Q"
+    word = "q" if text_format.tokenizer.lowercase else "Q"
     with (
         sizes(**changed),
         pytest.raises(TextError, match=rf"^text{chosen + 1}:{line + 1}: the word '{word}' is not in the vocabulary"),
     ):
-        encode(files(texts), reading, vocabulary)
+        encode(files(texts), text_format, vocabulary)
 
 
 MARKED = st.lists(st.sampled_from(["a", "<end>", "a<end>", "<<end>", "<End>", "end>", " ", "é", "İ"]), max_size=4)
 
 
-@given(st.lists(MARKED.map("".join), min_size=1, max_size=8), READINGS, SIZES)
-def test_a_literal_end_is_refused_where_it_is_a_token(lines, reading, changed):
+@given(st.lists(MARKED.map("".join), min_size=1, max_size=8), FORMATS, SIZES)
+def test_a_literal_end_is_refused_where_it_is_a_token(lines, text_format, changed):
     lines = ["a", *lines]
-    wrong = [number for number, line in enumerate(lines, 1) if END in reading.tokenizer.tokens(line)]
+    wrong = [number for number, line in enumerate(lines, 1) if END in text_format.tokenizer.tokens(line)]
     with sizes(**changed | {"longest": 1 << 20}):
         if wrong:
             with pytest.raises(TextError, match=rf"^text1:{wrong[0]}: a literal <end> in the text"):
-                read_text(files(["\n".join(lines)]), reading)
+                read_text(files(["\n".join(lines)]), text_format)
         else:
-            read_text(files(["\n".join(lines)]), reading)
+            read_text(files(["\n".join(lines)]), text_format)
 
 
 ANY = st.text(st.characters(exclude_characters="\0", codec="utf-8") | st.sampled_from(" \n\r'é\u0301<"), max_size=60)
 
 
 @given(st.lists(ANY, min_size=1, max_size=2), st.sampled_from(sorted(TOKENIZERS)), st.booleans(), SIZES)
-def test_what_is_read_and_put_together_again_is_the_text_without_its_white_space(texts, name, ends, changed):
-    """Every character of it, a byte-order mark aside."""
-    reading = Reading(Tokenizer(name, lowercase=False), "stream", ends)
+def test_the_joined_tokens_are_the_text_without_its_white_space(texts, name, ends, changed):
+    """Every character, except for a byte-order mark."""
+    text_format = TextFormat(Tokenizer(name, lowercase=False), "stream", ends)
     with sizes(**changed | {"longest": 1 << 20}):
         try:
-            found = read_text(files(texts), reading)
+            found = read_text(files(texts), text_format)
         except TextError as error:
             assert "no word" in str(error) or END in str(error)  # noqa: PT017
             return
@@ -184,14 +187,14 @@ def test_what_is_read_and_put_together_again_is_the_text_without_its_white_space
     found.close()
 
 
-def test_the_first_of_several_mistakes_is_told():
-    """Whoever finds his first: the threads that come to the later blocks are faster."""
+def test_the_first_of_several_errors_is_raised():
+    """The earliest in the text, although the threads of later blocks are faster."""
     mistakes = [b"a <end>\n", b"a \xff\n", b"a\0\n", b"x" * 40 + b" \n", b"a <end>\n"]
-    told = ["text1:{}: a literal <end>", "text1:{}: not UTF-8", "text1:{}: a NUL byte", "text1:{}: no space"]
+    messages = ["text1:{}: a literal <end>", "text1:{}: not UTF-8", "text1:{}: a NUL byte", "text1:{}: no space"]
 
     def slowly(block, name):
         time.sleep(max(0, 0.02 - block.line / 1000))
-        check(block, name)
+        validate(block, name)
 
     for first in range(4):
         content = b"a b\n" * 5 + b"".join(mistakes[first:])
@@ -199,13 +202,13 @@ def test_the_first_of_several_mistakes_is_told():
         stream.name = "text1"
         with (
             sizes(chunk=4, longest=20, blocks=20, threads=4),
-            mock.patch.object(reading_module, "check", slowly),
-            pytest.raises(TextError, match=f"^{told[first].format(6)}"),
+            mock.patch.object(encode_module, "validate", slowly),
+            pytest.raises(TextError, match=f"^{messages[first].format(6)}"),
         ):
             read_text([stream], SENTENCES)
 
 
-def test_a_mistake_comes_before_the_damage_behind_it(tmp_path):
+def test_an_error_is_raised_before_damage_that_follows_it(tmp_path):
     stream = mock.Mock(read=mock.Mock(side_effect=[b"a\nb <end>\nc", OSError(5, "Input/output error")]))
     stream.name = "text1"
     with pytest.raises(TextError, match=r"^text1:2: a literal <end>"):
@@ -216,16 +219,16 @@ def test_a_mistake_comes_before_the_damage_behind_it(tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_fault_of_a_thread_is_no_text_error(threads):
+def test_an_unexpected_error_of_a_thread_is_raised_as_it_is(threads):
     with (
         sizes(chunk=4, threads=threads),
-        mock.patch.object(reading_module, "cut", side_effect=MemoryError),
+        mock.patch.object(encode_module, "cut", side_effect=MemoryError),
         pytest.raises(MemoryError),
     ):
         read_text(files(["a\n" * 100]), SENTENCES)
 
 
-def test_files_for_the_meantime(tmp_path):
+def test_temporary_files(tmp_path):
     text = read_text(files(["a b\n" * 10]), SENTENCES, tmp_path / "train")
     names = {"train.ids.tmp", "train.line_starts.tmp", "train.characters.tmp"}
     assert {path.name for path in tmp_path.iterdir()} == names
@@ -257,42 +260,44 @@ def test_progress(tmp_path):
     paths = [tmp_path / name for name in ("1", "2")]
     for path in paths:
         path.write_text("a b\n" * 500)
-    told = []
+    calls = []
     with sizes(chunk=100):
-        read_text(paths, SENTENCES, watch=lambda *each: told.append(each))
-    assert {(what, total) for what, _, total in told} == {("reading", 4000)}
-    assert [done for _, done, _ in told] == list(range(100, 4001, 100))
+        read_text(paths, SENTENCES, watch=lambda *each: calls.append(each))
+    assert {(activity, total) for activity, _, total in calls} == {("reading", 4000)}
+    assert [done for _, done, _ in calls] == list(range(100, 4001, 100))
 
 
 @given(st.floats(0.001, 0.999), st.integers(2, 300))
-def test_a_fraction_is_what_was_written(fraction, lines):
+def test_a_fraction_is_the_decimal_as_written(fraction, lines):
     fraction = float(f"{fraction:.3f}")
-    apart = math.floor(Fraction(str(fraction)) * lines)
-    if 0 < apart < lines:
+    held = math.floor(Fraction(str(fraction)) * lines)
+    if 0 < held < lines:
         texts = prepare(files(["a\n" * lines]), SENTENCES, Rules(), fraction)
-        assert (texts.train.lines, texts.valid.lines) == (lines - apart, apart)
+        assert (texts.train.lines, texts.valid.lines) == (lines - held, held)
 
 
-def test_where_a_file_ends_is_part_of_the_hash(tmp_path):
-    """Else a run would go on with the same bytes as another text."""
+def test_the_hash_depends_on_where_a_file_ends(tmp_path):
+    """Else a run could be resumed with the same bytes split into different lines."""
     contents = {"two files": [b"a b", b" c\n"], "one": [b"a b c\n"], "a mark between": [b"a b\n", b"\xef\xbb\xbfc\n"]}
     contents["the mark as a character"] = [b"".join(contents["a mark between"])]
     hashes = []
     for pieces in contents.values():
         texts = prepare(
-            [io.BytesIO(piece) for piece in pieces], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()
+            [io.BytesIO(piece) for piece in pieces],
+            TextFormat(Tokenizer("whitespace", False), "sentences", True),
+            Rules(),
         )
         hashes.append(texts.train.sha256)
     assert len(set(hashes)) == len(contents)
     ended, open_ = (
-        prepare([io.BytesIO(text)], Reading(Tokenizer("whitespace", False), "sentences", True), Rules()).train
+        prepare([io.BytesIO(text)], TextFormat(Tokenizer("whitespace", False), "sentences", True), Rules()).train
         for text in (b"a\nb\n", b"a\nb")
     )
     assert ended.sha256 == open_.sha256 == hashlib.sha256(b"a\nb\n").hexdigest()
 
 
-def test_words_outside_stand_in_an_order_of_their_own(monkeypatch):
-    """Whichever thread met them first: their costs are added up in this order."""
+def test_words_outside_the_vocabulary_are_sorted(monkeypatch):
+    """Whichever thread met them first, because their costs are summed in this order."""
     monkeypatch.setattr("rnncli.text.lines.CHUNK", 32)
     text = b" ".join(b"w%d" % (i * 7919 % 1000) for i in range(1000)) + b"\n" + b"w1 w2\n" * 3
     found = prepare([io.BytesIO(text)], SENTENCES, Rules(max_size=4)).train.outside

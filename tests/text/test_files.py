@@ -14,13 +14,13 @@ from rnncli.text.files import Reader, content_of, files_of, name_of, size_of
 from rnncli.text.lines import read_lines
 
 COMPRESSORS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
-TEXT = os.urandom(50_000).hex().encode()  # so that it is not in one buffer, compressed or not
+TEXT = os.urandom(50_000).hex().encode()  # larger than one buffer, compressed or not
 TEXT = b"\n".join(TEXT[i : i + 60] for i in range(0, len(TEXT), 60))
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A current folder with texts in it."""
+    """A current folder with texts."""
     monkeypatch.chdir(tmp_path)
     for name in ("b/2.txt", "b/10.txt", "b/c/d/1.txt.gz", "b/.hidden", "b/.git/objects", "a.txt", "b-b.txt", "[x].txt"):
         path = tmp_path / name
@@ -76,7 +76,7 @@ def test_nothing_there(tree, path, message):
         files_of(path)
 
 
-def test_a_folder_that_cannot_be_looked_into(tree, monkeypatch):
+def test_a_folder_that_cannot_be_read(tree, monkeypatch):
     real = os.scandir
 
     def denied(path):
@@ -113,7 +113,7 @@ def test_read(tmp_path, suffix):
             data += more
         assert reader.position == size
     assert data == TEXT
-    with Reader(path, as_it_lies=True) as reader:
+    with Reader(path, decompress=False) as reader:
         assert reader.read(size, 1, 0) == path.read_bytes()[: len(TEXT)]
     assert reader._raw.file.closed
 
@@ -147,16 +147,16 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, suffix, how):
     with Reader(path) as reader:
         assert reader.read(100, 1, 0)
         change(path, how)
-        with pytest.raises(TextError, match=rf"^{re.escape(str(path))}: {what} \(") as told:
+        with pytest.raises(TextError, match=rf"^{re.escape(str(path))}: {what} \(") as error:
             list(iter(lambda: reader.read(5000, 1, 100), b""))
     if how in ("grows", "shrinks"):
-        assert f"({before} bytes before, {path.stat().st_size} now)" in str(told.value)
-    assert "; " in str(told.value)
+        assert f"({before} bytes before, {path.stat().st_size} now)" in str(error.value)
+    assert error.value.remedy
 
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_the_lines_of_a_file_that_changes_never_just_end(tmp_path, monkeypatch, suffix, how):
+def test_a_file_that_changes_never_ends_without_an_error(tmp_path, monkeypatch, suffix, how):
     monkeypatch.setattr("rnncli.text.lines.CHUNK", 500)
     path = tmp_path / f"text{suffix}"
     write(path)
@@ -180,8 +180,8 @@ def test_a_file_that_grows_faster_than_it_is_read(tmp_path):
         all(read_some(reader) for _ in range(10_000))
 
 
-def test_what_is_read_but_once_may_change(tmp_path):
-    """A pipe has no size, and `/dev/zero` no end."""
+def test_a_pipe_or_a_device_may_change(tmp_path):
+    """A pipe has no size, and `/dev/zero` has no end."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     writer = threading.Thread(target=lambda: fifo.write_bytes(b"a\nb\n"))
@@ -196,12 +196,12 @@ def test_content(tmp_path):
     for name, content in (("1.txt", b"a\n" * 10), ("2.GZ", b"\x1f\x8b no gzip"), ("3.xz", b"")):
         (tmp_path / name).write_bytes(content)
     paths = [str(tmp_path / name) for name in ("1.txt", "2.GZ", "3.xz")]
-    told = []
-    found = content_of(paths, lambda *each: told.append(each))
+    calls = []
+    found = content_of(paths, lambda *each: calls.append(each))
     together = b"a\n" * 10 + b"\x1f\x8b no gzip"
     assert found.sha256 == hashlib.sha256(together).hexdigest()
     assert found.files == (("", 20), (".gz", 10), (".xz", 0))
-    assert told == [("checking", 20, 30), ("checking", 30, 30)]
+    assert calls == [("checking", 20, 30), ("checking", 30, 30)]
     assert found.size == sum(size for _, size in found.files)
     assert content_of(paths[:1]) != content_of(paths[:1] * 2)
     with pytest.raises(TextError, match="no such file"):
@@ -214,32 +214,32 @@ def test_size(tmp_path):
     assert size_of([]) == 0
     assert size_of([tmp_path / "1", str(tmp_path / "2")]) == 5
     os.mkfifo(tmp_path / "fifo")
-    for none in (tmp_path / "fifo", "/dev/null", io.BytesIO(b"abc"), tmp_path / "no", tmp_path, "a\0b", "a" * 5000):
-        assert size_of([tmp_path / "1", none]) is None
+    for source in (tmp_path / "fifo", "/dev/null", io.BytesIO(b"abc"), tmp_path / "no", tmp_path, "a\0b", "a" * 5000):
+        assert size_of([tmp_path / "1", source]) is None
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
-@pytest.mark.parametrize("behind", [b"garbage", b"\0\0garbage", "damaged", "cut"])
-def test_what_is_behind_a_member_is_not_left_out(tmp_path, suffix, behind):
+@pytest.mark.parametrize("trailing", [b"garbage", b"\0\0garbage", "damaged", "cut"])
+def test_bytes_after_a_member_are_not_ignored(tmp_path, suffix, trailing):
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
     other = compress(b"two\n" * 1000)
-    behind = {"damaged": b"X" + other[1:], "cut": other[: len(other) // 2]}.get(behind, behind)
+    trailing = {"damaged": b"X" + other[1:], "cut": other[: len(other) // 2]}.get(trailing, trailing)
     path = tmp_path / f"text.{suffix}"
-    path.write_bytes(compress(b"one\n" * 10) + behind)
+    path.write_bytes(compress(b"one\n" * 10) + trailing)
     with pytest.raises(TextError, match=r":\d+: damaged or cut off after \d+ bytes of text"):
         list(read_lines(path))
     path.write_bytes(compress(b"one\n" * 10) + bytes(4) + other + compress(b"") + bytes(8))
     assert [line for _, line in read_lines(path)] == ["one"] * 10 + ["two"] * 1000
 
 
-def test_a_cut_member_is_placed_behind_the_good_one(tmp_path):
+def test_the_error_for_an_incomplete_member_counts_the_members_before_it(tmp_path):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(b"one\ntwo\nthree\n") + gzip.compress(b"four\n")[:12])
     with pytest.raises(TextError, match=r":4: damaged or cut off after 1[45] bytes of text"):
         list(read_lines(path))
 
 
-def test_a_folder_holds_each_text_once(tmp_path):
+def test_a_folder_yields_each_text_once(tmp_path):
     folder = tmp_path / "texts"
     (folder / "sub").mkdir(parents=True)
     (folder / "a.txt").write_text("a\n")
@@ -265,12 +265,12 @@ def test_a_pattern_in_a_folder_with_brackets(tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"PK\x03\x04 is how a zip begins\n", b"BZh91AY&SY\n"])
-def test_a_text_may_begin_as_an_archive_does(text):
+def test_a_text_may_begin_like_an_archive(text):
     assert [line.encode() + b"\n" for _, line in read_lines(io.BytesIO(text))] == [text]
 
 
 @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
-def test_a_compressed_stream_is_told_as_one(suffix):
+def test_a_compressed_stream_is_recognised(suffix):
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
     with pytest.raises(TextError, match=r"^<stream>:1: compressed, it looks like (gzip|bzip2|xz); decompress it first"):
         list(read_lines(io.BytesIO(compress(b"a b c\n"))))

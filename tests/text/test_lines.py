@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.errors import TextError
-from rnncli.text.lines import Block, check, read_blocks, read_lines
+from rnncli.text.files import ByteCounter
+from rnncli.text.lines import Block, read_blocks, read_lines, validate
 
-SIZES = ((3, 4), (16, 40), (1 << 18, 1 << 20))  # of what is read at a time, and of what is held of a line
+SIZES = ((3, 4), (16, 40), (1 << 18, 1 << 20))  # bytes read at a time, and the longest line in memory
 COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
 
@@ -48,12 +49,12 @@ BYTES = st.binary(max_size=60) | TEXTS.map(str.encode)
 
 
 def longest_word(content):
-    """In bytes, a word being what stands between spaces and line ends."""
+    """In bytes; a word is a run without spaces and line ends."""
     return max(map(len, content.replace(b"\n", b" ").split(b" ")))
 
 
 @given(TEXTS, st.booleans(), st.integers(1, 12), st.integers(4, 20))
-def test_what_is_read_at_a_time_changes_nothing(text, mark, chunk, longest):
+def test_the_size_of_the_reads_changes_nothing(text, mark, chunk, longest):
     content = b"\xef\xbb\xbf" * mark + text.encode()
     whole = lines_of(content)
     with sizes(chunk, longest):
@@ -66,7 +67,7 @@ def test_what_is_read_at_a_time_changes_nothing(text, mark, chunk, longest):
 
 
 @given(BYTES, st.integers(1, 12), st.integers(4, 20))
-def test_blocks_are_the_bytes_and_know_where_they_stand(content, chunk, longest):
+def test_blocks_are_the_bytes_of_the_file_and_know_their_place(content, chunk, longest):
     with sizes(chunk, longest):
         blocks = list(read_blocks(io.BytesIO(content)))
     assert b"".join(block.data for block in blocks) == content
@@ -77,8 +78,8 @@ def test_blocks_are_the_bytes_and_know_where_they_stand(content, chunk, longest)
         assert block.line == before.count(b"\n") + 1
         assert block.begins == begins == (before.endswith(b"\n") or not before)
         assert block.ends == (block.data.endswith(b"\n") or block is blocks[-1])
-        assert block.ends or b"\n" not in block.data  # a piece is of one line
-        assert block.begins or b"\n" not in block.data[:-1]  # so is the last piece
+        assert block.ends or b"\n" not in block.data  # a piece belongs to one line
+        assert block.begins or b"\n" not in block.data[:-1]  # and so does the last piece
         assert block.ends or len(block.data) <= longest
         begins = block.ends
     assert not blocks or blocks[-1].ends
@@ -109,7 +110,7 @@ def test_any_bytes_are_lines_or_a_text_error(content, chunk):
 
 
 def test_a_line_longer_than_memory_comes_in_pieces():
-    """What is held of it is bounded; nothing of it is lost, the spaces between its pieces included."""
+    """Memory is bounded, and nothing is lost, not even the spaces between the pieces."""
     content = b"first\n" + b"a bc   def " * 5000 + b"\r\nlast"
     with sizes(100, 400):
         blocks = list(read_blocks(io.BytesIO(content)))
@@ -131,7 +132,7 @@ def test_a_line_longer_than_memory_comes_in_pieces():
     ],
 )
 def test_an_endless_word_is_refused(before, word, line, at):
-    """Where it begins, and before all of it is read."""
+    """At its beginning, and before all of it is read."""
     left = 10
 
     def read(size):
@@ -145,9 +146,9 @@ def test_an_endless_word_is_refused(before, word, line, at):
     message = (
         rf"^genome\.txt:{line}: no space, tab or line end in \d+ bytes from byte (\d+) on; break the text into lines"
     )
-    with sizes(64, 30), pytest.raises(TextError, match=message) as told:
+    with sizes(64, 30), pytest.raises(TextError, match=message) as error:
         list(read_lines(file))
-    place = int(told.value.args[0].split(" on; ")[0].split()[-1])
+    place = int(error.value.problem.split()[-2])
     assert at <= place + 30
     assert place <= at
 
@@ -161,8 +162,8 @@ def test_an_endless_word_of_a_real_size():
 
 def test_check_leaves_a_good_block_alone():
     for data, ends in ((b"", True), ("é\n".encode(), True), (b"a ", False), (b"\xef\xbb\xbfa\n", True)):
-        check(Block(1, 0, data, True, ends), "text")
-    check(Block(1, 7, b"\xff\xfe".decode("utf-16").encode() + b"\n", True, True), "text")
+        validate(Block(1, 0, data, True, ends), "text")
+    validate(Block(1, 7, b"\xff\xfe".decode("utf-16").encode() + b"\n", True, True), "text")
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
@@ -174,7 +175,7 @@ def test_compressed(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", COMPRESSORS)
-def test_damaged_compression_is_told(tmp_path, suffix):
+def test_damaged_compression_is_reported(tmp_path, suffix):
     path = tmp_path / f"text.{suffix}"
     good = COMPRESSORS[suffix](random.Random(1).randbytes(20_000).hex().encode() + b"\n")
     for bad in (good[: len(good) // 2], good[:-1], b"plain text\n", good[:3]):
@@ -184,7 +185,7 @@ def test_damaged_compression_is_told(tmp_path, suffix):
 
 
 @given(st.sampled_from(sorted(COMPRESSORS)), st.integers(0, 10**6), st.binary(min_size=1, max_size=3))
-def test_no_damage_escapes_as_another_exception(tmp_path_factory, suffix, at, damage):
+def test_damage_raises_only_text_errors(tmp_path_factory, suffix, at, damage):
     path = tmp_path_factory.getbasetemp() / f"damaged.{suffix}"
     content = bytearray(COMPRESSORS[suffix](b"one two\nthree\n" * 50))
     at %= len(content)
@@ -206,13 +207,13 @@ def test_no_damage_escapes_as_another_exception(tmp_path_factory, suffix, at, da
     ],
 )
 @pytest.mark.parametrize(("chunk", "longest"), SIZES)
-def test_misfortunes_with_their_place(content, message, chunk, longest):
+def test_errors_name_their_place(content, message, chunk, longest):
     with sizes(chunk, longest), pytest.raises(TextError, match=message):
         lines_of(content)
 
 
 @pytest.mark.parametrize(("chunk", "longest"), [(7, 20), (1000, 20), (50, 20)])
-def test_misfortunes_in_a_line_that_comes_in_pieces(chunk, longest):
+def test_errors_in_a_line_that_comes_in_pieces(chunk, longest):
     good = "one\n" + "été à la " * 30
     for bad, message in (
         (b"\xe9 ", r"^<stream>:2: not UTF-8: byte 0xe9 at byte 364; "),
@@ -226,9 +227,9 @@ def test_misfortunes_in_a_line_that_comes_in_pieces(chunk, longest):
     ("before", "line", "at"),
     [(b"", 1, 0), (b"x" * 40, 1, 40), (b"one\ntwo\nthr", 3, 11), (b"one\n\n" + b"x" * 33, 3, 38)],
 )
-def test_a_binary_file_without_a_newline_is_refused_before_it_is_all_read(before, line, at):
+def test_a_binary_file_without_a_newline_is_refused_early(before, line, at):
     content = before + b"\0" * 160
-    chunks = [content[i : i + 16] for i in range(0, len(content), 16)][:6]  # a line is held up to 64 bytes
+    chunks = [content[i : i + 16] for i in range(0, len(content), 16)][:6]  # a line is in memory up to 64 bytes
     file = mock.Mock(read=mock.Mock(side_effect=[*chunks, AssertionError("it reads on")]))
     file.name = "disk.img"
     with (
@@ -248,7 +249,7 @@ def test_missing_file(tmp_path):
         list(read_lines(str(tmp_path / "no" / "a.gz")))
 
 
-def test_what_is_no_file(tmp_path):
+def test_not_a_file(tmp_path):
     with pytest.raises(TextError, match="a folder, not a file"):
         list(read_lines(tmp_path))
     with pytest.raises(TextError, match="cannot be opened"):
@@ -274,7 +275,7 @@ def test_failing_disk():
         list(read_lines(file))
 
 
-def test_damage_is_placed_within_a_line():
+def test_damage_within_a_line():
     file = mock.Mock(read=mock.Mock(side_effect=[b"ab\ncd", b"e", EOFError("cut off")]))
     file.name = "text.xz"
     with pytest.raises(TextError, match=r"^text\.xz:2: damaged or cut off after 6 bytes of text \(cut off\)"):
@@ -287,19 +288,19 @@ def test_streams_are_left_open():
     assert not file.closed
 
 
-def test_who_watches_is_told_how_far_the_file_is_read(tmp_path):
+def test_a_counter_gets_the_bytes_read_of_the_file(tmp_path):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(random.Random(1).randbytes(200_000).hex().encode() + b"\n", 1))
-    told = []
-    assert len(list(read_blocks(path, lambda *each: told.append(each)))) == 1
-    assert {(what, total) for what, _, total in told} == {("reading", None)}
-    done = [position for _, position, _ in told]
+    calls = []
+    assert len(list(read_blocks(path, ByteCounter(lambda *each: calls.append(each), "reading", 7)))) == 1
+    assert {(what, total) for what, _, total in calls} == {("reading", 7)}
+    done = [position for _, position, _ in calls]
     assert done == sorted(done)
     assert len(set(done)) > 1
     assert done[-1] == path.stat().st_size
 
 
-def test_what_can_be_read_comes_before_what_went_wrong():
+def test_readable_blocks_come_before_the_error():
     file = mock.Mock(read=mock.Mock(side_effect=[b"ab\ncd\ne", OSError(5, "Input/output error")]))
     file.name = "text"
     lines = read_lines(file)

@@ -49,7 +49,7 @@ def test_any_words_against_fractions(words, spelled):
     assert Spelling(words).nats(spelled) == pytest.approx(plain_nats(words, spelled), rel=1e-12)
 
 
-def test_the_probabilities_of_what_comes_next_sum_to_one():
+def test_the_probabilities_of_the_next_character_sum_to_one():
     model = PlainSpelling(WORDS)
     seen = {symbol for counts in model.after.values() for symbol in counts}
     contexts = [*model.after, (BEGIN, "x"), ("x", "a", "n"), ("x",)]
@@ -59,7 +59,7 @@ def test_the_probabilities_of_what_comes_next_sum_to_one():
 
 
 def test_the_probabilities_of_all_strings_sum_to_one(monkeypatch):
-    """Over an alphabet of two characters: of the words up to a length, and of what begins a longer one."""
+    """Over an alphabet of two characters: all words up to a length, and all beginnings of longer ones."""
     words, longest, outcomes = ["ab", "ba", "b", "abba"], 7, 3
     monkeypatch.setattr(spelling, "OUTCOMES", outcomes)
     shorter = ["".join(string) for n in range(longest) for string in product("ab", repeat=n)]
@@ -74,10 +74,10 @@ def test_the_probabilities_of_all_strings_sum_to_one(monkeypatch):
     assert total + float(rest) == pytest.approx(1, abs=1e-12)
 
 
-def test_a_bit_more_than_nothing_by_hand():
-    """One word of one character: `a` after the beginning, the end after `a`; below them {a: 1, end: 1}."""
+def test_a_tiny_vocabulary_by_hand():
+    """One word of one character: `a` follows the beginning, the end follows `a`; the unigrams are {a: 1, end: 1}."""
     below = (1 + Fraction(2, OUTCOMES)) / (2 + 2)
-    one = (1 + below) / (1 + 1)  # after the beginning, of any length: only one context is that long
+    one = (1 + below) / (1 + 1)  # after the beginning: no longer context exists
     after_a = (1 + (1 + below) / 2) / 2  # after `a`, and after the beginning and `a`
     assert Spelling(["a"]).nats(["a"])[0] == pytest.approx(-math.log(one * after_a), rel=1e-14)
     assert PlainSpelling(["a"]).next(END, (BEGIN, "a")) == after_a
@@ -104,7 +104,7 @@ def test_the_first_words_are_learnt_up_to_a_bound(monkeypatch):
     spelled = ["banana", "cocoa", "b"]
     monkeypatch.setattr(spelling, "LEARNT", len("banana") + len("ban") + 2)
     assert Spelling(["banana", "ban", "cocoa"]).nats(spelled) == pytest.approx(plain_nats(["banana", "ban"], spelled))
-    monkeypatch.setattr(spelling, "LEARNT", 1)  # one word in any case
+    monkeypatch.setattr(spelling, "LEARNT", 1)  # at least one word is always used
     assert Spelling(["banana", "ban"]).nats(spelled) == pytest.approx(plain_nats(["banana"], spelled))
 
 

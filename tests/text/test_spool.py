@@ -24,18 +24,20 @@ def path(tmp_path):
 
 @given(VALUES, DTYPES, st.integers(0, 40), st.integers(1, 5), st.booleans(), st.data())
 def test_a_concatenation(tmp_path_factory, appended, dtype, in_memory, piece, named, data):
-    """Whether in memory, in a file without a name, or in one with a name: what was appended, one after the other."""
+    """The array is what was appended, in memory, in an unnamed file, or in a named one."""
     path = tmp_path_factory.getbasetemp() / "spool" if named else None
     with mock.patch.multiple(spool, LARGEST_IN_MEMORY=in_memory, PIECE=piece):
         numbers = Spool(dtype, path)
         whole = np.empty(0, dtype)
         for values in appended:
-            numbers.append(np.array(values, np.float64))  # of another type
+            numbers.append(np.array(values, np.float64))  # of a different type
             whole = np.concatenate([whole, np.array(values, dtype)])
             assert len(numbers) == len(whole)
             start = data.draw(st.integers(0, len(whole)))
             stop = data.draw(st.integers(start, len(whole)))
-            assert numbers.read(start, stop).tolist() == whole[start:stop].tolist()  # and goes on at the end
+            assert (
+                numbers.read(start, stop).tolist() == whole[start:stop].tolist()
+            )  # the next append is at the end again
         found = list(numbers.pieces(start, stop) if appended else numbers.pieces(0, 0))
         assert np.concatenate([np.empty(0, dtype), *found]).tolist() == (whole[start:stop].tolist() if appended else [])
         assert all(0 < len(values) <= piece for values in found)
@@ -46,7 +48,7 @@ def test_a_concatenation(tmp_path_factory, appended, dtype, in_memory, piece, na
     assert path is None or not path.exists()
 
 
-def test_memory_is_left_when_it_is_full(tmp_path, monkeypatch):
+def test_a_large_array_moves_to_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 80)
     numbers = Spool(np.int64)
     numbers.append(np.arange(10))
@@ -72,7 +74,7 @@ def test_an_array_outlives_its_file(path):
     numbers.append(np.arange(5))
     array = numbers.array()
     numbers.remove()
-    numbers.remove()  # twice is as good as once
+    numbers.remove()  # a second call does nothing
     del numbers
     gc.collect()
     assert array.tolist() == [0, 1, 2, 3, 4]
@@ -89,7 +91,7 @@ def test_empty(path, named):
 
 
 class FullDisk(io.FileIO):
-    """Takes so many bytes, some at a time."""
+    """A file that accepts a limited number of bytes, a few at a time."""
 
     left = 50
 
@@ -101,7 +103,7 @@ class FullDisk(io.FileIO):
         return written
 
 
-def test_a_write_may_take_a_part(path):
+def test_a_write_may_be_partial(path):
     numbers = Spool(np.int64, path)
     numbers._file.close()
     numbers._file = FullDisk(path, "w+b")
@@ -115,7 +117,7 @@ def test_a_write_may_take_a_part(path):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """A spool without a name that may hold 8 bytes in memory."""
+    """An unnamed spool with at most 8 bytes in memory."""
     monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 8)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     numbers = Spool(np.int64)
@@ -128,9 +130,9 @@ def test_a_full_folder_for_temporary_files(tmp_path, monkeypatch, small):
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk(tmp_path / "unnamed", "w+b"))
     with pytest.raises(
         WriteError, match=rf"^{tmp_path}: cannot .* \(No space left on device\) after 0 MB; .* TMPDIR"
-    ) as told:
+    ) as error:
         small.append(np.arange(9))
-    assert told.value.exit_code == 7
+    assert error.value.exit_code == 7
 
 
 def test_no_folder_for_temporary_files(tmp_path, small):
@@ -140,13 +142,13 @@ def test_no_folder_for_temporary_files(tmp_path, small):
     tmp_path.mkdir()
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         Spool(np.int32, tmp_path / "no" / "numbers")
 
 
-def test_reading_beyond_the_end_does_not_wait_for_ever(path):
-    """As when a file was made shorter by someone else."""
+def test_reading_beyond_the_end_fails(path):
+    """As when another process truncates the file."""
     numbers = Spool(np.int32, path)
     numbers.append(np.arange(5))
     os.truncate(path, 8)

@@ -97,12 +97,12 @@ def test_words(line, tokens):
     assert Tokenizer("words", lowercase=False).tokens(line) == tokens
 
 
-def test_whitespace_takes_marks_standing_alone():
+def test_whitespace_accepts_combining_marks_alone():
     tokens = Tokenizer("whitespace", lowercase=False).tokens(" the <unk>  a<unk>\u00a0b\u200bc ")
     assert tokens == ["the", "<unk>", "a<unk>", "b\u200bc"]
 
 
-def test_characters_takes_marks_whole():
+def test_characters_keeps_literals_whole():
     assert Tokenizer("characters", lowercase=False).tokens("a <unk>\r<") == ["a", " ", "<unk>", "\r", "<"]
 
 
@@ -122,7 +122,7 @@ def test_words_follow_the_rule(line):
 
 
 @given(LINES, st.sampled_from(sorted(TOKENIZERS)), st.booleans())
-def test_tokens_put_together_are_the_text(line, name, lowercase):
+def test_joined_tokens_are_the_text(line, name, lowercase):
     tokens = Tokenizer(name, lowercase).tokens(line)
     text = line.lower() if lowercase else line
     assert "".join(tokens) == (text if name == "characters" else "".join(text.split()))
@@ -130,7 +130,7 @@ def test_tokens_put_together_are_the_text(line, name, lowercase):
 
 
 def test_each_character_of_unicode_is_in_the_right_class():
-    """Exhaustive: the class of letters and marks is put together from Unicode's tables, and could miss a plane."""
+    """Exhaustive, because the classes of letters and marks come from Unicode tables and could miss a plane."""
     tokenizer = Tokenizer("words", lowercase=False)
     codes = (c for c in map(chr, range(sys.maxunicode + 1)) if not c.isspace() and not "\ud800" <= c <= "\udfff")
     wrong = [

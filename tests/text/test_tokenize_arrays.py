@@ -29,12 +29,12 @@ ASCII_TEXTS = st.lists(st.sampled_from([piece for piece in PIECES if piece.isasc
 
 
 def tokens_of(found):
-    """The tokens that were cut, as words."""
+    """The tokens as strings."""
     return [found.data[start:end].decode() for start, end in zip(found.starts, found.ends, strict=True)]
 
 
 def cut_by_hand(text, tokenizer, after_line):
-    """Tokens; through and characters of each line; and the size. What is behind the last `\\n` is no line."""
+    """Tokens, `through` and `characters` of each line, and the size. Text after the last `\\n` is not a line."""
     tokens, through, characters, read = [], [], [], 0
     *ended, rest = text.split("\n")
     for line in ended:
@@ -63,8 +63,8 @@ def test_the_same_as_line_by_line(tokenizer, text, after_line):
 
 @pytest.mark.parametrize("tokenizer", ALL, ids=str)
 @pytest.mark.parametrize("after_line", AFTER_LINE)
-def test_every_two_pieces_side_by_side(tokenizer, after_line):
-    """At once, a pair a line, and the pair before right behind: what a line holds says nothing about its neighbours."""
+def test_every_pair_of_pieces(tokenizer, after_line):
+    """All pairs in one text, one pair a line: a line must not depend on its neighbours."""
     for pieces in (PIECES, [piece for piece in PIECES if piece.isascii()]):
         pairs = [one + other for one in pieces for other in pieces]
         assert_cut("\n".join(pairs), tokenizer, after_line)
@@ -72,14 +72,14 @@ def test_every_two_pieces_side_by_side(tokenizer, after_line):
 
 
 @pytest.mark.parametrize("tokenizer", ALL, ids=str)
-def test_nothing_and_next_to_nothing(tokenizer):
+def test_empty_and_tiny_texts(tokenizer):
     for text in ("", "\n", "\r\n", "a", "é", "'", "<", "\u0301", "\r", "\n\n\n", "1."):
         for after_line in AFTER_LINE:
             assert_cut(text, tokenizer, after_line)
 
 
 @given(TEXTS, st.sampled_from(sorted(TOKENIZERS)))
-def test_tokens_put_together_again_are_the_text_without_its_white_space(text, name):
+def test_the_joined_tokens_are_the_text_without_its_white_space(text, name):
     found = cut(text.encode(), Tokenizer(name, lowercase=False), None)
     if name == "characters":
         expected = "".join(line.removesuffix("\r") for line in text.split("\n")[:-1]) + text.split("\n")[-1]
@@ -87,18 +87,18 @@ def test_tokens_put_together_again_are_the_text_without_its_white_space(text, na
         expected = "".join(text.split())
     assert "".join(tokens_of(found)) == expected
     edges = np.stack([found.starts, found.ends], axis=1).reshape(-1)
-    assert (np.diff(edges) >= 0).all()  # in their order, and no character twice
+    assert (np.diff(edges) >= 0).all()  # sorted, and no character twice
     assert (found.ends > found.starts).all()
     gaps = zip([0, *found.ends], [*found.starts, len(found.data)], strict=True)
     assert all(found.data[end:start].decode().strip() == "" for end, start in gaps)
 
 
 def test_each_character_of_unicode_is_in_the_right_class():
-    """Exhaustive: a class that is put together from tables could miss a plane."""
+    """Exhaustive, because classes built from tables could miss a plane."""
 
     def class_of(c):
         if c.isspace():
-            return tokenize_arrays.LINE_END if c == "\n" else tokenize_arrays.SPACE
+            return tokenize_arrays.NEWLINE if c == "\n" else tokenize_arrays.SPACE
         if c in "'’.,":
             return tokenize_arrays.APOSTROPHE if c in "'’" else tokenize_arrays.POINT
         if c.isalpha():

@@ -28,11 +28,11 @@ def test_order_is_by_frequency_then_word():
 
 
 def test_dropped_words_count_as_unknown():
-    # d and one c less: 2 literal <unk> + 1 (d) = 3, which ties with a and stands before it.
+    # d and one c less: 2 literal <unk> + 1 (d) = 3, which ties with a and comes before it.
     assert as_pairs(build_from(TEXT, min_count=2)) == [("b", 4), (UNKNOWN, 3), ("a", 3), ("c", 2), (END, 1)]
 
 
-def test_max_size_counts_every_member():
+def test_max_size_includes_end_and_unk():
     assert as_pairs(build_from(TEXT, max_size=4)) == [(UNKNOWN, 5), ("b", 4), ("a", 3), (END, 1)]
     assert len(build_from(TEXT, max_size=3)) == 3
 
@@ -49,7 +49,7 @@ def test_max_size_counts_every_member():
         (["a", UNKNOWN], {"unknown": False}, True),
     ],
 )
-def test_unknown_is_a_member_where_needed(tokens, rules, member):
+def test_unk_is_included_if_needed(tokens, rules, member):
     vocabulary = build_from(tokens, **rules)
     assert (UNKNOWN in vocabulary) == member
     assert (vocabulary.unknown_id is not None) == member
@@ -71,14 +71,14 @@ def test_against_a_counter(tokens, min_count, max_size):
     assert as_pairs(vocabulary) == sorted(as_pairs(vocabulary), key=lambda pair: (-pair[1], pair[0]))
 
 
-def test_rules_that_cannot_be_met():
+def test_impossible_rules():
     with pytest.raises(ConfigError, match="max_size is 2"):
         Rules(max_size=2)
     with pytest.raises(ConfigError, match="leave out"):
         Rules(min_count=2, file="words.txt")
 
 
-def test_file_names_the_members(tmp_path):
+def test_file_lists_the_words(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("zebra\n a \n\na\nb")
     vocabulary = build_from(["b", "a", "b"], end_count=1, file=path)
@@ -91,10 +91,10 @@ def test_file_that_lacks_words_needs_unknown(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("b\na\n")
     assert UNKNOWN not in build_from(["b", "a"], file=path, unknown=False)
-    # A literal <unk> is a word of the text, and a member.
+    # A literal <unk> in the text is in the vocabulary.
     vocabulary = build_from(["b", UNKNOWN], file=path, unknown=False)
     assert as_pairs(vocabulary) == [(END, 1), (UNKNOWN, 1), ("b", 1), ("a", 0)]
-    remedy = r"vocabulary\.unknown: false .*; add what is missing to the list, or leave vocabulary\.unknown away$"
+    remedy = r"vocabulary\.unknown: false .*; add the missing words to the list, or leave out vocabulary\.unknown$"
     with pytest.raises(
         TextError, match=rf"words\.txt: the word 'c' of the training text is not in the list .*{remedy}"
     ):
@@ -108,7 +108,7 @@ def test_file_that_lacks_words_needs_unknown(tmp_path):
         build_from(["b", "c"], file=path, unknown=False)
 
 
-def test_file_is_read_as_the_texts_are(tmp_path):
+def test_file_is_tokenized_like_the_texts(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("The\nthe\n<unk>\n<end>\n")
     vocabulary = build_from(["the"], tokenizer=Tokenizer("words", lowercase=True), file=path)
@@ -119,7 +119,7 @@ def test_file_is_read_as_the_texts_are(tmp_path):
     ("content", "message"),
     [("a\nnew york\n", r"words.txt:2: 'new york' is 2 tokens"), ("\n<unk>\n", "no word"), ("a\n\0", ":2: a NUL byte")],
 )
-def test_file_that_is_no_word_list(tmp_path, content, message):
+def test_a_file_that_is_not_a_word_list(tmp_path, content, message):
     path = tmp_path / "words.txt"
     path.write_text(content)
     with pytest.raises(TextError, match=message):
@@ -142,16 +142,19 @@ def test_encode_without_unknown_suggests():
         TextError, match=r"^f:3: the word 'bananna' .*nearest known: banana; .*vocabulary.unknown: true"
     ):
         vocabulary.encode(["mango", "bananna"], "f:3")
-    with pytest.raises(TextError, match="no <unk>; none is near it, known are such as mango, banana, yellow; to give"):
+    with pytest.raises(
+        TextError,
+        match="no <unk>; no known word is similar; the most frequent ones are mango, banana, yellow; to accept",
+    ):
         vocabulary.encode(["xxxxxxxxxx"])
 
 
-def test_nearest_leaves_out_the_marks():
+def test_nearest_leaves_out_end_and_unk():
     assert Vocabulary((END, UNKNOWN, "ended")).nearest("<ended>") == ["ended"]
 
 
 @pytest.mark.parametrize("words", [("a",), (END, "a", "a"), (END, ""), (END, "a\nb")])
-def test_no_vocabulary(words):
+def test_words_that_cannot_be_a_vocabulary(words):
     with pytest.raises(ValueError, match="vocabulary"):
         Vocabulary(words)
 

@@ -17,16 +17,16 @@ ALPHABET = st.sampled_from("ab\x01é漢\U0001f600")
 
 
 def tokens_of(words, between=" "):
-    """Words as `cut` would give them."""
+    """Words as `cut` returns them."""
     encoded = [word.encode() for word in words]
     lengths = np.array([len(word) for word in encoded], np.intp)
     starts = np.cumsum(lengths + len(between)) - (lengths + len(between))
-    none = np.empty(0, np.intp)
-    return Tokens(between.join(words).encode(), starts, starts + lengths, none, none, 0)
+    empty = np.empty(0, np.intp)
+    return Tokens(between.join(words).encode(), starts, starts + lengths, empty, empty, 0)
 
 
 def assert_numbers(words, pieces):
-    """The words, numbered in so many pieces, get the numbers of a dictionary, in some order."""
+    """The words, numbered in this many pieces, get the same numbers as in a dictionary, up to a permutation."""
     table, numbers = Numbering(), []
     size = -(-len(words) // pieces)
     for at in range(0, len(words), size):
@@ -37,7 +37,7 @@ def assert_numbers(words, pieces):
 
 
 def near_collisions():
-    """Words of every length that differ in one byte, at each position; all prefixes of each other are among them."""
+    """Words of every length that differ in one byte, at each position, and their prefixes."""
     words = []
     for length in LENGTHS:
         words.append("a" * length)
@@ -63,8 +63,8 @@ def test_a_dictionary_gives_the_same(words, pieces):
     st.integers(0, 9),
     st.sampled_from(["", " ", "12345678"]),
 )
-def test_where_a_word_stands_does_not_matter(words, offset, between):
-    """It is read from numbers of eight bytes: any place in them, at the very end of the text too."""
+def test_the_position_of_a_word_does_not_matter(words, offset, between):
+    """Words are read as numbers of eight bytes: at any offset in these, and at the very end of the text."""
     table = Numbering()
     tokens = tokens_of(words, between)
     shifted = Tokens(
@@ -78,7 +78,7 @@ def test_tables_grow():
     words = [f"{i:x}{'é' * (i % 5)}" for i in range(60_000)]
     with mock.patch.object(word_index, "FIRST_BITS", 2):
         assert_numbers(words + words[::-1], 50)
-        assert_numbers(words, 1)  # several sizes at once
+        assert_numbers(words, 1)  # the table grows by several sizes in one call
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_words_that_want_the_same_slot(multipliers):
 
 @pytest.mark.parametrize("multiplier", [0, 0x9E3779B97F4A7C15])
 def test_threads(multiplier):
-    """Each numbers its words, most of which the others have too; nobody waits for the others between two pieces."""
+    """Threads number mostly the same words, without waiting for each other between two pieces."""
     rng = random.Random(2)
     own = [f"{i:o}{'x' * rng.randrange(18)}" for i in range(3000 if multiplier else 300)]
     pieces = [rng.sample(own, len(own) // 3) for _ in range(24)]
@@ -117,5 +117,5 @@ def test_threads(multiplier):
         assert [table.words[number] for number in numbers] == words
 
 
-def test_nothing():
+def test_no_words():
     assert Numbering().number(tokens_of([])).tolist() == []

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from support.models import noise_of, progress
 from support.small_run import last_bytes, metrics, settings, train, trainer
 
 from rnncli.errors import NumericalError
 from rnncli.runs import checkpoint
 from rnncli.runs.events import Done, Rollback, Step
 from rnncli.runs.folder import RunFolder
-from rnncli.runs.progress import Progress
 from rnncli.training import divergence
 from rnncli.training.divergence import Diverged
 
@@ -18,52 +18,52 @@ GUARDED = {"guard__every": 5, "training__epochs": 3, "run__checkpoint_every": "4
 
 
 @pytest.mark.parametrize(
-    ("loss", "norm", "progress", "told"),
+    ("loss", "norm", "at", "told"),
     [
-        (math.nan, 1.0, Progress(), "the loss is nan"),
-        (math.inf, 1.0, Progress(step=500), "the loss is inf"),
-        (800.0, 1.0, Progress(), "the loss is 800"),  # whose perplexity no number holds
-        (2.0, math.nan, Progress(), "the gradient norm is nan"),
-        (2.0, math.inf, Progress(), "the gradient norm is inf"),
-        (9.9, 1.0, Progress(), None),
-        (10.1, 1.0, Progress(), "the loss is 10.1, far above its running level of 5"),
-        (9.9, 1.0, Progress(loss_steps=19, loss_level=1.0), None),
-        (9.9, 1.0, Progress(loss_steps=20, loss_level=1.0), "the loss is 9.9, far above its running level of 1"),
-        (4.1, 1.0, Progress(loss_steps=20, loss_level=1.0), "the loss is 4.1, far above its running level of 1"),
-        (3.9, 1.0, Progress(loss_steps=20, loss_level=1.0), None),
-        (7.9, 1.0, Progress(loss_steps=20, loss_level=4.0), None),
-        (8.1, 1.0, Progress(loss_steps=20, loss_level=4.0), "the loss is 8.1, far above its running level of 4"),
-        (8.1, 1.0, Progress(loss_steps=20, loss_level=4.0, loss_spread=0.42), None),
-        (9.9, 1.0, Progress(loss_steps=500, loss_level=300.0), None),
-        (10.1, 1.0, Progress(loss_steps=500, loss_level=300.0), "the loss is 10.1, far above its running level of 5"),
+        (math.nan, 1.0, progress(), "the loss is nan"),
+        (math.inf, 1.0, progress(step=500), "the loss is inf"),
+        (800.0, 1.0, progress(), "the loss is 800"),  # whose perplexity no number holds
+        (2.0, math.nan, progress(), "the gradient norm is nan"),
+        (2.0, math.inf, progress(), "the gradient norm is inf"),
+        (9.9, 1.0, progress(), None),
+        (10.1, 1.0, progress(), "the loss is 10.1, far above its running level of 5"),
+        (9.9, 1.0, progress(loss_steps=19, loss_level=1.0), None),
+        (9.9, 1.0, progress(loss_steps=20, loss_level=1.0), "the loss is 9.9, far above its running level of 1"),
+        (4.1, 1.0, progress(loss_steps=20, loss_level=1.0), "the loss is 4.1, far above its running level of 1"),
+        (3.9, 1.0, progress(loss_steps=20, loss_level=1.0), None),
+        (7.9, 1.0, progress(loss_steps=20, loss_level=4.0), None),
+        (8.1, 1.0, progress(loss_steps=20, loss_level=4.0), "the loss is 8.1, far above its running level of 4"),
+        (8.1, 1.0, progress(loss_steps=20, loss_level=4.0, loss_spread=0.42), None),
+        (9.9, 1.0, progress(loss_steps=500, loss_level=300.0), None),
+        (10.1, 1.0, progress(loss_steps=500, loss_level=300.0), "the loss is 10.1, far above its running level of 5"),
     ],
 )
-def test_what_is_wrong_with_a_step(loss, norm, progress, told):
-    assert divergence.fault(loss, norm, progress, jump=3.0, uniform=5.0) == told
+def test_what_is_wrong_with_a_step(loss, norm, at, told):
+    assert divergence.fault(loss, norm, at, jump=3.0, uniform=5.0) == told
 
 
 def test_without_a_jump_every_finite_loss_will_do():
-    assert divergence.fault(700.0, 1.0, Progress(loss_steps=500, loss_level=1.0), jump=None, uniform=5.0) is None
-    assert divergence.fault(math.nan, 1.0, Progress(), jump=None, uniform=5.0) == "the loss is nan"
+    assert divergence.fault(700.0, 1.0, progress(loss_steps=500, loss_level=1.0), jump=None, uniform=5.0) is None
+    assert divergence.fault(math.nan, 1.0, progress(), jump=None, uniform=5.0) == "the loss is nan"
 
 
 def test_the_running_level_is_a_mean_at_first_and_follows_later():
-    p, losses = Progress(), np.random.default_rng(1).normal(4, 1, 100)
+    p, losses = progress(), np.random.default_rng(1).normal(4, 1, 100)
     for loss in losses:
-        divergence.follow(p, loss, calm=True)
-    assert p.loss_level == pytest.approx(losses.mean())
-    assert 0.5 < p.loss_spread < 1.2  # the mean distance of a normal number is 0.8
+        divergence.update_running_loss_(p.running, loss, calm=True, position=p.position)
+    assert p.running.loss_level == pytest.approx(losses.mean())
+    assert 0.5 < p.running.loss_spread < 1.2  # the mean distance of a normal number is 0.8
     for _ in range(2000):
-        divergence.follow(p, 1.0, calm=True)
-    assert p.loss_level == pytest.approx(1.0)
-    assert p.loss_spread < 0.01
+        divergence.update_running_loss_(p.running, 1.0, calm=True, position=p.position)
+    assert p.running.loss_level == pytest.approx(1.0)
+    assert p.running.loss_spread < 0.01
 
 
 def test_the_tensor_and_the_sentence_that_are_named(tmp_path):
     made = trainer(settings(tmp_path), tmp_path / "run")
     batch = next(made.batches.epoch(0))
-    passed = made.model.forward(batch, made.model.entering(batch, ()))
-    gradients, _ = made.model.backward(passed.cache)
+    passed = made.model.forward(batch, made.model.entering(batch, ()), noise_of(batch))
+    gradients, _ = made.model.backward_(passed)
     norms = {name: np.linalg.norm(gradient) for name, gradient in gradients.items()}
     assert divergence.worst_tensor(gradients) == max(norms, key=norms.get)
     gradients["layer0.Waa"][1, 2] = np.inf
@@ -83,9 +83,9 @@ def diverges(monkeypatch):
 
     def when(steps):
         def fault(loss, norm, progress, jump, uniform):
-            before = sum(times for step, times in steps.items() if step < progress.step + 1)
-            at = steps.get(progress.step + 1, 0)
-            return "told to" if before <= progress.rollbacks < before + at else None
+            before = sum(times for step, times in steps.items() if step < progress.position.step + 1)
+            at = steps.get(progress.position.step + 1, 0)
+            return "told to" if before <= progress.recovery.rollbacks < before + at else None
 
         monkeypatch.setattr(divergence, "fault", fault)
 
@@ -120,8 +120,8 @@ def test_what_comes_after_is_what_a_run_with_that_rate_does_from_there(tmp_path,
     list(made.train())
     ours, theirs = (checkpoint.read(RunFolder(tmp_path / name).last().path) for name in ("run", "slow"))
     assert np.array_equal(ours.parameters.vector, theirs.parameters.vector)
-    assert ours.progress.rollbacks == 1
-    assert theirs.progress.rollbacks == 0
+    assert ours.progress.recovery.rollbacks == 1
+    assert theirs.progress.recovery.rollbacks == 0
 
 
 def test_a_run_that_diverges_before_its_first_guard_begins_anew(tmp_path, diverges):
@@ -171,11 +171,11 @@ def test_after_the_last_try_it_says_where_and_what(tmp_path, diverges):
     message = str(told.value)
     for piece in (
         *("diverged at step 13: told to", "learning rate 0.000625, lowered 4 times from 0.01"),
-        *("the first tensor to look at: ", "the sentence of that batch with the highest loss: "),
-        *("its checkpoints are whole", "--fresh"),
+        *("the tensor to inspect first: ", "the sentence of that batch with the highest loss: "),
+        *("its checkpoints are intact", "--fresh"),
     ):
         assert piece in message
-    assert made.folder.last().described.progress.step == 12
+    assert made.folder.last().metadata.progress.position.step == 12
     with pytest.raises(NumericalError, match=r"diverged at step 13: told to\n.* lowered 4 times"):
         train(config, tmp_path / "run", resume=True)
 
@@ -189,7 +189,7 @@ def test_the_best_model_outlives_a_run_that_has_diverged(tmp_path, diverges):
         list(made.train())
     best = made.folder.preferred()[0]
     assert best == made.folder.checkpoint_at(steps)
-    assert checkpoint.read(best, resume=False).progress.best_step == steps
+    assert checkpoint.read(best, resume=False).progress.measured.best_step == steps
 
 
 def test_a_lost_guard_is_no_reason_to_begin_anew(tmp_path, diverges):
@@ -224,7 +224,7 @@ def test_a_parameter_that_is_not_finite_reaches_no_file(tmp_path):
     events = made.train()
     while next(events).step < 4:
         pass
-    tensors = made.model.parameters["layer0.Waa"], made.optimizer.moments["v"], made.state[0][0]
+    tensors = made.model.parameters["layer0.Waa"], made.optimizer.moments["v"], made.learner.state[0][0]
     for tensor, told in zip(tensors, ("layer0.Waa", "the moment v of embedding.E", "the state layer0.a"), strict=True):
         before = tensor.flat[0]
         tensor.flat[0] = np.nan
@@ -318,8 +318,8 @@ def test_a_run_of_a_version_without_a_running_level_goes_on(tmp_path):
     while next(events).step < 30:
         pass
     p = made.progress
-    p.loss_level = p.loss_spread = 0.0
-    p.loss_steps = 0
+    p.running.loss_level = p.running.loss_spread = 0.0
+    p.running.loss_steps = 0
     assert not [event for event in events if isinstance(event, Rollback)]
 
 
@@ -330,7 +330,7 @@ def test_the_best_of_every_guard_stays(tmp_path, diverges):
     named = set()
     for _ in made.train():
         for guard in made.folder.guards():
-            best = checkpoint.describe(guard).progress.best_step
+            best = checkpoint.read_metadata(guard).progress.measured.best_step
             named.add(best)
             assert best is None or made.folder.checkpoint_at(best).exists()
     assert len(named) > 2

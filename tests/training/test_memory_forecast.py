@@ -4,16 +4,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from support.models import architecture, language_model, noise_of
 from support.small_run import settings, trainer
 from support.traced_memory import peak_of
 
 from rnncli.batches.stream import StreamBatches
 from rnncli.config import build, corpora
 from rnncli.errors import ConfigError, TextError
-from rnncli.model.engines import ENGINES, Architecture
-from rnncli.model.language_model import LanguageModel
+from rnncli.model import costs
 from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
-from rnncli.system import process, threads
+from rnncli.system import process
 from rnncli.text import spelling
 from rnncli.training import memory_forecast
 
@@ -27,8 +27,8 @@ SHARES = COUNTS / COUNTS.sum()
 
 
 def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused", dtype=np.float32, hidden_size=60):
-    made = Architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output])
-    return LanguageModel(ENGINES[engine](made, COUNTS), made.initialise(1, dtype))
+    made = architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output])
+    return language_model(engine, made, made.initialise(1, dtype), COUNTS)
 
 
 def batches(T, B, number=3):
@@ -44,8 +44,8 @@ def steps(made, T, B):
     def work():
         state = made.zero_state(B)
         for batch in window:
-            passed = made.forward(batch, state)
-            made.backward(passed.cache)
+            passed = made.forward(batch, state, noise_of(batch))
+            made.backward_(passed)
             state = passed.state
 
     return work
@@ -54,7 +54,8 @@ def steps(made, T, B):
 def held(made, T, B, scored=0):
     """The bytes that its engine and its output layer say."""
     shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
-    numbers = made.engine.held(T, B) + made.engine.output.held(shapes, T * B, scored)
+    numbers = costs.stack_elements(made.stack, made.architecture, T, B)
+    numbers += costs.output_elements(made.output, shapes, T * B, scored)
     return numbers * made.parameters.dtype.itemsize
 
 
@@ -96,7 +97,7 @@ def test_what_the_oracle_holds_about(cell, output):
 @pytest.mark.parametrize("output", OPTIONS)
 @pytest.mark.parametrize(("T", "B"), [(32, 16), (512, 1)])
 def test_what_measuring_holds(output, T, B, monkeypatch):
-    monkeypatch.setattr("rnncli.model.outputs.softmax.SCORED", 1 << 18)
+    monkeypatch.setattr("rnncli.model.outputs.full.SCORED", 1 << 18)
     made = model(output=output, layers=2)
 
     def score():
@@ -107,7 +108,8 @@ def test_what_measuring_holds(output, T, B, monkeypatch):
     window = batches(T, B)
     measured = peak_of(score)
     shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
-    told = 4 * (made.engine.held(T, B) + made.engine.output.held(shapes, 0, T * B))
+    stack = costs.stack_elements(made.stack, made.architecture, T, B)
+    told = 4 * (stack + costs.output_elements(made.output, shapes, 0, T * B))
     assert 0.9 * measured < told < 2.5 * measured  # what a backward pass would take is counted too
 
 
@@ -215,19 +217,18 @@ def test_a_stream_with_fewer_words_than_columns_is_refused(tmp_path, told):
         memory_forecast.check(config, corpora.texts(config))
 
 
-def test_what_a_product_copies(monkeypatch):
+def test_what_a_product_copies():
+    def packed(made, positions, narrow=False):
+        return costs.packed_elements(made.architecture, made.output, positions, 320, narrow)
+
     made = model(layers=2, hidden_size=400, embedding_size=300)
-    for count, expected in ((2, 2000 * 320), (1, 2000 * 320)):
-        monkeypatch.setattr(threads, "count", lambda count=count: count)
-        assert memory_forecast._packed(made.engine, made.parameters.shapes, 700) == expected
+    assert packed(made, 700) == packed(made, 700, narrow=True) == 2000 * 320
     narrow = model(layers=2)
-    for count, expected in ((2, 2000 * 320), (1, 320 * 320)):
-        monkeypatch.setattr(threads, "count", lambda count=count: count)
-        assert memory_forecast._packed(narrow.engine, narrow.parameters.shapes, 700) == expected
-    monkeypatch.setattr(threads, "count", lambda: 2)
+    assert packed(narrow, 700) == 2000 * 320
+    assert packed(narrow, 700, narrow=True) == 320 * 320
     few, sampled = model(layers=2), model(output="sampled")  # few positions; no product with all words
-    assert memory_forecast._packed(few.engine, few.parameters.shapes, 5) == 2000 * 60
-    assert memory_forecast._packed(sampled.engine, sampled.parameters.shapes, 700) == 320 * 320
+    assert packed(few, 5) == 2000 * 60
+    assert packed(sampled, 700) == 320 * 320
 
 
 def test_the_order_of_sentences(tmp_path, told):

@@ -147,7 +147,7 @@ def test_a_stop_while_validating(tmp_path, monkeypatch, windows):
     assert stopped[-1].steps == (ends[0] if windows <= 7 else ends[1])
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")[: len(stopped) - 1]
     stored = checkpoint.read(made.folder.last()[0])
-    assert (stored.progress.step, stored.progress.epoch) == (stopped[-1].steps, whole_validations)
+    assert (stored.progress.position.step, stored.progress.position.epoch) == (stopped[-1].steps, whole_validations)
     resumed, _ = train(config, tmp_path / "run", resume=True)
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
@@ -159,6 +159,6 @@ def test_a_stop_while_the_test_text_is_measured(tmp_path):
     config = replace(config, data=replace(config.data, test=str(tmp_path / "text.txt")))
     train(config, tmp_path / "whole")
     made = trainer(config, tmp_path / "run")
-    *_, done = made.train(lambda: "max_time" if made.progress.epoch == 2 else None)
+    *_, done = made.train(lambda: "max_time" if made.progress.position.epoch == 2 else None)
     assert (done.reason, done.epochs, done.test_perplexity) == ("epochs", 2, None)
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.models import noise_of
 from support.small_run import last_bytes, learns_by_heart, metrics, settings, train, trainer
 
 from rnncli.config import build, yaml_file
@@ -146,7 +147,7 @@ def test_the_test_text_is_measured_by_the_best_checkpoint(tmp_path):
     end_id = made.texts.vocabulary.end_id
     nats = words = 0
     for batch in build.training_batches(config, made.texts.test, end_id, 0).epoch(0):
-        nats += float(model.forward(batch, model.zero_state(batch.inputs.shape[1])).loss) * batch.words
+        nats += float(model.forward(batch, model.zero_state(batch.inputs.shape[1]), noise_of(batch)).loss) * batch.words
         words += batch.words
         assert batch.fresh
     assert events[-1].test_perplexity == pytest.approx(math.exp(nats / words), rel=1e-5)
@@ -193,14 +194,14 @@ def test_a_diverged_run_stops_before_its_parameters_are_touched(tmp_path):
 
 def test_a_gradient_that_is_not_finite_is_told_by_its_name(tmp_path, monkeypatch):
     made = trainer(settings(tmp_path), tmp_path / "run")
-    backward = made.model.backward
+    backward = made.model.backward_
 
-    def broken(cache):
-        gradients, dstate = backward(cache)
+    def broken(passed):
+        gradients, dstate = backward(passed)
         gradients["layer0.Waa"][0, 0] = np.nan
         return gradients, dstate
 
-    monkeypatch.setattr(made.model, "backward", broken)
+    monkeypatch.setattr(made.model, "backward_", broken)
     before = made.model.parameters.vector.copy()
     with pytest.raises(NumericalError, match=r"step 1: the gradient norm is nan\n.*\n.* layer0\.Waa"):
         list(made.train())

@@ -53,7 +53,7 @@ def test_rows_are_what_training_would_have(of):
             assert row.valid_unknown == len(texts.valid.oov_positions)
         assert row.parameters == sum(
             shape[0] * (shape[1] if len(shape) > 1 else 1)
-            for shape in build.architecture(of(), row.words).shapes().values()
+            for shape in build.architecture(of().model, row.words).shapes().values()
         )
     assert [row.chosen for row in rows] == [True, False, False, False, False]
 

@@ -1,1 +1,1 @@
-"""How results and progress look on a terminal."""
+"""Display of results and progress on a terminal."""

@@ -1,4 +1,7 @@
-"""How perplexities are told: over which tokens, with and without the unknown words, and with their spelling paid."""
+"""Display of perplexities: over which tokens, with and without unknown words, and open-vocabulary.
+
+Open-vocabulary: unknown words are spelled by a character model, and its bits count ("with their spelling").
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 
 import click
 
-from rnncli.cli.options import print_table, tell
+from rnncli.cli.options import notify, print_table
 from rnncli.evaluation.perplexity import Evaluation
 from rnncli.runs.events import Done
 
@@ -18,9 +21,9 @@ def ends_in_words(ends: bool) -> str:
 
 
 def print_done(done: Done, peak: int | None) -> None:
-    """How training ended, in a line, and a table of what was measured; of the training text alone, in the line too.
+    """Print a line on how training ended, and a table of perplexities if any text but the training text was measured.
 
-    peak: bytes that the process had at most, where that is known.
+    peak: peak memory of the process in bytes, if known.
     """
     perplexities = {
         "train": done.train_perplexity,
@@ -28,13 +31,13 @@ def print_done(done: Done, peak: int | None) -> None:
         "best valid": done.best_valid_perplexity,
         "test": done.test_perplexity,
     }
-    told = [f"{name} {value:.2f}" for name, value in perplexities.items() if value is not None]
-    if told:
-        told[0] = f"perplexity {told[0]}"
+    parts = [f"{name} {value:.2f}" for name, value in perplexities.items() if value is not None]
+    if parts:
+        parts[0] = f"perplexity {parts[0]}"
     if done.words_per_second:
-        told.append(f"{done.words_per_second:,.0f} words/s")
+        parts.append(f"{done.words_per_second:,.0f} words/s")
     if peak:
-        told.append(f"{peak / 1e6:,.0f} MB at most")
+        parts.append(f"{peak / 1e6:,.0f} MB at most")
     measured = {"valid": done.valid, "best valid": done.best_valid, "test": done.test}
     counted = ""
     if not any(measured.values()):
@@ -43,15 +46,15 @@ def print_done(done: Done, peak: int | None) -> None:
         elif done.train_tokens:
             counted = f"; train over the {done.train_tokens:,} tokens read so far"
     epochs = f"{done.epochs} epoch{'' if done.epochs == 1 else 's'}"
-    click.echo(f"{epochs}, {done.steps} steps: {', '.join(told)}{counted}")
+    click.echo(f"{epochs}, {done.steps} steps: {', '.join(parts)}{counted}")
     if any(measured.values()):
         print_evaluations({"train": done.train} | measured)
     elif done.train:
-        tell_incomparable(done.train)
+        warn_incomparable(done.train)
 
 
 def print_evaluations(evaluations: Mapping[str, Evaluation | None]) -> None:
-    """A table behind a blank line, with a column for each evaluation that there is; nothing where there is none."""
+    """Print a blank line and a table with one column per evaluation, or nothing if all are None."""
     found = {name: each for name, each in evaluations.items() if each is not None}
     if not found:
         return
@@ -68,28 +71,28 @@ def print_evaluations(evaluations: Mapping[str, Evaluation | None]) -> None:
     rows += ["bits per word", "  with spelling", "bits per character", "  with spelling"]
     click.echo()
     print_table([list(row) for row in zip(rows, *columns, strict=True)], "1234")
-    tell_incomparable(*found.values())
+    warn_incomparable(*found.values())
 
 
-def tell_incomparable(*evaluations: Evaluation) -> None:
-    """Say, once each, why perplexities may not be compared."""
+def warn_incomparable(*evaluations: Evaluation) -> None:
+    """Warn, once per reason, that perplexities must not be compared with others."""
     for reason in dict.fromkeys(each.incomparable for each in evaluations if each.incomparable):
-        tell(f"warning: {reason}")
+        notify(f"warning: {reason}")
 
 
 def in_a_line(evaluation: Evaluation) -> str:
-    """What a perplexity, told before, was counted over, and the figures beside it."""
-    e, told = evaluation, []
+    """The tokens of an evaluation, and its figures other than the perplexity."""
+    e, parts = evaluation, []
     if e.oov:
-        told.append(f"{figure(e.perplexity_excluding_oov, 2)} without them")
-        told.append(f"{figure(e.perplexity_with_spelling, 2)} with their spelling paid")
+        parts.append(f"{figure(e.perplexity_excluding_oov, 2)} without them")
+        parts.append(f"{figure(e.perplexity_with_spelling, 2)} with their spelling")
     for unit, bits, spelled in bits_of(e):
-        told.append(f"{figure(bits, 3)} bits per {unit}{f' ({figure(spelled, 3)})' if e.oov else ''}")
-    return f"{e.tokens:,} tokens ({ends_in_words(e.ends)}, {e.oov:,} unknown): {', '.join(told)}"
+        parts.append(f"{figure(bits, 3)} bits per {unit}{f' ({figure(spelled, 3)})' if e.oov else ''}")
+    return f"{e.tokens:,} tokens ({ends_in_words(e.ends)}, {e.oov:,} unknown): {', '.join(parts)}"
 
 
 def bits_of(e: Evaluation) -> list[tuple[str, float, float | None]]:
-    """A unit, the bits of one, and these with the spelling of unknown words paid."""
+    """For each unit: its name, bits per unit, and the same with the spelling of unknown words."""
     return [
         ("word", e.bits_per_word, e.bits_per_word_with_spelling),
         ("character", e.bits_per_character, e.bits_per_character_with_spelling),
@@ -97,7 +100,7 @@ def bits_of(e: Evaluation) -> list[tuple[str, float, float | None]]:
 
 
 def figure(value: float | None, digits: int) -> str:
-    """A number; `-` where there is none."""
+    """A number as text; `-` for None and NaN."""
     if value is None or math.isnan(value):
         return "-"
     return f"{value:,.{digits}f}" if value < 1e6 else f"{value:.3e}"

@@ -1,4 +1,4 @@
-"""How a profile of training looks: a table of the sections of a step."""
+"""Display of a training profile: a table of the sections of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rnncli.cli.options import print_table
 
 
 def print_profile(report: dict[str, Any]) -> None:
-    """Print what `StepProfile.report` gives."""
+    """Print the result of `StepProfile.report`."""
     step = {"name": "a step", "milliseconds": report["milliseconds"], "percent": 100.0, "gflops": report["gflops"]}
     rows = [["section", "ms", "%", "GFLOP/s"]]
     for section in [*report["sections"], step]:

@@ -1,86 +1,74 @@
-"""How reading and measuring texts looks: nothing for a second, then a bar on a terminal, or a line now and then."""
+"""Display of reading and measuring texts: a bar after one second, or a line every few seconds."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rnncli.cli.options import tell
+from rnncli.cli.display.progress import Bar, Pace, Style, style
+from rnncli.cli.options import notify
 
 if TYPE_CHECKING:
     from rnncli.text.files import Watch
 
 SECONDS_BEFORE = 1.0
-SECONDS_BETWEEN_LINES = 3.0
 
 
 @contextmanager
 def reading_display(quiet: bool = False) -> Iterator[Watch]:
-    """What is to be told how far the reading of files is."""
-    if quiet:
-        yield lambda what, done, total: None
-        return
-    bar = _Bar() if sys.stderr.isatty() and "NO_COLOR" not in os.environ else _Lines()
-    try:
-        yield bar.watch
-    finally:
-        bar.close()
+    """Yield the callback that shows how much of the texts is read."""
+    match style(quiet):
+        case Style.SILENT:
+            yield lambda activity, done, total: None
+        case Style.LINES:
+            yield _ReadingLines().watch
+        case Style.BAR:
+            bar = _ReadingBar()
+            try:
+                yield bar.watch
+            finally:
+                bar.close()
 
 
-class _Bar:
-    """A bar with MB/s for each thing that is done."""
+class _ReadingBar:
+    """A bar with MB/s for each activity."""
 
     def __init__(self) -> None:
-        self._what = ""
-        self._bar: Any = None
+        self._activity = ""
+        self._bar: Bar | None = None
 
-    def watch(self, what: str, done: int, total: int | None) -> None:
-        from tqdm import tqdm
-
+    def watch(self, activity: str, done: int, total: int | None) -> None:
         from rnncli.text.files import MEASURING
 
-        if what != self._what or self._bar is None or done < self._bar.n:
+        if self._bar is None or activity != self._activity or done < self._bar.done:
             self.close()
-            self._what = what
-            self._bar = tqdm(
-                total=total,
-                desc=what,
-                unit=" words" if what == MEASURING else "B",
-                unit_scale=True,
-                delay=SECONDS_BEFORE,
-                leave=False,
-                dynamic_ncols=True,
-                file=sys.stderr,
-            )
-        self._bar.update(done - self._bar.n)
+            self._activity = activity
+            unit = " words" if activity == MEASURING else "B"
+            self._bar = Bar(total=total, desc=activity, unit=unit, unit_scale=True, delay=SECONDS_BEFORE)
+        self._bar.advance_to(done)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
-class _Lines:
-    """A line every few seconds."""
+class _ReadingLines:
+    """A line with MB/s every few seconds, the first of an activity a few seconds after it started."""
 
     def __init__(self) -> None:
-        self._what, self._started, self._last = "", 0.0, 0.0
+        self._activity, self._started, self._pace = "", 0.0, Pace(notify)
 
-    def watch(self, what: str, done: int, total: int | None) -> None:
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        if activity != self._activity:
+            self._activity, self._started, self._pace = activity, time.monotonic(), Pace(notify)
+        self._pace.write(lambda: self._line(done, total))
+
+    def _line(self, done: int, total: int | None) -> str:
         from rnncli.text.files import MEASURING
 
-        now = time.monotonic()
-        if what != self._what:
-            self._what, self._started, self._last = what, now, now
-        if now - self._last >= SECONDS_BETWEEN_LINES:
-            self._last = now
-            unit, size, digits = ("words", 1.0, 0) if what == MEASURING else ("MB", 1e6, 1)
-            of = f" of {total / size:,.0f}" if total else ""
-            rate = done / size / (now - self._started)
-            tell(f"{what}: {done / size:,.0f}{of} {unit}, {rate:,.{digits}f} {unit}/s")
-
-    def close(self) -> None:
-        pass
+        unit, size, digits = ("words", 1.0, 0) if self._activity == MEASURING else ("MB", 1e6, 1)
+        of = f" of {total / size:,.0f}" if total else ""
+        rate = done / size / (time.monotonic() - self._started)
+        return f"{self._activity}: {done / size:,.0f}{of} {unit}, {rate:,.{digits}f} {unit}/s"

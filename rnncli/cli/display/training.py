@@ -1,17 +1,16 @@
-"""How training looks: a bar on a terminal, plain lines elsewhere, JSON rows for programs, or nothing."""
+"""Display of training: a bar on a terminal, plain lines elsewhere, JSON rows for programs, or nothing."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from rnncli.cli.options import tell
+from rnncli.cli.display.progress import Bar, Pace, Style, style
+from rnncli.cli.options import notify
 from rnncli.evaluation.perplexity import Evaluation
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.system import json_text
@@ -19,40 +18,48 @@ from rnncli.system import json_text
 if TYPE_CHECKING:
     from rnncli.training.trainer import Trainer
 
-SECONDS_BETWEEN_LINES = 3.0
-SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_DESCRIPTIONS = 0.1
 
 
 class Display(Protocol):
     def show(self, event: Event) -> None: ...
 
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        """Show how much of a text is measured, in words."""
+
     def close(self) -> None: ...
 
 
 def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
-    """The display that fits where the output goes."""
+    """The display that fits where the output goes; it falls silent if output fails, and training continues."""
+    return UntilItFails(_display(trainer, as_json, quiet))
+
+
+def _display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
     if as_json:
         return Rows()
-    if quiet:
-        return Nothing()
-    if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
-        return Bar(trainer)
-    return Lines(trainer)
+    match style(quiet):
+        case Style.SILENT:
+            return Silent()
+        case Style.BAR:
+            return TrainingBar(trainer)
+        case Style.LINES:
+            return TrainingLines(trainer)
 
 
 def epoch_line(epoch: Epoch) -> str:
-    """One epoch in words: `epoch 3: perplexity train 187.20 over 929,589 tokens, 41,012 unknown; valid 171.05 over
-    73,760 tokens, 3,370 unknown (best); 10,412 words/s`.
+    """Return `epoch 3: perplexity train 187.20 over 929,589 tokens, 41,012 unknown; valid 171.05 over 73,760 tokens,
+    3,370 unknown (best); 10,412 words/s`.
 
-    A loss that has no perplexity stands for it: `epoch 3: sampled loss 3.214; perplexity valid 171.05 over ...`.
+    A sampled loss has no perplexity: `epoch 3: sampled loss 3.214; perplexity valid 171.05 over ...`.
     """
-    told = [f"perplexity train {_counted(epoch.train)}" if epoch.train else f"sampled loss {epoch.loss:.3f}"]
+    parts = [f"perplexity train {_counted(epoch.train)}" if epoch.train else f"sampled loss {epoch.loss:.3f}"]
     if epoch.valid is not None:
         best = " (best)" if epoch.best else ""
-        told.append(f"{'' if epoch.train else 'perplexity '}valid {_counted(epoch.valid)}{best}")
+        parts.append(f"{'' if epoch.train else 'perplexity '}valid {_counted(epoch.valid)}{best}")
     if epoch.words_per_second is not None:
-        told.append(f"{epoch.words_per_second:,.0f} words/s")
-    return f"epoch {epoch.epoch}: {'; '.join(told)}"
+        parts.append(f"{epoch.words_per_second:,.0f} words/s")
+    return f"epoch {epoch.epoch}: {'; '.join(parts)}"
 
 
 def _counted(evaluation: Evaluation) -> str:
@@ -60,27 +67,27 @@ def _counted(evaluation: Evaluation) -> str:
 
 
 def step_loss(step: Step) -> str:
-    """The loss of a step in words: its perplexity, if it has one."""
+    """The perplexity of a step; its loss if that is sampled."""
     if math.isnan(step.perplexity):
         return f"sampled loss {step.loss:.3f}"
     return f"perplexity {step.perplexity:.1f} over {step.words:,} tokens"
 
 
 def rollback_line(event: Rollback) -> str:
-    """One in words: `diverged at step 1,151: the loss is nan; back to step 1,000, learning rate 0.0005`."""
+    """Return `diverged at step 1,151: the loss is nan; back to step 1,000, learning rate 0.0005`."""
     return (
         f"diverged at step {event.diverged_at:,}: {event.reason}; back to step {event.step:,}, "
         f"learning rate {event.learning_rate:g}"
     )
 
 
-def measured(what: str, done: int, total: int | None) -> str:
-    """How far a text is measured, in words."""
-    return f"{what}: {done:,} of {total:,} words"
+def measured(activity: str, done: int, total: int | None) -> str:
+    """How much of a text is measured."""
+    return f"{activity}: {done:,} of {total:,} words"
 
 
 class Rate:
-    """Words a second over the last while, smoothed."""
+    """Words per second, smoothed exponentially over the last steps."""
 
     def __init__(self) -> None:
         self.words_per_second = 0.0
@@ -90,84 +97,60 @@ class Rate:
         self.words_per_second += weight * (step.words_per_second - self.words_per_second)
 
 
-class Pace:
-    """At most a line every few seconds; the last epoch's line waits for its turn, a step's does not."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write, self._last, self._waiting = write, time.monotonic(), ""
-
-    def epoch(self, line: str) -> None:
-        self._waiting = line
-
-    def turn(self, line: Callable[[], str] | None = None) -> None:
-        """Write what waits, else the line that is given, if it is time for one."""
-        now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_LINES or not (self._waiting or line):
-            return
-        self._write(self._waiting or (line() if line else ""))
-        self._last, self._waiting = now, ""
-
-
-class Bar:
-    """A bar over all epochs, with loss, perplexity, words/s and time left; a line for an epoch that took a while."""
+class TrainingBar:
+    """A bar over all epochs, with loss, perplexity, words/s and time left; a line for each epoch, when one is due."""
 
     def __init__(self, trainer: Trainer) -> None:
-        from tqdm import tqdm
-
-        self._trainer, self._rate = trainer, Rate()
-        self._pace = Pace(lambda line: self._bar.write(line, file=sys.stderr))
-        self._bar: Any = tqdm(
+        self._trainer, self._rate, self._described = trainer, Rate(), 0.0
+        self._bar = Bar(
             total=trainer.words_planned,
             initial=trainer.words_done,
-            file=sys.stderr,
-            dynamic_ncols=True,
             bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
             mininterval=0.1,
-            leave=False,
         )
-        trainer.watch, self._told = self._measuring, 0.0
+        self._pace = Pace(self._bar.write)
 
-    def _measuring(self, what: str, done: int, total: int | None) -> None:
-        if time.monotonic() - self._told >= SECONDS_BETWEEN_LOOKS:
-            self._told = time.monotonic()
-            self._bar.set_description_str(measured(what, done, total))
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        if time.monotonic() - self._described >= SECONDS_BETWEEN_DESCRIPTIONS:
+            self._described = time.monotonic()
+            self._bar.describe(measured(activity, done, total))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Step):
             self._rate.add(event)
-            epochs = self._trainer.config.training.epochs
-            self._bar.set_description_str(
-                f"epoch {event.epoch}/{epochs}, {step_loss(event)}, {self._rate.words_per_second:,.0f} words/s",
-                refresh=False,
-            )
-            self._bar.update(event.words)
+            epoch = f"epoch {event.epoch}/{self._trainer.config.training.epochs}"
+            rate = f"{self._rate.words_per_second:,.0f} words/s"
+            self._bar.describe(f"{epoch}, {step_loss(event)}, {rate}", refresh=False)
+            self._bar.advance_to(self._bar.done + event.words)
         elif isinstance(event, Epoch):
-            self._pace.epoch(epoch_line(event))
+            self._pace.queue(epoch_line(event))
         elif isinstance(event, Rollback):
-            self._bar.write(rollback_line(event), file=sys.stderr)
-            self._bar.update(self._trainer.words_done - self._bar.n)
-        self._pace.turn()
+            self._bar.write(rollback_line(event))
+            self._bar.advance_to(self._trainer.words_done)
+        self._pace.write()
 
     def close(self) -> None:
         self._bar.close()
 
 
-class Lines:
-    """At most a line every few seconds."""
+class TrainingLines:
+    """A line for a step or an epoch every few seconds."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer, self._rate, self._pace = trainer, Rate(), Pace(tell)
-        trainer.watch = lambda what, done, total: self._pace.turn(lambda: measured(what, done, total))
+        self._trainer, self._rate, self._pace = trainer, Rate(), Pace(notify)
+
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        self._pace.write(lambda: measured(activity, done, total))
 
     def show(self, event: Event) -> None:
         if isinstance(event, Step):
             self._rate.add(event)
-            self._pace.turn(lambda: self._line(event))
+            self._pace.write(lambda: self._line(event))
         elif isinstance(event, Epoch):
-            self._pace.epoch(epoch_line(event))
-            self._pace.turn()
+            self._pace.queue(epoch_line(event))
+            self._pace.write()
         elif isinstance(event, Rollback):
-            tell(rollback_line(event))
+            notify(rollback_line(event))
 
     def _line(self, step: Step) -> str:
         done = self._trainer.words_done / self._trainer.words_planned
@@ -180,25 +163,47 @@ class Lines:
         pass
 
 
-class Rows:
-    """The rows of metrics.jsonl on stdout; the command adds the last."""
+class Silent:
+    """Shows rollbacks only."""
+
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Rollback):
+            notify(rollback_line(event))
+
+    def close(self) -> None:
+        pass
+
+
+class Rows(Silent):
+    """The rows of metrics.jsonl on stdout; the command adds the last row itself."""
 
     def show(self, event: Event) -> None:
         if not isinstance(event, Done):
             click.echo(json_text.dumps(row(event)))
-        if isinstance(event, Rollback):
-            tell(rollback_line(event))
-
-    def close(self) -> None:
-        pass
+        super().show(event)
 
 
-class Nothing:
-    """Silence, but for what goes wrong."""
+class UntilItFails:
+    """Another display, silent from the first OSError on: the reader of the output has exited, or its disk is full."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        self._try(lambda: self._display.watch(activity, done, total))
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Rollback):
-            tell(rollback_line(event))
+        self._try(lambda: self._display.show(event))
+
+    def _try(self, output: Callable[[], None]) -> None:
+        try:
+            output()
+        except OSError as error:
+            self._display = Silent()
+            notify(f"output stopped: {error.strerror}; training continues")
 
     def close(self) -> None:
-        pass
+        self._display.close()

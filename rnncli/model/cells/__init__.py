@@ -1,7 +1,7 @@
-"""The recurrent cells: each runs a whole sequence forward, and backward beside it.
+"""The recurrent cells: forward and backward pass over a whole sequence.
 
-To add one: a file with a class that has what `Cell` says, a line in `CELLS`, and its counterpart in
-`engines/stepwise.py`.
+To add one, write a class that implements `Cell`, and add it to `CELLS`. With a counterpart in `engines/stepwise.py` it
+is also tested against the course's equations.
 """
 
 from __future__ import annotations

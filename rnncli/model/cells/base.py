@@ -1,4 +1,4 @@
-"""What a cell is, and how the weights that all cells have are initialised."""
+"""The protocol of a cell, and starting values of the weights that all cells have."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.inputs import Inputs
 from rnncli.model.initialise import glorot_, orthogonal_
-from rnncli.model.parameters import Array, Shapes
+from rnncli.model.parameters import Section
+from rnncli.system.arrays import Array, Shapes, Tensors
 
-Tensors = dict[str, Array]
-State = tuple[Array, ...]
+LayerState = tuple[Array, ...]
+"""The arrays that one layer carries from step to step, each (n_a, B)."""
 
 
 class Cell(Protocol):
     """A recurrent cell over a sequence of T steps and B columns, from n_x features to n_a hidden units.
 
     Its parameters are `Wxa` (n_x, G n_a), a row for each input feature, so that a one-hot input is a gather of rows;
-    `Waa` (G n_a, n_a), the course's orientation; `ba` (G n_a,); and what its own file adds. G gates are stacked,
+    `Waa` (G n_a, n_a), in the course's orientation; `ba` (G n_a,); and any that a cell adds. The G gates are stacked,
     those with a sigmoid first.
     """
 
@@ -32,54 +33,22 @@ class Cell(Protocol):
     def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
         """Fill the parameters with their starting values."""
 
-    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Any]:
+    def forward(self, p: Tensors, x: Inputs, state: LayerState, buffers: Buffers) -> tuple[Array, LayerState, Any]:
         """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache.
 
-        The rows and the cache lie in `buffers`, which are this layer's own: good until its next `forward`. What is
-        not kept lies in their `scratch`, which is that of all layers; `dhidden` of a backward pass does too.
+        The rows and the cache are arrays of `buffers`, which belong to this layer: valid until its next `forward`.
+        Temporary arrays come from `buffers.scratch`, which all layers share; `dhidden` of a backward pass may, too.
         """
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Any, buffers: Buffers
-    ) -> tuple[Array | None, State]:
+        self, p: Tensors, g: Section, dhidden: Array, dlast: LayerState, cache: Any, buffers: Buffers
+    ) -> tuple[Array | None, LayerState]:
         """Backpropagate through the sequence.
 
-        `dhidden` (T*B, n_a) is the gradient that comes to every hidden state from above, `dstate` the one that comes
-        to the last state from later steps. Writes the gradients of the parameters into `g` (what was there is
-        overwritten) and returns those of the input rows (None where the input is one-hot) and of the starting state.
+        dhidden (T*B, n_a): the gradient of every hidden state from the layer above. dlast: the gradient of the last
+        state from later steps. Overwrites the gradients of the parameters in `g`; returns those of the input rows
+        (None for one-hot input) and of the starting state.
         """
-
-    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
-        """Floating-point operations of the matrix products, forward and backward over so many positions T*B.
-
-        A product of (n, k) and (k, m) has 2 n m k. One-hot input is a gather, and its gradient a sum of rows.
-        """
-
-    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
-        """How many numbers a forward and a backward pass have in memory at most.
-
-        Those that each layer has for itself, and those that all layers share, one after another: `scratch`, and what
-        is soon free.
-        """
-
-
-def flops_of_gates(gates: int, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
-    """Those of Waa a and Wxa^T x; backward each is two products, for the weights and for what they multiply."""
-    forward = 2 * positions * gates * n_a * (n_a + (0 if one_hot else n_x))
-    return forward, 2 * forward
-
-
-def held_of_gates(
-    gates: int, kept: int, shared: int, n_x: int, n_a: int, T: int, B: int, one_hot: bool
-) -> tuple[int, int]:
-    """What all cells have in memory, where a layer has `kept` and all `shared` arrays as large as the states."""
-    N, row = T * B, gates * n_a
-    own = N * row + (N + B) * n_a * kept + N * n_a  # the gates, the states, the hidden ones as rows
-    # The gates' rows and their gradients, the gradient that comes from above, the hidden states before.
-    all_layers = 2 * N * row + N * n_a * (2 + shared)
-    all_layers += row * n_a + 2 * B * (row + kept * n_a)  # Waa transposed, and what one step needs
-    # A gather of rows, or their gradients in order and added up; else the gradient of the input.
-    return own, all_layers + (N * row + min(N, n_x) * row if one_hot else N * n_x)
 
 
 def initialise_gates_(p: Tensors, rng: np.random.Generator) -> None:

@@ -1,11 +1,11 @@
-"""The GRU as PyTorch and cuDNN have it (Cho et al. 2014, with the reset gate after the recurrent product).
+"""The GRU as in PyTorch and cuDNN (Cho et al. 2014, with the reset gate after the recurrent product).
 
     r = sigmoid(Wxr x + Wr a_prev + br)
     z = sigmoid(Wxz x + Wz a_prev + bz)
     n = tanh(Wxn x + bn + r * (Wn a_prev + bna))
     a = (1 - z) n + z a_prev
 
-Gates are stacked r, z, n; the candidate's recurrent product has the bias `bna` of its own.
+Gates are stacked r, z, n; the candidate's recurrent product has a separate bias, `bna`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.model.buffers import Buffers
-from rnncli.model.cells.base import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
+from rnncli.model.cells.base import LayerState, initialise_gates_
 from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
-from rnncli.model.parameters import Array, Shapes
+from rnncli.model.parameters import Section
+from rnncli.system.arrays import Array, Shapes, Tensors
 
 Cache = tuple[Inputs, Array, Array, Array]
 
 
 class Gru:
-    """Same result as `reference.gru_forward` and `gru_backward`; a test of the engines holds them together."""
+    """Same result as `reference.gru_forward` and `gru_backward`; a test of the engines compares them."""
 
     states: tuple[str, ...] = ("a",)
 
@@ -32,7 +33,7 @@ class Gru:
         initialise_gates_(p, rng)
         p["bna"][...] = 0
 
-    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+    def forward(self, p: Tensors, x: Inputs, state: LayerState, buffers: Buffers) -> tuple[Array, LayerState, Cache]:
         gates = gate_inputs(p, x, buffers)  # (T, 3 n_a, B)
         n_a, T, B, dtype = p["Waa"].shape[1], x.T, x.B, gates.dtype
         a = buffers.array("a", (T + 1, n_a, B), dtype)
@@ -57,13 +58,13 @@ class Gru:
         return hidden_rows(a, buffers), (a[-1].copy(),), (x, gates, a, u)
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
-    ) -> tuple[Array | None, State]:
+        self, p: Tensors, g: Section, dhidden: Array, dlast: LayerState, cache: Cache, buffers: Buffers
+    ) -> tuple[Array | None, LayerState]:
         x, gates, a, u = cache
         n_a = p["Waa"].shape[1]
         r, z, n = (gates[:, k * n_a : (k + 1) * n_a] for k in range(3))
         dh = to_steps(dhidden, buffers.scratch("dh", u.shape, dhidden.dtype))
-        # What multiplies da in each gate does not depend on it: over all steps at once.
+        # The factor of da in each gate does not depend on da: computed for all steps at once.
         dgates, du = (buffers.scratch(name, gates.shape, gates.dtype) for name in ("dz", "du"))
         dr, dz, dn = (dgates[:, k * n_a : (k + 1) * n_a] for k in range(3))
         np.multiply(n, n, out=dn)
@@ -77,7 +78,7 @@ class Gru:
         dr *= u
         dr *= dn
         WaaT = np.ascontiguousarray(p["Waa"].T)
-        da, through = dstate[0].copy(), np.empty_like(dstate[0])
+        da, through = dlast[0].copy(), np.empty_like(dlast[0])
         for t in reversed(range(x.T)):
             da += dh[t]
             dgates[t].reshape(3, n_a, -1)[...] *= da
@@ -87,9 +88,3 @@ class Gru:
             da += np.matmul(WaaT, du[t], out=through)
         np.sum(du[:, 2 * n_a :], axis=(0, 2), out=g["bna"])
         return weight_gradients_(p, g, x, a, dgates, buffers, du), (da,)
-
-    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
-        return flops_of_gates(3, n_x, n_a, positions, one_hot)
-
-    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
-        return held_of_gates(3, 2, 4, n_x, n_a, T, B, one_hot)  # a, u; the difference, and du for all gates

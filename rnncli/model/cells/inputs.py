@@ -1,7 +1,7 @@
-"""What enters a cell, and the one conversion between the two layouts.
+"""The input of a cell, and conversion between two layouts of sequences.
 
-The recurrence works on `(T, n, B)`, so that step t is the course's contiguous matrix (n, m); the big products work on
-rows `(T*B, n)`, so that all steps are one product. `to_steps` and `to_rows` go from one to the other.
+The recurrence uses `(T, n, B)`: step t is the course's matrix (n, m), contiguous. The large products use rows
+`(T*B, n)`, so that one product covers all steps. `to_steps` and `to_rows` convert.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from rnncli.model.buffers import Buffers
-from rnncli.model.parameters import Array, write_rows_
-
-Tensors = dict[str, Array]
+from rnncli.model.parameters import Section
+from rnncli.system.arrays import Array, Tensors
 
 
 def to_steps(rows: Array, out: Array) -> Array:
@@ -39,12 +38,12 @@ class Inputs(Protocol):
     def project(self, Wxa: Array, out: Array) -> None:
         """Write the input product of all steps, (T*B, G n_a)."""
 
-    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> Array | None:
-        """From dz (T*B, G n_a): write the gradient of Wxa, return that of the input rows if it has one."""
+    def backward_(self, p: Tensors, g: Section, dz: Array, buffers: Buffers) -> Array | None:
+        """From dz (T*B, G n_a), write the gradient of Wxa; return that of the input rows, None for one-hot input."""
 
 
 class OneHot:
-    """One-hot vectors, given as ids (T, B): their product with Wxa is a gather of its rows."""
+    """One-hot vectors, given as ids (T, B): their product with Wxa is a gather of rows."""
 
     def __init__(self, ids: Array) -> None:
         self.T, self.B = ids.shape
@@ -53,8 +52,8 @@ class OneHot:
     def project(self, Wxa: Array, out: Array) -> None:
         out[...] = Wxa[self.ids]
 
-    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> None:
-        write_rows_(g, "Wxa", self.ids, dz)
+    def backward_(self, p: Tensors, g: Section, dz: Array, buffers: Buffers) -> None:
+        g.write_rows_("Wxa", self.ids, dz)
 
 
 class Rows:
@@ -67,7 +66,7 @@ class Rows:
     def project(self, Wxa: Array, out: Array) -> None:
         np.matmul(self.x, Wxa, out=out)
 
-    def backward_(self, p: Tensors, g: Tensors, dz: Array, buffers: Buffers) -> Array:
+    def backward_(self, p: Tensors, g: Section, dz: Array, buffers: Buffers) -> Array:
         np.matmul(self.x.T, dz, out=g["Wxa"])
         return np.matmul(dz, p["Wxa"].T, out=buffers.scratch("dx", self.x.shape, self.x.dtype))
 
@@ -88,7 +87,7 @@ def hidden_rows(a: Array, buffers: Buffers) -> Array:
 
 
 def weight_gradients_(
-    p: Tensors, g: Tensors, x: Inputs, a: Array, dz: Array, buffers: Buffers, du: Array | None = None
+    p: Tensors, g: Section, x: Inputs, a: Array, dz: Array, buffers: Buffers, du: Array | None = None
 ) -> Array | None:
     """The gradients of Wxa, ba and Waa over all steps at once, each as one product; returns that of the input rows.
 

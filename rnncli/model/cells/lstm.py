@@ -8,15 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.model.buffers import Buffers
-from rnncli.model.cells.base import State, Tensors, flops_of_gates, held_of_gates, initialise_gates_
+from rnncli.model.cells.base import LayerState, initialise_gates_
 from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
-from rnncli.model.parameters import Array, Shapes
+from rnncli.model.parameters import Section
+from rnncli.system.arrays import Array, Shapes, Tensors
 
 Cache = tuple[Inputs, Array, Array, Array, Array]
 
 
 class Lstm:
-    """Same result as `reference.lstm_forward` and `lstm_backward`; a test of the engines holds them together."""
+    """Same result as `reference.lstm_forward` and `lstm_backward`; a test of the engines compares them."""
 
     states: tuple[str, ...] = ("a", "c")
 
@@ -27,7 +28,7 @@ class Lstm:
         initialise_gates_(p, rng)
         p["ba"][: p["Waa"].shape[1]] = 1  # an open forget gate at the start (Jozefowicz et al. 2015)
 
-    def forward(self, p: Tensors, x: Inputs, state: State, buffers: Buffers) -> tuple[Array, State, Cache]:
+    def forward(self, p: Tensors, x: Inputs, state: LayerState, buffers: Buffers) -> tuple[Array, LayerState, Cache]:
         gates = gate_inputs(p, x, buffers)  # (T, 4 n_a, B)
         n_a, T, B, dtype = p["Waa"].shape[1], x.T, x.B, gates.dtype
         a, c = (buffers.array(name, (T + 1, n_a, B), dtype) for name in self.states)
@@ -50,14 +51,14 @@ class Lstm:
         return hidden_rows(a, buffers), (a[-1].copy(), c[-1].copy()), (x, gates, a, c, tanh_c)
 
     def backward_(
-        self, p: Tensors, g: Tensors, dhidden: Array, dstate: State, cache: Cache, buffers: Buffers
-    ) -> tuple[Array | None, State]:
+        self, p: Tensors, g: Section, dhidden: Array, dlast: LayerState, cache: Cache, buffers: Buffers
+    ) -> tuple[Array | None, LayerState]:
         x, gates, a, c, tanh_c = cache
         n_a = p["Waa"].shape[1]
         f, i, o, candidate = (gates[:, k * n_a : (k + 1) * n_a] for k in range(4))
         dh, da_to_dc = (buffers.scratch(name, tanh_c.shape, dhidden.dtype) for name in ("dh", "da to dc"))
         to_steps(dhidden, dh)
-        # What multiplies dc and da in each gate does not depend on them: over all steps at once.
+        # The factors of dc and da in each gate do not depend on them: computed for all steps at once.
         dz = buffers.scratch("dz", gates.shape, gates.dtype)
         for k, (factor, gate) in enumerate(((c[:-1], f), (candidate, i), (tanh_c, o))):
             slope = np.subtract(1, gate, out=dz[:, k * n_a : (k + 1) * n_a])
@@ -70,7 +71,7 @@ class Lstm:
         np.subtract(1, da_to_dc, out=da_to_dc)
         da_to_dc *= o
         WaaT = np.ascontiguousarray(p["Waa"].T)
-        da, dc = (each.copy() for each in dstate)
+        da, dc = (each.copy() for each in dlast)
         for t in reversed(range(x.T)):
             da += dh[t]
             da_to_dc[t] *= da
@@ -82,9 +83,3 @@ class Lstm:
             dc *= f[t]
             np.matmul(WaaT, dz[t], out=da)
         return weight_gradients_(p, g, x, a, dz, buffers), (da, dc)
-
-    def flops(self, n_x: int, n_a: int, positions: int, one_hot: bool) -> tuple[int, int]:
-        return flops_of_gates(4, n_x, n_a, positions, one_hot)
-
-    def held(self, n_x: int, n_a: int, T: int, B: int, one_hot: bool) -> tuple[int, int]:
-        return held_of_gates(4, 3, 1, n_x, n_a, T, B, one_hot)  # a, c, tanh c; and what turns da into dc

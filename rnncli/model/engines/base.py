@@ -1,33 +1,42 @@
-"""What an engine is."""
+"""Protocols of an engine: the part that turns ids into input, and the part that runs the stack of cells."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 from rnncli.model.architecture import Architecture, State
-from rnncli.model.outputs import Output
-from rnncli.model.parameters import Array, Parameters
-from rnncli.system.profile import Profile
+from rnncli.model.noise import Noise
+from rnncli.model.parameters import Gradients, Parameters
+from rnncli.system.arrays import Array
 
 
-class Engine(Protocol):
-    """Runs the stack of cells of an architecture over a batch, and offers its output layer.
+class Input(Protocol):
+    """The input of the first cell: embedding rows, or one-hot vectors.
 
-    Made from an architecture and the counts of the words in the training text, (V,), None where they are not known.
+    Made from an architecture. `noise` is None in a pass that evaluates or predicts.
     """
 
-    architecture: Architecture
-    output: Output
-    profile: Profile
-    """Is told which section of a step is under way."""
+    def __init__(self, architecture: Architecture) -> None: ...
 
-    def forward(self, parameters: Parameters, ids: Array, state: State) -> tuple[Array, State, Any]:
-        """The top layer's hidden states as rows (T*B, H) for ids (T, B), the last state, and the cache."""
+    def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> Any:
+        """The input for ids (T, B), in the layout that the stack of the same engine expects."""
+
+    def backward_(self, gradients: Gradients, dx: Any, x: Any, ids: Array) -> None:
+        """Write the gradient of the embedding, if there is one, from that of the input."""
+
+
+class Stack(Protocol):
+    """The layers of cells of an architecture, without embedding and output layer."""
+
+    def __init__(self, architecture: Architecture) -> None: ...
+
+    def forward(self, parameters: Parameters, x: Any, state: State, noise: Noise | None) -> tuple[Array, State, Any]:
+        """The top layer's hidden states as rows (T*B, H) for the input x, the last state, and the cache."""
 
     def backward_(
-        self, parameters: Parameters, gradients: Parameters, dhidden: Array, dstate: State, cache: Any
-    ) -> State:
-        """Backpropagate dhidden (T*B, H) and dstate; overwrites the gradients of the stack, returns the state's."""
+        self, parameters: Parameters, gradients: Gradients, dhidden: Array, dlast: State, cache: Any
+    ) -> tuple[Any, State]:
+        """Backpropagate dhidden (T*B, H) and dlast; overwrite the gradients of the layers.
 
-    def held(self, T: int, B: int) -> int:
-        """How many numbers a forward and a backward pass over the stack have in memory at most."""
+        Returns the gradients of the input (None for one-hot vectors) and of the starting state.
+        """

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from rnncli import reference
-from rnncli.model.outputs import Output, SampledSoftmax
-from rnncli.model.parameters import Array, Shapes
+from rnncli.model.noise import Noise
+from rnncli.model.outputs import AdaptiveSoftmax, FullSoftmax, Output, OutputLayer, SampledSoftmax
+from rnncli.model.parameters import Section
 from rnncli.reference.functional import log_softmax, one_hot
+from rnncli.system.arrays import Array, Tensors
 
-Tensors = dict[str, Array]
 
-
-class WordByWord:
+class StepwiseFull:
     """The full softmax: yhat = softmax(Wya a + by), loss -ln yhat[target]."""
 
     exact = True
@@ -24,15 +23,13 @@ class WordByWord:
     def __init__(self, options: object = None, counts: Array | None = None) -> None:
         pass
 
-    def forward(
-        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
-    ) -> tuple[Array, Any]:
+    def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Any]:
         logits = [p["Wya"] @ a[:, None] + p["by"][:, None] for a in hidden]  # (V, 1) each
-        # The logarithm of a softmax would be -inf where that underflows to 0.
+        # log_softmax, as the logarithm of softmax is -inf where it underflows to 0.
         nll = np.array([-log_softmax(z)[target, 0] for z, target in zip(logits, targets, strict=True)])
         return nll, (hidden, targets, [reference.softmax(z) for z in logits])
 
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
+    def backward_(self, p: Tensors, g: Section, scale: float, cache: Any) -> Array:
         hidden, targets, y_hat = cache
         g["Wya"][...], g["by"][...] = 0, 0
         dhidden = []
@@ -49,43 +46,28 @@ class WordByWord:
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
         return np.array([log_softmax(p["Wya"] @ a[:, None] + p["by"][:, None])[:, 0] for a in hidden])
 
-    def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        """With every matrix at every position."""
-        products = len(cache[0]) * sum(tensor.size for tensor in p.values() if tensor.ndim == 2)
-        return 2 * products, 4 * products
 
-    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        """About: logits, probabilities and their like of every word at every position; of one all gradients."""
-        words = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 1)
-        return 2 * max(positions, scored) * words + 2 * sum(map(math.prod, shapes.values()))
+class StepwiseAdaptive(StepwiseFull):
+    """The adaptive softmax with every cluster at every position: loss -ln P(target)."""
 
-
-class AdaptiveByWord(WordByWord):
-    """The adaptive softmax, every cluster at every position: loss -ln P(target)."""
-
-    def forward(
-        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
-    ) -> tuple[Array, Any]:
+    def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Any]:
         passed = [reference.adaptive_output_forward(a[:, None], _columns(p)) for a in hidden]
         nll = np.array([-log_y[target, 0] for (log_y, _), target in zip(passed, targets, strict=True)])
         return nll, (hidden, targets, passed)
 
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
+    def backward_(self, p: Tensors, g: Section, scale: float, cache: Any) -> Array:
         hidden, targets, passed = cache
         words = (one_hot(target, len(log_y))[:, None] for target, (log_y, _) in zip(targets, passed, strict=True))
         caches = (cache for _, cache in passed)
         gradients = (reference.adaptive_output_backward(y, cache) for y, cache in zip(words, caches, strict=True))
-        return _add_up_(g, scale, gradients, hidden)
+        return _sum_(g, scale, gradients, hidden)
 
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
         return np.array([reference.adaptive_output_forward(a[:, None], _columns(p))[0][:, 0] for a in hidden])
 
-    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        return super().held(shapes, 2 * positions, 2 * scored)  # of the clusters, and of the whole
 
-
-class SampledByWord(WordByWord):
-    """The sampled softmax, draw by draw: loss ln Z - z[target] with an estimated Z."""
+class StepwiseSampled(StepwiseFull):
+    """The sampled softmax, one draw at a time: loss ln Z - z[target] with an estimated Z."""
 
     exact = False
 
@@ -93,28 +75,23 @@ class SampledByWord(WordByWord):
         self.options = options or SampledSoftmax.Options()
         self.counts = counts
 
-    def forward(
-        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
-    ) -> tuple[Array, Any]:
-        if rng is None:
-            raise TypeError("the sampled softmax draws words: forward needs rng; score does without")
+    def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Any]:
+        if noise is None:
+            raise TypeError("the sampled softmax draws words: forward needs noise; score does not")
         q = self._proposal(len(p["by"]))
-        drawn = reference.draw_words(q, self.options.samples, rng)
+        drawn = reference.draw_words(q, self.options.samples, noise.stream("sampled words"))
         passed = [
             reference.sampled_output_forward(a[:, None], target, drawn, q, _columns(p))
             for a, target in zip(hidden, targets, strict=True)
         ]
         return np.array([loss for loss, _ in passed]), (hidden, [cache for _, cache in passed])
 
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
+    def backward_(self, p: Tensors, g: Section, scale: float, cache: Any) -> Array:
         hidden, caches = cache
-        return _add_up_(g, scale, map(reference.sampled_output_backward, caches), hidden)
+        return _sum_(g, scale, map(reference.sampled_output_backward, caches), hidden)
 
     def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
-        return WordByWord.forward(self, p, hidden, targets)[0]
-
-    def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        return super().flops(p, cache)[0], 0  # backward goes word by word
+        return StepwiseFull.forward(self, p, hidden, targets)[0]
 
     def _proposal(self, vocabulary_size: int) -> list[float]:
         if self.options.proposal == "log_uniform":
@@ -125,11 +102,11 @@ class SampledByWord(WordByWord):
 
 
 def _columns(p: Tensors) -> Tensors:
-    """The parameters as the course has them: a bias is a column."""
+    """The parameters in the course's shapes: a bias is a column."""
     return {name: tensor[:, None] if tensor.ndim == 1 else tensor for name, tensor in p.items()}
 
 
-def _add_up_(g: Tensors, scale: float, gradients: Iterable[Tensors], hidden: Array) -> Array:
+def _sum_(g: Section, scale: float, gradients: Iterable[Tensors], hidden: Array) -> Array:
     """Write `scale` times the sum of the positions' gradients into g; return those of the hidden states, (N, H)."""
     for tensor in g.values():
         tensor[...] = 0
@@ -141,8 +118,8 @@ def _add_up_(g: Tensors, scale: float, gradients: Iterable[Tensors], hidden: Arr
     return dhidden
 
 
-OUTPUTS: dict[str, Callable[[Any, Array | None], Output]] = {
-    "full": WordByWord,
-    "adaptive": AdaptiveByWord,
-    "sampled": SampledByWord,
+STEPWISE_OUTPUTS: dict[type[OutputLayer], Callable[[Any, Array | None], Output]] = {
+    FullSoftmax: StepwiseFull,
+    AdaptiveSoftmax: StepwiseAdaptive,
+    SampledSoftmax: StepwiseSampled,
 }

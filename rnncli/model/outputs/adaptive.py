@@ -1,8 +1,8 @@
-"""The adaptive softmax (Grave et al. 2017): frequent words in a short head, rarer ones in clusters of smaller size.
+"""The adaptive softmax (Grave et al. 2017): frequent words in a short head, rarer ones in clusters with fewer features.
 
-Words are numbered by falling frequency, so that cutoffs c1 < c2 < ... cut the vocabulary into a head, the words below
-c1, and K clusters, from each cutoff to the next. The head is a softmax over its words and one entry for each cluster;
-cluster k has a softmax over its own words, of the hidden state brought down to d_k = H / div_value^k features:
+Word ids are sorted by falling frequency. Cutoffs c1 < c2 < ... split the vocabulary into a head, the words below c1,
+and K clusters, one from each cutoff to the next. The head is a softmax over its words and one entry for each cluster;
+cluster k is a softmax over its words, of the hidden state projected to d_k = H / div_value^k features:
 
     P(w | h) = head(w | h)                               for w in the head
     P(w | h) = head(cluster k | h) tail_k(w | P_k h)     for w in cluster k
@@ -12,7 +12,6 @@ Parameters: Wya (c1 + K, H) and by of the head; P1 (d_1, H), W1 (words, d_1) and
 
 from __future__ import annotations
 
-import math
 import reprlib
 from dataclasses import dataclass
 
@@ -20,23 +19,24 @@ import numpy as np
 
 from rnncli.errors import ConfigError
 from rnncli.model.initialise import glorot_
-from rnncli.model.outputs.base import Tensors
-from rnncli.model.outputs.softmax import Cache as SoftmaxCache
-from rnncli.model.outputs.softmax import Softmax, in_pieces, log_softmax, rows_in_a_piece
-from rnncli.model.parameters import Array, Shapes
+from rnncli.model.noise import Noise
+from rnncli.model.outputs.full import Cache as SoftmaxCache
+from rnncli.model.outputs.full import Softmax, in_pieces, log_softmax
+from rnncli.model.parameters import Section
 from rnncli.schema.fields import setting
+from rnncli.system.arrays import Array, Shapes, Tensors
 
 Cache = tuple[Array, SoftmaxCache, list[tuple[Array, SoftmaxCache]]]
 
 
 class AdaptiveSoftmax:
-    """Same result as `by_word.AdaptiveByWord`; a test of the engines holds them together."""
+    """Same result as `StepwiseAdaptive`; a test of the engines compares them."""
 
     exact = True
 
     @dataclass(frozen=True)
     class Options:
-        """`cutoffs` None are those of `default_cutoffs`; `div_value` is what each cluster's size is divided by."""
+        """`cutoffs` None: those of `default_cutoffs`. `div_value`: ratio of features from one cluster to the next."""
 
         cutoffs: tuple[int, ...] | None = setting(None, minimum=1, rising=True)
         div_value: float = setting(4.0, minimum=1, maximum=1000)
@@ -67,9 +67,7 @@ class AdaptiveSoftmax:
             else:
                 tensor[...] = 0
 
-    def forward(
-        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
-    ) -> tuple[Array, Cache]:
+    def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         starts = _starts(p)
         cluster = np.searchsorted(starts, targets, side="right")  # 0: the head
         head_targets = np.where(cluster == 0, targets, starts[0] + cluster - 1) if len(starts) else targets
@@ -84,7 +82,7 @@ class AdaptiveSoftmax:
             tails.append((rows, cache))
         return nll, (hidden, head, tails)
 
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Cache) -> Array:
+    def backward_(self, p: Tensors, g: Section, scale: float, cache: Cache) -> Array:
         hidden, head, tails = cache
         dhidden = self._head.backward_(p["Wya"], g["Wya"], g["by"], scale, head)
         for k, (rows, tail) in enumerate(tails, 1):
@@ -92,6 +90,10 @@ class AdaptiveSoftmax:
             np.matmul(dx.T, hidden[rows], out=g[f"P{k}"])
             dhidden[rows] += dx @ p[f"P{k}"]
         return dhidden
+
+    def share(self, start: int, stop: int) -> float:
+        """The share of the training text that consists of the words `start` to `stop` - 1; 1 if unknown."""
+        return 1.0 if self._counts is None else float(self._counts[start:stop].sum() / self._counts.sum())
 
     def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
         widest = max(len(b) for b in p.values() if b.ndim == 1)
@@ -107,33 +109,12 @@ class AdaptiveSoftmax:
             parts.append(head[:, [words + k - 1]] + tail)
         return np.concatenate(parts, axis=1)
 
-    def flops(self, p: Tensors, cache: Cache) -> tuple[int, int]:
-        hidden, _, tails = cache
-        products = len(hidden) * p["Wya"].size
-        for k, (rows, _) in enumerate(tails, 1):  # as many rows as the cluster got
-            products += len(rows) * (p[f"P{k}"].size + p[f"W{k}"].size)
-        return 2 * products, 4 * products
-
-    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        head, size = shapes["Wya"]
-        clusters = [shapes[f"W{k}"] for k in range(1, (len(shapes) - 2) // 3 + 1)]  # words and features of each
-        rows = max(positions, min(scored, rows_in_a_piece(max([head, *(words for words, _ in clusters)]))))
-        held = rows * head + 2 * positions * size
-        start = head - len(clusters)
-        for words, features in clusters:
-            # As many positions as the cluster has of the training text; a few more in the worst of many batches.
-            share = 1.0 if self._counts is None else self._counts[start : start + words].sum() / self._counts.sum()
-            of_cluster = min(rows, math.ceil(rows * share + 4 * math.sqrt(rows * share * (1 - share))))
-            held += of_cluster * (words + 2 * features + size)
-            start += words
-        return held
-
 
 def default_cutoffs(vocabulary_size: int) -> tuple[int, ...]:
-    """Where a vocabulary is cut unless the config says: nowhere below 1,000 words.
+    """Default cutoffs of a vocabulary; none below 1,000 words.
 
-    The head has 15 % of the words, 2,000 at most, and each cluster ends where five times as many words are counted; the
-    last one has at least half of the vocabulary.
+    The head has 15 % of the words, at most 2,000. Each further cutoff is five times the previous one. The last cluster
+    has at least half of the vocabulary.
     """
     if vocabulary_size < 1000:
         return ()
@@ -144,12 +125,12 @@ def default_cutoffs(vocabulary_size: int) -> tuple[int, ...]:
 
 
 def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
-    """Where the head and each cluster end. Raises ConfigError for cutoffs that this vocabulary cannot be cut at."""
+    """The end of the head and of each cluster. Raises ConfigError for cutoffs that do not fit the vocabulary."""
     edges = [*(default_cutoffs(vocabulary_size) if cutoffs is None else cutoffs), vocabulary_size]
     if sorted(set(edges)) != edges:
         raise ConfigError(
             f"model.output.cutoffs: {reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words "
-            "of the vocabulary; leave them away for cutoffs that fit it"
+            "of the vocabulary; remove them to use cutoffs that fit it"
         )
     return edges
 

@@ -1,4 +1,4 @@
-"""What an output layer is."""
+"""Protocols of output layers."""
 
 from __future__ import annotations
 
@@ -6,42 +6,53 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rnncli.model.parameters import Array, Shapes
-
-Tensors = dict[str, Array]
+from rnncli.model.noise import Noise
+from rnncli.model.parameters import Section
+from rnncli.system.arrays import Array, Shapes, Tensors
 
 
 class Output(Protocol):
     """A probability distribution over the next word, given hidden states as rows (N, H)."""
 
     exact: bool
-    """Whether the loss of `forward` is -ln P. If not it is an estimate, with random numbers, good for training only."""
+    """Whether the loss of `forward` is -ln P. If not, it is a random estimate, for training only."""
 
-    def forward(
-        self, p: Tensors, hidden: Array, targets: Array, rng: np.random.Generator | None = None
-    ) -> tuple[Array, Any]:
-        """The loss of each row in nats, (N,), and the cache; `rng` is needed where the loss is not exact."""
+    def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Any]:
+        """The training loss of each row in nats, (N,), and the cache.
 
-    def backward_(self, p: Tensors, g: Tensors, scale: float, cache: Any) -> Array:
-        """Write the gradients of `scale` times the sum of the rows' losses into `g`; return that of hidden, (N, H).
+        A layer that is not exact raises TypeError without noise.
+        """
 
-        The cache may be used once: its largest array is overwritten.
+    def backward_(self, p: Tensors, g: Section, scale: float, cache: Any) -> Array:
+        """Overwrite `g` with the gradients of `scale` times the sum of the rows' losses; return that of hidden, (N, H).
+
+        Use a cache only once: its largest array is overwritten.
         """
 
     def score(self, p: Tensors, hidden: Array, targets: Array) -> Array:
         """-ln P(target) of each row in nats, (N,)."""
 
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
-        """Ln P of every word, (N, V); each row is a distribution."""
+        """Log-probability of every word in nats, (N, V)."""
 
-    def flops(self, p: Tensors, cache: Any) -> tuple[int, int]:
-        """Floating-point operations of the matrix products of `forward` and of `backward_`, for the cache of a pass.
 
-        A product of (n, k) and (k, m) has 2 n m k. The cache may have been used.
-        """
+class OutputLayer(Output, Protocol):
+    """An output layer that a config can name.
 
-    def held(self, shapes: Shapes, positions: int, scored: int) -> int:
-        """How many numbers are in memory at most, beside parameters of these shapes and their gradients.
+    Made from an instance of `Options`, the frozen dataclass of its settings (None: the defaults), and the counts of the
+    words in the training text, (V,), or None if unknown.
+    """
 
-        In a step over so many positions, and while so many are scored.
-        """
+    @property
+    def Options(self) -> type:
+        """A frozen dataclass of settings (`schema.fields.setting`); `NoOptions` if there are no settings."""
+
+    def __init__(self, options: Any = None, counts: Array | None = None) -> None: ...
+
+    @staticmethod
+    def shapes(hidden_size: int, vocabulary_size: int, options: Any = None) -> Shapes:
+        """Shapes of the parameters by name, in the order in which they are drawn and stored. Raises ConfigError."""
+
+    @staticmethod
+    def initialise_(p: Tensors, rng: np.random.Generator) -> None:
+        """Fill the parameters with their starting values."""

@@ -1,6 +1,6 @@
-"""Proof on this machine: a tiny model is trained, killed, resumed, damaged; the bits and the gradients are compared.
+"""Test on this machine: train a tiny model, kill it, resume it, damage its checkpoint; compare bytes and gradients.
 
-Everything runs through the command line, in processes of its own, in a temporary folder.
+Every command runs in a separate process in a temporary folder.
 """
 
 from rnncli.proof.selftest.checks import Check, Selftest

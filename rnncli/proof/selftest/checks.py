@@ -1,4 +1,4 @@
-"""The checks, in the order in which they are made."""
+"""The checks of the selftest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rnncli.proof.selftest.comparison import difference, digest, middle_of
 from rnncli.proof.selftest.program import LIMIT, FailedError, Program, own, steps_in
 from rnncli.runs.folder import RunFolder
 
-TRIES = 5  # to come before the end of a run
-FLIPPED = ("parameter.", "moment.", "state.", "meta")  # a bit in a member of each kind
+TRIES = 5  # attempts to stop a run before it ends
+FLIPPED = ("parameter.", "moment.", "state.", "meta")  # one bit is flipped in a member of each kind
 
-# Sentences are longer than a window, so that a stop between windows has a state to keep.
+# Sentences are longer than a window, so that a run stopped between two windows must save its state.
 CONFIG = """\
 data: {train: corpus.txt, valid: 0.1}
 vocabulary: {unknown: true}
@@ -37,9 +37,9 @@ run: {checkpoint_every: 7 steps}
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, and how it came out: `passed` is None where it could not be checked.
+    """The result of one check; `passed` is None if it could not be made on this machine.
 
-    `seen` says what happened, `expected` what should have. `error`: the kind of error that a failure is.
+    `seen` describes the observation, `expected` the expected one. `error`: the error that a failure raises.
     """
 
     name: str
@@ -51,27 +51,27 @@ class Check:
 
 
 class NotCheckedError(Exception):
-    """A check could not be made; the message says why."""
+    """A check could not be made; the message is the reason."""
 
 
 class Selftest:
-    """The checks of one program, in a temporary folder that `checks` makes.
+    """Checks of one program, in a temporary folder.
 
-    `program`: the words that start it; without them, this very rnncli. `names`: of the checks to be made; all without
-    them. `kept`: the folder, once a check has failed: it is then not removed.
+    `program`: its command line, by default that of this installation. `names`: names of the checks, by default all.
+    `kept`: the folder, if a check has failed; it is then not removed.
     """
 
     def __init__(self, program: Sequence[str] | None = None, names: Sequence[str] | None = None) -> None:
         self.kept: Path | None = None
         self._words = own() if program is None else program
         self._names = list(CHECKS) if names is None else names
-        self._steps: int | None = None  # of the run that nothing stopped, once it is trained
-        self._proof: Popen[str] | None = None  # of the gradients; it runs beside the other checks
+        self._steps: int | None = None  # of the uninterrupted run, after it was trained
+        self._proof: Popen[str] | None = None  # gradcheck, which runs in parallel with the other checks
 
     def checks(self) -> Generator[Check, None, None]:
-        """Make the checks, one after another; close this generator to stop. Raises WriteError.
+        """Make the checks one by one; close this generator to stop. Raises WriteError.
 
-        However it ends, no process is left, and no folder but that of a failed check.
+        At the end all processes are killed, and the folder is removed unless a check failed.
         """
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="rnncli-selftest-"))
@@ -80,7 +80,7 @@ class Selftest:
         self._program = Program(self._words, self._folder)
         try:
             self._write_texts()
-            with suppress(FailedError):  # which the check tells
+            with suppress(FailedError):  # the check itself will report it
                 self._proof = self._program.start("gradcheck", "--json") if "gradcheck" in self._names else None
             for name in self._names:
                 yield self._check(name, *CHECKS[name])
@@ -96,7 +96,7 @@ class Selftest:
                 files("rnncli").joinpath("cli", "starter", "corpus.txt").read_bytes()
             )
         except OSError as error:
-            raise WriteError(f"{self._folder}: cannot write there: {error.strerror}; set TMPDIR") from error
+            raise WriteError(f"{self._folder}: cannot write: {error.strerror}; set TMPDIR") from error
 
     def _check(self, name: str, expected: str, error: type[RnncliError], check: Callable[[Selftest], str]) -> Check:
         started, passed = time.monotonic(), None
@@ -106,7 +106,7 @@ class Selftest:
         except NotCheckedError as reason:
             seen = str(reason)
         except (FailedError, RnncliError, OSError, ValueError, LookupError, TypeError) as failure:
-            # What a broken program writes may be anything.
+            # A broken program may write anything.
             seen, passed, self.kept = str(failure) or type(failure).__name__, False, self._folder
         return Check(name, passed, seen, expected, time.monotonic() - started, error)
 
@@ -114,16 +114,16 @@ class Selftest:
         rows = self._program.run("train", *_run("whole"), "--json").splitlines()
         done = _json(rows[-1] if rows else "")
         steps, reason = done["steps"], done["reason"]
-        told = f"{steps} steps, {done['epochs']} epochs, validation perplexity {done['best_valid_perplexity']:.1f}"
+        seen = f"{steps} steps, {done['epochs']} epochs, validation perplexity {done['best_valid_perplexity']:.1f}"
         if reason != "epochs" or not RunFolder(self._folder / "whole").checkpoint_at(steps).exists():
-            raise FailedError(f"{told}, stopped by {reason}, and no checkpoint of its end")
+            raise FailedError(f"{seen}, stopped by {reason}, without a checkpoint of the last step")
         self._steps = steps
-        return told
+        return seen
 
     def repeat(self) -> str:
         self._trained()
         self._program.run("train", *_run("again"), "--quiet")
-        return f"trained once more: {self._same_as_whole('again')}"
+        return f"trained again: {self._same_as_whole('again')}"
 
     def kill(self) -> str:
         steps = self._trained()
@@ -135,14 +135,14 @@ class Selftest:
             if killed:
                 process.kill()
             ended = self._program.wait(process)
-            if ended.code == 0:  # it was over before
+            if ended.code == 0:  # it ended before it was killed
                 continue
             if not killed:
                 raise FailedError(str(ended))
             at, saved = steps_in(run.metrics), [int(path.stem[5:]) for path in run.checkpoints()]
             self._program.run(*words, "--resume")
             return f"killed at step {at}, resumed at {max(saved, default=0)}: {self._same_as_whole(run.path.name)}"
-        raise FailedError(f"{TRIES} runs were over before they could be killed")
+        raise FailedError(f"{TRIES} runs ended before they could be killed")
 
     def stop(self) -> str:
         steps = self._trained()
@@ -155,11 +155,11 @@ class Selftest:
             if first and second:
                 self._program.run("train", *_run(run.path.name), "--quiet", "--resume")
                 return f"SIGTERM at step {first}, SIGINT at {second}: {self._same_as_whole(run.path.name)}"
-        raise FailedError(f"{TRIES} runs were over before they could be stopped")
+        raise FailedError(f"{TRIES} runs ended before they could be stopped")
 
     def _stop(self, run: RunFolder, number: signal.Signals, step: int) -> int | None:
-        """Train on, and stop at this step or later; where that was, None where the run was over before."""
-        step = max(step, steps_in(run.metrics) + 1)  # taken by this process: by then it listens to signals
+        """Start or resume, and stop at this step or later. Return the step, or None if the run ended before."""
+        step = max(step, steps_in(run.metrics) + 1)  # taken by this process: by then it handles signals
         process = self._program.start("train", *_run(run.path.name), "--quiet", "--resume")
         if self._program.reaches(process, run.metrics, step):
             process.send_signal(number)
@@ -199,18 +199,18 @@ class Selftest:
         holder.kill()
         self._program.wait(holder)
         if (by := held.holder()) is not None:
-            raise FailedError(f"killed, and its run is still held by {by}")
-        return "a second train was refused; the first, killed, let go"
+            raise FailedError(f"killed, but its run is still locked by {by}")
+        return "a second train was refused; kill released the lock"
 
     def predict(self) -> str:
         self._trained()
         words = ("--seed", "the", "--top", "1000000", "--samples", "1", "--random-seed", "1", "--json")
         candidates = _json(self._program.run("predict", "--run", "whole", *words))["candidates"]
         total = sum(each["probability"] for each in candidates)
-        told = f"{len(candidates)} probabilities of a next word sum to {total:.6f}"
+        seen = f"{len(candidates)} probabilities of a next word sum to {total:.6f}"
         if not abs(total - 1) < 1e-5:
-            raise FailedError(told)
-        return told
+            raise FailedError(seen)
+        return seen
 
     def gradcheck(self) -> str:
         ended = self._program.wait(self._proof or self._program.start("gradcheck", "--json"))
@@ -219,15 +219,15 @@ class Selftest:
         found = _json(ended.stdout)
         checks, tolerance = found["checks"], found["tolerance"]
         largest = max(check["max_relative_error"] for check in checks)
-        told = f"{len(checks)} tensors: largest error {largest:.1e} ({found['seconds']:.1f} s, beside)"
+        seen = f"{len(checks)} tensors: largest error {largest:.1e} ({found['seconds']:.1f} s)"
         if found["passed"] is not True or not largest <= tolerance:
-            raise FailedError(told)
-        return told
+            raise FailedError(seen)
+        return seen
 
     def _trained(self) -> int:
-        """Steps of the run that nothing stopped. Raises NotCheckedError where it failed."""
+        """Steps of the uninterrupted run. Raises NotCheckedError if it was not trained."""
         if self._steps is None:
-            raise NotCheckedError("needs what train makes")
+            raise NotCheckedError("needs the run of train")
         return self._steps
 
     def _same_as_whole(self, run: str) -> str:
@@ -247,11 +247,11 @@ def _json(text: str) -> dict[str, Any]:
     return found
 
 
-# By name: what is expected, the kind of error that a failure is, and the check.
+# Name -> expected observation, error that a failure raises, check; in the order in which they run.
 CHECKS: dict[str, tuple[str, type[RnncliError], Callable[[Selftest], str]]] = {
-    "train": ("a run to the end of its epochs, with a checkpoint of it", RunError, Selftest.train),
-    "repeat": ("the same bytes of the same config and seed", NumericalError, Selftest.repeat),
-    "kill": ("after SIGKILL and --resume the bytes of the run that nothing stopped", NumericalError, Selftest.kill),
+    "train": ("a run to the end of its epochs, with a checkpoint", RunError, Selftest.train),
+    "repeat": ("the same bytes from the same config and seed", NumericalError, Selftest.repeat),
+    "kill": ("after SIGKILL and --resume the bytes of the uninterrupted run", NumericalError, Selftest.kill),
     "stop": ("after SIGTERM, SIGINT and --resume the same bytes", NumericalError, Selftest.stop),
     "damage": ("a damaged checkpoint refused with exit code 5", RunError, Selftest.damage),
     "lock": ("the second train on a folder refused with exit code 8", RunError, Selftest.lock),

@@ -1,4 +1,4 @@
-"""Whether two runs are the same: the bytes of their checkpoints, and their metrics but for what a clock measured."""
+"""Comparison of two runs: the bytes of their checkpoints, and their metrics without timings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMINGS = ("words_per_second", "seconds")
 
 
 def difference(expected: Path, found: Path) -> str | None:
-    """What is not the same in two run folders; None where nothing is. Raises RunError for a damaged checkpoint."""
+    """The first difference of two run folders; None if they are equal. Raises RunError for a damaged checkpoint."""
     ours, theirs = _checkpoints(expected), _checkpoints(found)
     for name in reversed(ours):  # the last first
         if name in theirs and ours[name] != theirs[name]:
@@ -35,7 +35,7 @@ def difference(expected: Path, found: Path) -> str | None:
 
 
 def digest(run: Path) -> str:
-    """The beginning of the SHA-256 of a run's last checkpoint."""
+    """The first digits of the SHA-256 of a run's last checkpoint."""
     return list(_checkpoints(run).values())[-1][:10]
 
 
@@ -53,25 +53,25 @@ def _metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def _members(expected: Path, found: Path) -> str:
-    """Which arrays of two checkpoints are not the same, and by how much."""
+    """The number of arrays that differ between two checkpoints, and the largest difference in one of them."""
     _, ours = checkpoint_file.read(expected, lambda name: True)
     _, theirs = checkpoint_file.read(found, lambda name: True)
     names = [name for name in ours if name not in theirs or ours[name].tobytes() != theirs[name].tobytes()]
     names.sort(key=lambda name: not name.startswith("parameter."))
     if not names:
-        return "the same numbers, and other meta data"
+        return "the arrays are equal, the metadata differ"
     first, second = ours[names[0]], theirs.get(names[0])
-    apart = "another shape"
+    apart = "by its shape"
     if second is not None and first.shape == second.shape:
         apart = f"by {np.abs(first.astype(np.float64) - second.astype(np.float64)).max():.1e} at most"
     return f"{len(names)} of {len(ours)} arrays differ, {names[0]} {apart}"
 
 
 def middle_of(path: Path, prefix: str) -> int:
-    """The place, in a checkpoint file, of a byte in the middle of the first member whose name begins so."""
+    """The offset, in a checkpoint file, of a byte in the middle of the first member whose name starts with `prefix`."""
     with ZipFile(path) as archive, open(path, "rb") as file:
         entry = next(each for each in archive.infolist() if each.filename.startswith(prefix))
-        file.seek(entry.header_offset + 26)  # of the header before a member: the lengths of its name and its extras
+        file.seek(entry.header_offset + 26)  # in the local header: the lengths of the name and of the extra field
         lengths = file.read(4)
     begin = entry.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
-    return begin + entry.file_size * 3 // 4  # behind the header that NumPy writes
+    return begin + entry.file_size * 3 // 4  # after the header that NumPy writes

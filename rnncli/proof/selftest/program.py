@@ -1,4 +1,4 @@
-"""`rnncli` as its users start it: processes of a program, none of which outlives it."""
+"""Child processes that run `rnncli` as users do; all of them are killed at the end."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
-LIMIT = 120.0  # seconds that one command may take
+LIMIT = 120.0  # seconds for one command
 
 
 class FailedError(Exception):
-    """A check failed; the message is what was seen."""
+    """A check failed; the message describes the observation."""
 
 
 def own() -> list[str]:
-    """The words that start this very rnncli, with the modules that this process finds, from any folder."""
+    """The command line that runs this installation of rnncli, with this process's module path, from any folder."""
     path = [os.path.abspath(place) for place in sys.path]
     start = f"import sys; sys.path[:] = {path!r}; from rnncli.cli import main; main(prog_name='rnncli')"
     return [sys.executable, "-c", start]
@@ -27,7 +27,7 @@ def own() -> list[str]:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """A command that has ended."""
 
     words: Sequence[str]
     code: int
@@ -40,14 +40,14 @@ class Ended:
 
 
 class Program:
-    """A program, by the words that start it, whose commands run in a folder."""
+    """Runs commands of one program in a folder; `words` is the command line of the program."""
 
     def __init__(self, words: Sequence[str], folder: Path) -> None:
         self._words, self._folder = list(words), folder
         self._children: list[Popen[str]] = []
 
     def start(self, *words: str) -> Popen[str]:
-        """Start a command. Raises FailedError where there is no such program."""
+        """Start a command. Raises FailedError if the program cannot be started."""
         command = [*self._words, *words]
         try:
             child = Popen(
@@ -59,7 +59,7 @@ class Program:
         return child
 
     def wait(self, child: Popen[str]) -> Ended:
-        """How a command ends. Raises FailedError where it does not."""
+        """Wait for a command to end. Raises FailedError if it takes longer than LIMIT."""
         assert isinstance(child.args, list)
         words = child.args[len(self._words) :]
         try:
@@ -70,14 +70,14 @@ class Program:
         return Ended(words, child.returncode, stdout, stderr)
 
     def run(self, *words: str, code: int = 0) -> str:
-        """What a command writes to stdout. Raises FailedError where it ends with another exit code than this."""
+        """Run a command and return its stdout. Raises FailedError if its exit code differs from `code`."""
         ended = self.wait(self.start(*words))
         if ended.code != code:
             raise FailedError(str(ended))
         return ended.stdout
 
     def reaches(self, child: Popen[str], metrics: Path, step: int) -> bool:
-        """Wait until a training run has written this step to its metrics; False where it ends before it is seen."""
+        """Wait until a training run has written this step to its metrics; False if it ends before."""
         deadline = time.monotonic() + LIMIT
         while child.poll() is None and time.monotonic() < deadline:
             if steps_in(metrics) >= step:
@@ -86,16 +86,16 @@ class Program:
         return False
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill the processes that still run."""
         for child in self._children:
             child.kill()
         for child in self._children:
-            with suppress(ValueError):  # its pipes are closed already
+            with suppress(ValueError):  # its pipes are already closed
                 child.communicate()
 
 
 def steps_in(metrics: Path) -> int:
-    """The steps that metrics tell of."""
+    """The number of steps in a metrics file."""
     try:
         return metrics.read_bytes().count(b'"event": "step"')
     except OSError:

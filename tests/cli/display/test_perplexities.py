@@ -1,4 +1,4 @@
-"""How perplexities are told."""
+"""Display of perplexities."""
 
 import math
 from dataclasses import replace
@@ -22,8 +22,8 @@ FOUND = Evaluation(
 
 def test_the_table(capsys):
     print_evaluations({"valid": FOUND, "test": replace(FOUND, nll_oov=8000 * math.log(2)), "best valid": None})
-    told = capsys.readouterr()
-    assert told.out.splitlines() == [
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [
         "",
         "measured on              valid   test",
         "tokens                   8,000  8,000",
@@ -37,22 +37,22 @@ def test_the_table(capsys):
         "bits per character       0.500  0.500",
         "  with spelling          0.750  0.750",
     ]
-    assert told.err == ""
+    assert output.err == ""
     print_evaluations({"valid": None})
     assert capsys.readouterr().out == ""
 
 
-def test_why_it_must_not_be_compared_is_told_once(capsys):
+def test_a_warning_not_to_compare_appears_once(capsys):
     unpaid = replace(FOUND, nll_spelling=None)
     print_evaluations({"valid": unpaid, "best valid": unpaid})
-    told = capsys.readouterr()
-    assert "  with their spelling        -           -" in told.out
-    assert told.err == f"warning: {unpaid.incomparable}\n"
+    output = capsys.readouterr()
+    assert "  with their spelling        -           -" in output.out
+    assert output.err == f"warning: {unpaid.incomparable}\n"
 
 
 def test_a_line():
     assert in_a_line(FOUND) == (
-        "8,000 tokens (no <end>, 2 unknown): 4.00 without them, 8.00 with their spelling paid, "
+        "8,000 tokens (no <end>, 2 unknown): 4.00 without them, 8.00 with their spelling, "
         "2.000 bits per word (3.000), 0.500 bits per character (0.750)"
     )
     known = replace(FOUND, oov=0, ends=True, nll_spelling=0.0)
@@ -62,7 +62,7 @@ def test_a_line():
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [(None, "-"), (math.nan, "-"), (1234.567, "1,234.57"), (2.04e11, "2.040e+11"), (math.inf, "inf")]
+    ("value", "text"), [(None, "-"), (math.nan, "-"), (1234.567, "1,234.57"), (2.04e11, "2.040e+11"), (math.inf, "inf")]
 )
-def test_numbers(value, told):
-    assert figure(value, 2) == told
+def test_numbers(value, text):
+    assert figure(value, 2) == text

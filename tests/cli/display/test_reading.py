@@ -1,4 +1,4 @@
-"""How far the reading of texts is: told on stderr alone, and only where it takes long."""
+"""Display of reading: on stderr only, and only if it takes long."""
 
 from unittest import mock
 
@@ -6,13 +6,13 @@ import pytest
 
 from rnncli.cli.display import reading
 
-TOLD = [("checking", 10, 30), ("checking", 30, 30), ("reading", 10, 30), ("reading", 30, 30), ("reading", 5, None)]
+CALLS = [("checking", 10, 30), ("checking", 30, 30), ("reading", 10, 30), ("reading", 30, 30), ("reading", 5, None)]
 
 
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
-    with mock.patch("rnncli.cli.display.reading.sys") as system:
+    with mock.patch("rnncli.cli.display.progress.sys") as system:
         system.stderr.isatty.return_value = True
         yield
 
@@ -28,9 +28,9 @@ def test_a_bar_for_each_thing_on_a_terminal(terminal):
         return bar
 
     with mock.patch("tqdm.tqdm", tqdm), reading.reading_display() as watch:
-        for what, done, total in TOLD:
+        for what, done, total in CALLS:
             watch(what, done, total)
-    # A text that begins anew has a bar of its own.
+    # A text that is read again has a new bar.
     assert [(bar.desc, bar.n, bar.total) for bar in bars] == [
         ("checking", 30, 30),
         ("reading", 30, 30),
@@ -40,13 +40,16 @@ def test_a_bar_for_each_thing_on_a_terminal(terminal):
 
 
 def test_lines_elsewhere_every_few_seconds(capsys):
-    clock = mock.patch("rnncli.cli.display.reading.time.monotonic", side_effect=[100.0, 101.0, 104.0, 105.0, 109.0])
-    with clock, reading.reading_display() as watch:
-        watch("reading", 0, 90_000_000)
-        watch("reading", 10_000_000, 90_000_000)  # 1 s
-        watch("reading", 40_000_000, 90_000_000)  # 4 s
-        watch("reading", 50_000_000, 90_000_000)  # 5 s
-        watch("reading", 90_000_000, None)  # 9 s
+    with mock.patch("time.monotonic") as clock, reading.reading_display() as watch:
+        for seconds, done, total in (
+            (100.0, 0, 90_000_000),
+            (101.0, 10_000_000, 90_000_000),
+            (104.0, 40_000_000, 90_000_000),
+            (105.0, 50_000_000, 90_000_000),
+            (109.0, 90_000_000, None),
+        ):
+            clock.return_value = seconds
+            watch("reading", done, total)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["reading: 40 of 90 MB, 10.0 MB/s", "reading: 90 MB, 10.0 MB/s"]

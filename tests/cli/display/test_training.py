@@ -1,4 +1,4 @@
-"""How often training says something where there is no terminal."""
+"""Display of training: what a line shows, and how often lines appear."""
 
 import math
 from dataclasses import replace
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from support.small_run import settings, trainer
 
-from rnncli.cli.display import training
+from rnncli.cli.display import progress, training
 from rnncli.evaluation.perplexity import Evaluation
 from rnncli.runs.events import Epoch, Step
 
@@ -22,18 +22,19 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until it is moved."""
+    """A clock that the test moves."""
     made = Clock()
     monkeypatch.setattr(training, "time", made)
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_LINES", 5.0)
+    monkeypatch.setattr(progress, "time", made)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 5.0)
     return made
 
 
 @pytest.fixture
-def told(clock, monkeypatch):
-    """The lines that were told, each with its time."""
+def written(clock, monkeypatch):
+    """The lines that were written, each with its time."""
     lines = []
-    monkeypatch.setattr(training, "tell", lambda line: lines.append((clock.now, line)))
+    monkeypatch.setattr(training, "notify", lambda line: lines.append((clock.now, line)))
     return lines
 
 
@@ -69,8 +70,8 @@ def test_lines_of_an_epoch():
     train = "epoch 3: perplexity train 7.39 over 100 tokens, 0 unknown"
     assert training.epoch_line(both) == f"{train}; {of_valid} (best); 10,412 words/s"
     assert training.epoch_line(replace(both, best=False)) == f"{train}; {of_valid}; 10,412 words/s"
-    told = f"epoch 3: sampled loss 2.000; perplexity {of_valid} (best); 10,412 words/s"
-    assert training.epoch_line(sampled(both)) == told
+    expected = f"epoch 3: sampled loss 2.000; perplexity {of_valid} (best); 10,412 words/s"
+    assert training.epoch_line(sampled(both)) == expected
     alone = replace(epoch(3), words_per_second=None)
     assert training.epoch_line(alone) == train
     assert training.epoch_line(sampled(alone)) == "epoch 3: sampled loss 2.000"
@@ -82,24 +83,24 @@ def test_the_loss_of_a_step():
 
 
 @pytest.mark.parametrize("made", [lambda event: event, sampled], ids=["exact", "sampled"])
-def test_lines_tell_the_loss_as_what_it_is(clock, told, made):
-    lines = training.Lines(TRAINER)
+def test_a_line_names_the_kind_of_loss(clock, written, made):
+    lines = training.TrainingLines(TRAINER)
     clock.now += 6
     lines.show(made(step(1)))
-    [(_, line)] = told
+    [(_, line)] = written
     assert ("perplexity 7.4 over 10 tokens, " in line, "sampled loss 2.000, " in line) == (
         (False, True) if made is sampled else (True, False)
     )
 
 
-def test_the_bar_tells_the_loss_as_what_it_is(capsys):
+def test_the_bar_names_the_kind_of_loss(capsys):
     trainer = SimpleNamespace(
         words_done=0, words_planned=100, config=SimpleNamespace(training=SimpleNamespace(epochs=2))
     )
     for event, expected in ((step(1), "perplexity 7.4 over 10 tokens,"), (sampled(step(1)), "sampled loss 2.000,")):
-        bar = training.Bar(trainer)
+        bar = training.TrainingBar(trainer)
         bar.show(event)
-        bar._bar.refresh()
+        bar._bar._bar.refresh()
         bar.close()
         assert f"epoch 1/2, {expected} 1,000 words/s" in capsys.readouterr().err
 
@@ -109,64 +110,49 @@ TRAINER = SimpleNamespace(words_done=50, words_planned=100)
 
 @pytest.mark.parametrize("steps", [1, 3, 40])
 @pytest.mark.parametrize("tick", [0.3, 1.0, 4.9, 20.0])
-def test_lines_are_never_closer_than_that(clock, told, tick, steps):
-    lines = training.Lines(TRAINER)
+def test_lines_are_never_closer_than_that(clock, written, tick, steps):
+    lines = training.TrainingLines(TRAINER)
     began = clock.now
     for event in events(epochs=30, steps=steps):
         clock.now += tick
         lines.show(event)
     lines.close()
-    times = [began, *(time for time, _ in told)]
-    assert told
+    times = [began, *(time for time, _ in written)]
+    assert written
     assert all(later - earlier >= 5 for earlier, later in pairwise(times))
-    assert times[-1] > clock.now - 5 - 2 * tick  # and none is left out that there was time for
+    assert times[-1] > clock.now - 5 - 2 * tick  # and no line that was due is missing
 
 
-def test_the_line_of_the_last_epoch_waits_for_its_turn(clock, told):
-    lines = training.Lines(TRAINER)
+def test_the_line_of_the_last_epoch_waits_until_one_is_due(clock, written):
+    lines = training.TrainingLines(TRAINER)
     clock.now += 1
     lines.show(epoch(1))
     lines.show(epoch(2))
     clock.now += 3
     lines.show(step(21, 3))
-    assert told == []
+    assert written == []
     clock.now += 2
     lines.show(step(22, 3))
-    assert [line.split(" over ")[0] for _, line in told] == ["epoch 2: perplexity train 7.39"]
+    assert [line.split(" over ")[0] for _, line in written] == ["epoch 2: perplexity train 7.39"]
     clock.now += 4
     lines.show(step(23, 3))
     clock.now += 2
-    lines.show(step(24, 3))  # nothing waits any more: the step is told
-    assert [line.split(":")[0] for _, line in told] == ["epoch 2", "epoch 3, step 24, 50%"]
+    lines.show(step(24, 3))  # the queue is empty: the step is shown
+    assert [line.split(":")[0] for _, line in written] == ["epoch 2", "epoch 3, step 24, 50%"]
 
 
-def test_a_pace_writes_what_waits_once(clock):
-    written = []
-    pace = training.Pace(written.append)
-    pace.turn(lambda: "too early")
-    clock.now += 6
-    pace.turn()
-    assert written == []
-    pace.epoch("an epoch")
-    pace.turn(lambda: "a step")
-    clock.now += 6
-    pace.turn()
-    pace.turn(lambda: "another step")
-    assert written == ["an epoch", "another step"]
-
-
-def test_how_far_a_text_is_measured(clock, told, capsys):
+def test_how_much_of_a_text_is_measured(clock, written, capsys):
     run = SimpleNamespace(words_done=0, words_planned=100)
-    lines = training.Lines(run)
+    lines = training.TrainingLines(run)
     clock.now += 1
-    run.watch("measuring", 10, 3000)  # too early for a line
+    lines.watch("measuring", 10, 3000)  # too early for a line
     clock.now += 6
-    run.watch("measuring", 1200, 3000)
-    assert [line for _, line in told] == ["measuring: 1,200 of 3,000 words"]
+    lines.watch("measuring", 1200, 3000)
+    assert [line for _, line in written] == ["measuring: 1,200 of 3,000 words"]
     lines.close()
-    bar = training.Bar(run)
-    run.watch("measuring", 2000, 3000)
-    run.watch("measuring", 2100, 3000)  # at the same time: nobody could read it
+    bar = training.TrainingBar(run)
+    bar.watch("measuring", 2000, 3000)
+    bar.watch("measuring", 2100, 3000)  # at the same time: too fast to read
     bar.close()
     err = capsys.readouterr().err
     assert "measuring: 2,000 of 3,000 words" in err
@@ -174,12 +160,42 @@ def test_how_far_a_text_is_measured(clock, told, capsys):
 
 
 @pytest.mark.parametrize("texts", [("valid",), ("test",), ("valid", "test")])
-def test_training_tells_how_far_a_text_is_measured(tmp_path, texts):
+def test_training_reports_how_much_of_a_text_is_measured(tmp_path, texts):
     config = settings(tmp_path, **{f"data__{name}": str(tmp_path / "text.txt") for name in texts})
     made = trainer(config, tmp_path / "run")
-    told = []
-    made.watch = lambda *each: told.append(each)
-    list(made.train())
-    ends = [each for each in told if each[1] == each[2]]
+    calls = []
+    list(made.train(watch=lambda *each: calls.append(each)))
+    ends = [each for each in calls if each[1] == each[2]]
     tokens = made.texts.train.tokens
     assert ends == [("measuring", tokens, tokens)] * (config.training.epochs * ("valid" in texts) + ("test" in texts))
+
+
+class Broken:
+    """A display whose output fails."""
+
+    def show(self, event):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def watch(self, activity, done, total):
+        raise OSError(28, "No space left on device")
+
+    def close(self):
+        pytest.fail("a display that failed is replaced")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (lambda shown: shown.show(step(1)), "Broken pipe"),
+        (lambda shown: shown.watch("measuring", 1, 2), "No space left on device"),
+    ],
+    ids=["show", "watch"],
+)
+def test_a_display_whose_output_fails_is_silent_afterwards(written, output, reason):
+    shown = training.UntilItFails(Broken())
+    for _ in range(2):
+        output(shown)
+    shown.show(step(2))
+    shown.watch("measuring", 2, 2)
+    shown.close()
+    assert [line for _, line in written] == [f"output stopped: {reason}; training continues"]

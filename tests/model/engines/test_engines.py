@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from support.models import architecture, language_model, noise_of
 
 from rnncli.batches.batch import Batch
 from rnncli.model.cells import CELLS
-from rnncli.model.engines import ENGINES, Architecture
-from rnncli.model.language_model import LanguageModel
+from rnncli.model.engines import ENGINES
 from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
 from rnncli.model.parameters import Parameters
 
@@ -46,29 +46,28 @@ def words(V, T, B, pads, seed=0):
     return Batch(inputs, targets, mask, positions, False, count, 0, 0)
 
 
-def parameters(architecture, seed=0, dtype=np.float64):
-    p = Parameters(architecture.shapes(), dtype)
+def parameters(made, seed=0, dtype=np.float64):
+    p = Parameters(made.shapes(), dtype)
     p.vector[:] = np.random.default_rng(seed).uniform(-0.8, 0.8, p.vector.size)
     return p
 
 
-def state(architecture, B, seed, dtype=np.float64):
+def state(made, B, seed, dtype=np.float64):
     rng = np.random.default_rng(seed)
     return tuple(
-        tuple(rng.normal(size=array.shape).astype(dtype) for array in layer)
-        for layer in architecture.zero_state(B, dtype)
+        tuple(rng.normal(size=array.shape).astype(dtype) for array in layer) for layer in made.zero_state(B, dtype)
     )
 
 
-def results(engine, architecture, p, batch, start, pull):
+def results(engine, made, p, batch, start, dlast):
     """Every number of a training step by name, as copies."""
-    counts = np.arange(architecture.vocabulary_size)[::-1]
-    model = LanguageModel(ENGINES[engine](architecture, counts), p, random_seed=3)
-    passed = model.forward(batch, start)
-    gradients, first = model.backward(passed.cache, pull)
+    counts = np.arange(made.vocabulary_size)[::-1]
+    model = language_model(engine, made, p, counts)
+    passed = model.forward(batch, start, noise_of(batch, 3))
+    gradients, first = model.backward_(passed, dlast)
     found = {"loss": passed.loss, **dict(gradients.items())}
-    found |= {f"last {name}": array for name, array in architecture.flatten_state(passed.state).items()}
-    found |= {f"first {name}": array for name, array in architecture.flatten_state(first).items()}
+    found |= {f"last {name}": array for name, array in made.flatten_state(passed.state).items()}
+    found |= {f"first {name}": array for name, array in made.flatten_state(first).items()}
     found["nll"], _ = model.score(batch, start)
     found["next"], _ = model.next_word(batch.inputs, start)
     return {name: np.array(array) for name, array in found.items()}
@@ -86,36 +85,36 @@ def worst_error(got, expected):
 @pytest.mark.parametrize("cell", CELLS)
 def test_engines_agree(cell, layers, sizes):
     V, D, H, T, B, pads = sizes
-    architecture = Architecture(V, cell, layers, H, D)
-    p, batch = parameters(architecture), words(V, T, B, pads)
-    for start, pull in [
-        (state(architecture, B, 1), state(architecture, B, 2)),
-        (architecture.zero_state(B, np.float64), None),
+    made = architecture(V, cell, layers, H, D)
+    p, batch = parameters(made), words(V, T, B, pads)
+    for start, dlast in [
+        (state(made, B, 1), state(made, B, 2)),
+        (made.zero_state(B, np.float64), None),
     ]:
-        check_agreement(architecture, p, batch, start, pull)
+        check_agreement(made, p, batch, start, dlast)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("pads", [True, False])
 @pytest.mark.parametrize("output", list(OUTPUTS)[1:])
 def test_engines_agree_with_every_output_layer(output, pads, cell):
-    architecture = Architecture(11, cell, 2, 7, 5, *OUTPUTS[output])
-    p, batch = parameters(architecture), words(11, 6, 3, pads)
-    check_agreement(architecture, p, batch, state(architecture, 3, 1), state(architecture, 3, 2))
+    made = architecture(11, cell, 2, 7, 5, *OUTPUTS[output])
+    p, batch = parameters(made), words(11, 6, 3, pads)
+    check_agreement(made, p, batch, state(made, 3, 1), state(made, 3, 2))
 
 
-def check_agreement(architecture, p, batch, start, pull):
+def check_agreement(made, p, batch, start, dlast):
     """Every number of a training step, to 1e-10; what is handed in is left as it is."""
-    kept = [np.array(array) for layer in start + (pull or ()) for array in layer]
+    kept = [np.array(array) for layer in start + (dlast or ()) for array in layer]
     before = p.vector.copy()
-    fused, stepwise = (results(engine, architecture, p, batch, start, pull) for engine in ("fused", "stepwise"))
+    fused, stepwise = (results(engine, made, p, batch, start, dlast) for engine in ("fused", "stepwise"))
     errors = worst_error(fused, stepwise)
-    if architecture.vocabulary_size == 1:
+    if made.vocabulary_size == 1:
         # Certainty: no gradient comes from the loss, what there is instead is rounding.
         errors = {name: e for name, e in errors.items() if np.abs(stepwise[name]).max() > 1e-12}
     assert max(errors.values(), default=0) < 1e-10, errors
     np.testing.assert_array_equal(p.vector, before)
-    for array, copy in zip((a for layer in start + (pull or ()) for a in layer), kept, strict=True):
+    for array, copy in zip((a for layer in start + (dlast or ()) for a in layer), kept, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
@@ -131,35 +130,35 @@ def test_the_batches_of_these_tests_have_what_they_are_for():
 @pytest.mark.parametrize(("cell", "output"), MODELS)
 def test_pads_take_part_in_nothing(cell, output, engine):
     """What stands in a pad, input or target, changes no loss and no gradient; a column of pads alone neither."""
-    architecture = Architecture(11, cell, 2, 4, 3, *OUTPUTS[output])
-    p, batch = parameters(architecture), words(11, 6, 3, True)
-    start = state(architecture, 3, 1)
-    plain = results(engine, architecture, p, batch, start, None)
+    made = architecture(11, cell, 2, 4, 3, *OUTPUTS[output])
+    p, batch = parameters(made), words(11, 6, 3, True)
+    start = state(made, 3, 1)
+    plain = results(engine, made, p, batch, start, None)
     rng = np.random.default_rng(5)
     other_words = Batch(
         np.where(batch.mask, batch.inputs, rng.integers(0, 11, (6, 3))),
         np.where(batch.mask, batch.targets, rng.integers(0, 11, (6, 3))),
         *(getattr(batch, name) for name in ("mask", "positions", "fresh", "words", "epoch", "index")),
     )
-    changed = results(engine, architecture, p, other_words, start, None)
+    changed = results(engine, made, p, other_words, start, None)
     names = [name for name in plain if name in p.shapes or name in ("loss", "nll") or name.startswith("first")]
     errors = worst_error({n: changed[n] for n in names}, {n: plain[n] for n in names})
     assert max(errors.values()) < 1e-12, errors
     assert not batch.mask[:, 1].any()
-    assert all(not plain[f"first {name}"][:, 1].any() for name in architecture.state_names())
+    assert all(not plain[f"first {name}"][:, 1].any() for name in made.state_names())
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_that_was_handed_over_does_not_change(cell):
     """Buffers may be reused from pass to pass, but not those that the caller holds."""
-    architecture = Architecture(11, cell, 2, 5, None)
-    model = LanguageModel(ENGINES["fused"](architecture), parameters(architecture))
+    made = architecture(11, cell, 2, 5, None)
+    model = language_model("fused", made, parameters(made))
     batches = [words(11, T, B, pads, seed=T) for T, B, pads in [(4, 3, True), (4, 3, False), (2, 3, True)]]
-    start = state(architecture, 3, 0)
+    start = state(made, 3, 0)
     held = []
     for batch in batches:
-        passed = model.forward(batch, start)
-        _, first = model.backward(passed.cache, state(architecture, 3, 1))
+        passed = model.forward(batch, start, noise_of(batch))
+        _, first = model.backward_(passed, state(made, 3, 1))
         held += [(array, array.copy()) for layer in passed.state + first for array in layer]
         start = passed.state
     for array, copy in held:
@@ -169,13 +168,13 @@ def test_a_state_that_was_handed_over_does_not_change(cell):
 @pytest.mark.parametrize("embedding_size", [None, 6])
 @pytest.mark.parametrize(("cell", "output"), MODELS)
 def test_float32_is_float64_to_its_digits(cell, output, embedding_size):
-    architecture = Architecture(40, cell, 2, 16, embedding_size, *OUTPUTS[output])
-    narrow = parameters(architecture, dtype=np.float32)
+    made = architecture(40, cell, 2, 16, embedding_size, *OUTPUTS[output])
+    narrow = parameters(made, dtype=np.float32)
     batch = words(40, 12, 5, True)
-    start, pull = (state(architecture, 5, seed, np.float32) for seed in (1, 2))
-    wide_states = [tuple(tuple(a.astype(np.float64) for a in layer) for layer in each) for each in (start, pull)]
-    got = results("fused", architecture, narrow, batch, start, pull)
-    expected = results("fused", architecture, narrow.astype(np.float64), batch, *wide_states)
+    start, dlast = (state(made, 5, seed, np.float32) for seed in (1, 2))
+    wide_states = [tuple(tuple(a.astype(np.float64) for a in layer) for layer in each) for each in (start, dlast)]
+    got = results("fused", made, narrow, batch, start, dlast)
+    expected = results("fused", made, narrow.astype(np.float64), batch, *wide_states)
     assert {array.dtype for name, array in got.items() if name != "loss"} == {np.dtype(np.float32)}
     errors = worst_error(got, expected)
     assert max(errors.values()) < 5e-5, errors

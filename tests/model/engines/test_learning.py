@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.models import architecture, language_model, noise_of
 
 from rnncli import reference
 from rnncli.batches.stream import StreamBatches
@@ -12,8 +13,7 @@ from rnncli.config import build, corpora
 from rnncli.config.config import from_dict
 from rnncli.evaluation.evaluate import evaluate
 from rnncli.model.cells import CELLS
-from rnncli.model.engines import ENGINES, Architecture
-from rnncli.model.language_model import LanguageModel
+from rnncli.model.engines import ENGINES
 from rnncli.runs.folder import RunFolder
 from rnncli.training.trainer import Step, Trainer
 
@@ -102,22 +102,22 @@ def test_twenty_sentences_are_learnt_to_their_entropy(cell, output, tmp_path):
     batches = build.evaluation_batches(trainer.config, text, trainer.texts.vocabulary.end_id)
     learnt, best = evaluate(trainer.model, batches, text, trainer.train_counts).cross_entropy, prefix_entropy(SENTENCES)
     # What the sampled softmax makes least is not quite -ln P, even with three samples for each word.
-    near = 1.02 if trainer.model.engine.output.exact else 1.05
+    near = 1.02 if trainer.model.output.exact else 1.05
     assert best * (1 - 1e-5) < learnt < best * near, (learnt, best)
 
 
 def plain_losses(trainer):
     """The same training, written down: the step-by-step engine, the reference's Adam, one norm over all gradients."""
     config, text, end_id = trainer.config, trainer.texts.train, trainer.texts.vocabulary.end_id
-    architecture = build.architecture(config, len(trainer.texts.vocabulary))
-    engine = ENGINES["stepwise"](architecture, trainer.texts.vocabulary.counts)
-    model = LanguageModel(engine, architecture.initialise(7, np.float64), random_seed=7)
+    made = build.architecture(config.model, len(trainer.texts.vocabulary))
+    model = language_model("stepwise", made, made.initialise(7, np.float64), trainer.texts.vocabulary.counts)
     v, s = reference.initialize_adam({"w": model.parameters.vector})
     rate, clip_norm, losses, norms, state = config.optimizer.learning_rate, config.optimizer.clip_norm, [], [], ()
     for epoch in range(config.training.epochs):
         for batch in build.training_batches(config, text, end_id, 7).epoch(epoch):
-            passed = model.forward(batch, model.zero_state(batch.inputs.shape[1]) if batch.fresh else state)
-            dw = model.backward(passed.cache)[0].vector
+            entering = model.zero_state(batch.inputs.shape[1]) if batch.fresh else state
+            passed = model.forward(batch, entering, noise_of(batch, 7))
+            dw = model.backward_(passed)[0].vector
             state = passed.state
             norms.append(np.linalg.norm(dw))
             dw = dw * min(1, clip_norm / norms[-1])
@@ -152,10 +152,10 @@ def test_training_gives_the_same_losses_in_both_engines(cell, output, mode, tmp_
     ("V", "H", "layers", "D"), [(50, 16, 1, None), (300, 64, 2, 32), (2000, 40, 3, 20), (500, 100, 1, 100)]
 )
 def test_the_loss_before_training_is_that_of_guessing(cell, V, H, layers, D):
-    architecture = Architecture(V, cell, layers, H, D)
+    made = architecture(V, cell, layers, H, D)
     rng = np.random.default_rng(0)
     batch = next(StreamBatches(rng.zipf(1.3, 2000) % V, 0, 10, 10).epoch(0))
     for seed in (0, 1):
-        model = LanguageModel(ENGINES["fused"](architecture), architecture.initialise(seed, np.float32))
-        loss = float(model.forward(batch, model.zero_state(10)).loss)
+        model = language_model("fused", made, made.initialise(seed, np.float32))
+        loss = float(model.forward(batch, model.zero_state(10), noise_of(batch)).loss)
         assert abs(loss / np.log(V) - 1) < 0.02, (seed, loss, np.log(V))

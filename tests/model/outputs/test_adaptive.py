@@ -7,12 +7,13 @@ from support.output_results import (
     positions,
     random_tensors,
     results,
+    section_of,
     wide,
 )
 
 from rnncli import reference
 from rnncli.errors import ConfigError
-from rnncli.model.engines.stepwise_outputs import AdaptiveByWord
+from rnncli.model.engines.stepwise_outputs import StepwiseAdaptive
 from rnncli.model.outputs import AdaptiveSoftmax, FullSoftmax
 from rnncli.model.outputs.adaptive import default_cutoffs
 from rnncli.reference.functional import one_hot
@@ -54,7 +55,7 @@ def plain_probabilities(p, h, cutoffs):
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-@pytest.mark.parametrize("layer", [AdaptiveSoftmax, AdaptiveByWord])
+@pytest.mark.parametrize("layer", [AdaptiveSoftmax, StepwiseAdaptive])
 def test_every_word_by_its_definition(layer, sizes):
     V, H, cutoffs, div_value = sizes
     p = tensors(V, H, cutoffs, div_value)
@@ -74,7 +75,7 @@ def test_word_by_word(sizes, N):
     V, H, cutoffs, div_value = sizes
     p = tensors(V, H, cutoffs, div_value, seed=3)
     hidden, targets = positions(N, V, H)
-    layers = AdaptiveSoftmax(options(cutoffs, div_value)), AdaptiveByWord()
+    layers = AdaptiveSoftmax(options(cutoffs, div_value)), StepwiseAdaptive()
     assert_same(*(results(layer, p, hidden, targets, 1 / N) for layer in layers), 1e-12)
 
 
@@ -84,7 +85,7 @@ def test_the_reference_takes_all_columns_at_once():
     course = {name: tensor[:, None] if tensor.ndim == 1 else tensor for name, tensor in p.items()}
     log_y, cache = reference.adaptive_output_forward(hidden.T, course)
     gradients = reference.adaptive_output_backward(one_hot(targets, 7), cache)
-    expected = results(AdaptiveByWord(), p, hidden, targets)
+    expected = results(StepwiseAdaptive(), p, hidden, targets)
     np.testing.assert_allclose(-log_y[targets, np.arange(6)], expected.pop("nll"), rtol=1e-13)
     np.testing.assert_allclose(gradients["da"].T, expected.pop("hidden"), rtol=0, atol=1e-14)
     for name, gradient in expected.items():
@@ -102,7 +103,7 @@ def test_clusters_that_no_target_is_in(targets):
     layer = AdaptiveSoftmax(options((3, 5)))
     results(layer, p, *positions(30, 7, 4))  # what is left in the buffers is of no matter
     got = results(layer, p, hidden, targets, 0.5)
-    assert_same(got, results(AdaptiveByWord(), p, hidden, targets, 0.5), 1e-12)
+    assert_same(got, results(StepwiseAdaptive(), p, hidden, targets, 0.5), 1e-12)
     for k, start, end in [(1, 3, 5), (2, 5, 7)]:
         used = ((targets >= start) & (targets < end)).any()
         assert all(got[f"{name}{k}"].any() == used for name in "PWb")
@@ -116,7 +117,7 @@ def test_float32(sizes):
     layer = AdaptiveSoftmax(options(cutoffs, div_value))
     got = results(layer, p, hidden, targets, 0.3)
     assert {array.dtype for array in got.values()} == {np.dtype(np.float32)}
-    assert_same(got, results(AdaptiveByWord(), wide(p), hidden.astype(float), targets, 0.3), TIGHT[np.float32])
+    assert_same(got, results(StepwiseAdaptive(), wide(p), hidden.astype(float), targets, 0.3), TIGHT[np.float32])
     log_p = layer.log_probabilities(p, hidden)
     assert log_p.dtype == np.float32
     np.testing.assert_allclose(np.exp(log_p.astype(float)).sum(axis=1), 1, rtol=2e-5)
@@ -150,7 +151,7 @@ def test_logits_that_overflow_or_underflow(where, level, dtype):
     assert all(np.isfinite(array).all() for array in got.values())
     # A logit of 2000 has 1e-16 of it as its rounding; a loss near 1 cannot be nearer than that.
     tolerance = 8 * np.finfo(dtype).eps * abs(level)
-    assert_same(got, results(AdaptiveByWord(), wide(p), hidden.astype(float), targets, 0.3), tolerance)
+    assert_same(got, results(StepwiseAdaptive(), wide(p), hidden.astype(float), targets, 0.3), tolerance)
 
 
 @pytest.mark.parametrize("gap", [800.0, -800.0])  # exp(-800) is 0 in float64
@@ -160,7 +161,7 @@ def test_clusters_and_words_of_no_probability_cost_their_distance(gap):
     p["b2"][0] += gap
     hidden, _ = positions(7, 7, 4)
     targets = np.arange(7)
-    layers = AdaptiveSoftmax(options((3, 5))), AdaptiveByWord()
+    layers = AdaptiveSoftmax(options((3, 5))), StepwiseAdaptive()
     got, oracle = (results(layer, p, hidden, targets) for layer in layers)
     assert got["nll"].max() > 790
     assert_same(got, oracle, 1e-13)
@@ -171,7 +172,7 @@ def test_clusters_and_words_of_no_probability_cost_their_distance(gap):
 
 
 @pytest.mark.parametrize("level", [0, 2000])  # the fallback too
-@pytest.mark.parametrize("layer", [AdaptiveSoftmax, AdaptiveByWord])
+@pytest.mark.parametrize("layer", [AdaptiveSoftmax, StepwiseAdaptive])
 def test_complex_steps_give_the_gradients(layer, level):
     p = tensors(7, 4, (3, 5), seed=8)
     for name in ("by", "b1", "b2"):
@@ -185,9 +186,9 @@ def test_what_else_is_asked_does_not_disturb_a_forward_pass():
     _, cache = layer.forward(p, hidden, targets)
     layer.log_probabilities(p, hidden[:2])
     kept = hidden.copy(), targets.copy()
-    g = {name: np.empty_like(tensor) for name, tensor in p.items()}
+    g = section_of(p)
     dhidden = layer.backward_(p, g, 1.0, cache)
-    expected = results(AdaptiveByWord(), p, hidden, targets)
+    expected = results(StepwiseAdaptive(), p, hidden, targets)
     assert_same({"hidden": dhidden} | g, {name: expected[name] for name in expected if name != "nll"}, 1e-12)
     np.testing.assert_array_equal(hidden, kept[0])
     np.testing.assert_array_equal(targets, kept[1])
@@ -206,7 +207,7 @@ def test_one_layer_serves_batches_of_every_size_and_dtype():
     ]:
         p = tensors(V, 3, cutoffs, dtype=dtype, seed=N)
         hidden, targets = positions(N, V, 3, dtype)
-        expected = results(AdaptiveByWord(), {name: tensor.real for name, tensor in p.items()}, hidden.real, targets)
+        expected = results(StepwiseAdaptive(), {name: tensor.real for name, tensor in p.items()}, hidden.real, targets)
         got = {name: array.real for name, array in results(layer, p, hidden, targets).items()}
         assert_same(got, expected, TIGHT.get(dtype, 1e-12))
 

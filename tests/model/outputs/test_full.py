@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
-from support.output_results import TIGHT, assert_complex_steps_agree, assert_same, positions, random_tensors, results
+from support.output_results import (
+    TIGHT,
+    assert_complex_steps_agree,
+    assert_same,
+    positions,
+    random_tensors,
+    results,
+    section_of,
+)
 
-from rnncli.model.engines.stepwise_outputs import WordByWord
+from rnncli.model.engines.stepwise_outputs import StepwiseFull
 from rnncli.model.outputs import FullSoftmax
 
 
@@ -44,11 +52,11 @@ def test_word_by_word(N, V, H):
     hidden, targets = positions(N, V, H)
     scale = 1 / N
     assert_same(
-        results(FullSoftmax(), p, hidden, targets, scale), results(WordByWord(), p, hidden, targets, scale), 1e-12
+        results(FullSoftmax(), p, hidden, targets, scale), results(StepwiseFull(), p, hidden, targets, scale), 1e-12
     )
 
 
-@pytest.mark.parametrize("layer", [FullSoftmax(), WordByWord()], ids=["full", "word by word"])
+@pytest.mark.parametrize("layer", [FullSoftmax(), StepwiseFull()], ids=["full", "word by word"])
 def test_gradients_of_repeated_targets_are_summed(layer):
     p = tensors(5, 3)
     hidden, _ = positions(8, 5, 3)
@@ -89,7 +97,7 @@ def test_logits_that_overflow_or_underflow(case):
     assert all(np.isfinite(array).all() for array in got.values())
     assert_same(got, closed_form(p, hidden, targets, 1 / len(levels)), tolerance)
     oracle = {name: tensor.astype(np.float64) for name, tensor in p.items()}
-    assert_same(got, results(WordByWord(), oracle, hidden.astype(np.float64), targets, 1 / len(levels)), tolerance)
+    assert_same(got, results(StepwiseFull(), oracle, hidden.astype(np.float64), targets, 1 / len(levels)), tolerance)
 
 
 @pytest.mark.parametrize("spread", [2000.0, -2000.0])
@@ -108,7 +116,7 @@ def test_both_layers_agree_on_a_target_of_no_probability(gap):
     p["by"][...] = [0, gap, 0]
     hidden, _ = positions(6, 3, 2)
     targets = np.array([0, 1, 2, 0, 1, 2])
-    full, word_by_word = FullSoftmax(), WordByWord()
+    full, word_by_word = FullSoftmax(), StepwiseFull()
     got, oracle = results(full, p, hidden, targets), results(word_by_word, p, hidden, targets)
     assert got["nll"].max() > 790
     assert_same(got, oracle, 1e-13)
@@ -130,7 +138,7 @@ def test_rows_of_log_probabilities_are_distributions():
         np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-12)
         nll, _ = layer.forward(p, hidden, targets)
         np.testing.assert_allclose(-log_p[np.arange(len(targets)), targets], nll, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(log_p, WordByWord().log_probabilities(p, hidden), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(log_p, StepwiseFull().log_probabilities(p, hidden), rtol=1e-12, atol=1e-12)
 
 
 def test_log_probabilities_do_not_disturb_a_forward_pass():
@@ -138,7 +146,7 @@ def test_log_probabilities_do_not_disturb_a_forward_pass():
     hidden, targets = positions(6, 9, 3)
     _, cache = layer.forward(p, hidden, targets)
     layer.log_probabilities(p, hidden[:2])
-    g = {name: np.empty_like(tensor) for name, tensor in p.items()}
+    g = section_of(p)
     layer.backward_(p, g, 1.0, cache)
     np.testing.assert_allclose(g["Wya"], closed_form(p, hidden, targets)["Wya"], rtol=0, atol=1e-12)
 
@@ -169,7 +177,7 @@ def test_one_layer_serves_batches_of_every_size_and_dtype():
 
 
 @pytest.mark.parametrize("level", [0, 2000])  # the fallback too
-@pytest.mark.parametrize("layer", [FullSoftmax(), WordByWord()], ids=["full", "word by word"])
+@pytest.mark.parametrize("layer", [FullSoftmax(), StepwiseFull()], ids=["full", "word by word"])
 def test_complex_steps_give_the_gradients(layer, level):
     p = tensors(6, 3, seed=8)
     p["by"] += level

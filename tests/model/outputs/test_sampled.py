@@ -3,6 +3,7 @@ import pytest
 from support.output_results import (
     PROPOSALS,
     TIGHT,
+    FixedNoise,
     assert_complex_steps_agree,
     assert_same,
     counts_of,
@@ -13,7 +14,7 @@ from support.output_results import (
 )
 
 from rnncli import reference
-from rnncli.model.engines.stepwise_outputs import SampledByWord, WordByWord
+from rnncli.model.engines.stepwise_outputs import StepwiseFull, StepwiseSampled
 from rnncli.model.outputs import FullSoftmax, SampledSoftmax
 from rnncli.model.outputs.sampled import Proposal
 from rnncli.system import threads
@@ -29,7 +30,7 @@ SIZES = [
     (30, 9, 4, 50),  # more than there are words
     (40, 300, 3, 20),
 ]
-SAMPLED = pytest.mark.parametrize("kind", [SampledSoftmax, SampledByWord])
+SAMPLED = pytest.mark.parametrize("kind", [SampledSoftmax, StepwiseSampled])
 
 
 def layer(samples, proposal="log_uniform", counts=None, kind=SampledSoftmax):
@@ -41,7 +42,7 @@ def tensors(V, H, dtype=np.float64, seed=0):
 
 
 def pair(samples, proposal, V):
-    return (layer(samples, proposal, counts_of(V), kind) for kind in (SampledSoftmax, SampledByWord))
+    return (layer(samples, proposal, counts_of(V), kind) for kind in (SampledSoftmax, StepwiseSampled))
 
 
 @pytest.mark.parametrize("proposal", PROPOSALS)
@@ -76,7 +77,7 @@ def test_these_samples_have_targets_and_repetitions_among_them(proposal):
 def test_unigram_needs_counts(kind):
     p = tensors(7, 4)
     with pytest.raises(ValueError, match="needs the counts"):
-        layer(3, "unigram", None, kind).forward(p, *positions(5, 7, 4), stream(0, ""))
+        layer(3, "unigram", None, kind).forward(p, *positions(5, 7, 4), FixedNoise(stream(0, "")))
     layer(3, "unigram", None, kind).log_probabilities(p, positions(5, 7, 4)[0])  # a model that predicts needs none
 
 
@@ -118,7 +119,8 @@ def test_the_mean_of_many_estimates_of_Z_is_Z(samples, proposal):
     sampled = layer(samples, proposal, counts_of(V))
     target = sums(p, hidden)[np.arange(N), targets]
     estimates = [
-        np.exp(sampled.forward(p, hidden, targets, stream(seed, "draws"))[0]) * target for seed in range(seeds)
+        np.exp(sampled.forward(p, hidden, targets, FixedNoise(stream(seed, "draws")))[0]) * target
+        for seed in range(seeds)
     ]
     variance = variance_of_Z(p, hidden, targets, sampled.proposal.q(V), samples)
     errors = (np.mean(estimates, axis=0) - sums(p, hidden).sum(axis=1)) / np.sqrt(variance / seeds)
@@ -151,8 +153,8 @@ def test_evaluation_is_that_of_the_full_softmax(kind):
     p = tensors(11, 3)
     hidden, targets = positions(20, 11, 3)
     sampled = layer(2, kind=kind)
-    full = FullSoftmax() if kind is SampledSoftmax else WordByWord()
-    sampled.forward(p, hidden, targets, stream(0, ""))
+    full = FullSoftmax() if kind is SampledSoftmax else StepwiseFull()
+    sampled.forward(p, hidden, targets, FixedNoise(stream(0, "")))
     np.testing.assert_array_equal(sampled.score(p, hidden, targets), full.score(p, hidden, targets))
     log_p = sampled.log_probabilities(p, hidden)
     np.testing.assert_array_equal(log_p, full.log_probabilities(p, hidden))
@@ -163,7 +165,7 @@ def test_evaluation_is_that_of_the_full_softmax(kind):
 
 @SAMPLED
 def test_forward_needs_random_numbers(kind):
-    with pytest.raises(TypeError, match="forward needs rng; score does without"):
+    with pytest.raises(TypeError, match="forward needs noise; score does not"):
         layer(2, kind=kind).forward(tensors(11, 3), *positions(20, 11, 3))
 
 
@@ -171,7 +173,7 @@ def test_forward_needs_random_numbers(kind):
 def test_the_same_stream_gives_the_same_samples_and_another_others(kind):
     p, (hidden, targets) = tensors(40, 3), positions(20, 40, 3)
     sampled = layer(5, kind=kind)
-    losses = [sampled.forward(p, hidden, targets, stream(seed, "draws"))[0] for seed in (0, 0, 1)]
+    losses = [sampled.forward(p, hidden, targets, FixedNoise(stream(seed, "draws")))[0] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(losses[0], losses[1])
     assert (losses[0] != losses[2]).all()
 
@@ -231,7 +233,7 @@ def test_a_word_far_above_or_below_the_others(drawn, gap, monkeypatch):
     ones = np.ones(3, int)
     got, expected = (
         results(layer(len(drawn), "unigram", ones, kind), p, hidden, targets, rng=stream(0, ""))
-        for kind in (SampledSoftmax, SampledByWord)
+        for kind in (SampledSoftmax, StepwiseSampled)
     )
     assert_same(got, expected, 1e-13)
 
@@ -260,7 +262,7 @@ def test_one_layer_serves_batches_of_every_size_and_dtype():
         p = tensors(V, 3, dtype, seed=N)
         hidden, targets = positions(N, V, 3, dtype)
         real = {name: tensor.real for name, tensor in p.items()}
-        expected = results(layer(20, kind=SampledByWord), real, hidden.real, targets, rng=stream(N, "draws"))
+        expected = results(layer(20, kind=StepwiseSampled), real, hidden.real, targets, rng=stream(N, "draws"))
         got = results(sampled, p, hidden, targets, rng=stream(N, "draws"))
         assert_same({name: array.real for name, array in got.items()}, expected, TIGHT.get(dtype, 1e-12))
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from support.output_results import TIGHT, positions, random_tensors
 
-from rnncli.model.outputs import softmax
-from rnncli.model.outputs.softmax import BLOCK, Softmax, exponentiate_, log_softmax
+from rnncli.model.outputs import full as softmax
+from rnncli.model.outputs.full import BLOCK, Softmax, exponentiate_, log_softmax
 from rnncli.system import threads
 from rnncli.system.threads import SHARED
 

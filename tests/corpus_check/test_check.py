@@ -1,4 +1,4 @@
-"""The findings of a corpus: an error where training refuses it, and only there; and what each of the others says."""
+"""The findings of a corpus: errors exactly where training refuses it, and the contents of each other finding."""
 
 import itertools
 import json
@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from rnncli.cli import main
 from rnncli.config import yaml_file
-from rnncli.corpus_check import SEVERITIES, Finding, examine, ranked
+from rnncli.corpus_check import SEVERITIES, Finding, check, ranked
 from rnncli.corpus_check.facts import Place
-from rnncli.corpus_check.finding import counted, of_message, percent
+from rnncli.corpus_check.finding import counted, percent, refusal
+from rnncli.errors import TextError
 
-# --- an error is what training refuses ------------------------------------------------------------------------------
+# --- training refuses exactly the texts with errors -----------------------------------------------------------------
 
 PIECES = [b"a", b"b", b"ab", b"a b", b"c", b" ", b"\n", b"\n", b"\n", b"\r\n", "é".encode(), b"<unk>", b"\t", b"A"]
 ODD = [
@@ -108,12 +109,14 @@ SPACES = PLAIN | {"mode": "stream", "line_end": False, "tokenizer": "characters"
 )
 @example((b"a b", b""), b"", b"c", b"", False, PLAIN | {"test": "test.txt"}, 1 << 20)
 @example((b"\xff\xfea\0\n\0", b"a"), b"", b"", b"", True, PLAIN | {"valid": 0.5}, 1 << 20)
-def test_an_error_is_what_training_refuses(tmp_path_factory, train, valid, test, words, both, chosen, held):
+def test_training_refuses_exactly_the_texts_with_errors(
+    tmp_path_factory, train, valid, test, words, both, chosen, held
+):
     folder = tmp_path_factory.getbasetemp() / "agreement"
     folder.mkdir(exist_ok=True)
     texts = {"train.txt": train[0], "more.txt": train[1], "valid.txt": valid, "test.txt": test, "words.txt": words}
     path = write(folder, texts, ["train.txt", "more.txt"] if both else "train.txt", chosen)
-    with mock.patch("rnncli.text.lines.LONGEST_HELD", held):  # so that lines come in pieces
+    with mock.patch("rnncli.text.lines.LONGEST_HELD", held):  # lines come in pieces
         trained = CliRunner().invoke(main, ["train", path, "--dry-run"])
         looked = CliRunner().invoke(main, ["data", path, "--json"])
     assert trained.exit_code in (0, 3, 4), trained.output
@@ -125,7 +128,7 @@ def test_an_error_is_what_training_refuses(tmp_path_factory, train, valid, test,
     errors = [each["where"] for each in document["findings"] if each["severity"] == "error"]
     assert bool(errors) == (looked.exit_code == 4)
     if errors and trained.stderr.startswith(str(folder)):
-        assert trained.stderr.split(": ")[0] in errors  # what training names is among them
+        assert trained.stderr.split(": ")[0] in errors  # the location that training names
     if looked.exit_code == 0:
         sizes = json.loads(CliRunner().invoke(main, ["train", path, "--dry-run", "--json"]).stdout)
         assert sizes["vocabulary"] == document["vocabulary"]
@@ -136,22 +139,22 @@ def test_an_error_is_what_training_refuses(tmp_path_factory, train, valid, test,
                 assert sizes["texts"][there] == counts
 
 
-# --- what is found --------------------------------------------------------------------------------------------------
+# --- findings -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def look(tmp_path):
-    """Examine these texts under a config; the findings by (split, kind)."""
+    """Check these texts with a config; returns the findings by (split, kind)."""
 
     def run(train, *overrides, **texts):
         for name, content in ({"train": train} | texts).items():
             (tmp_path / f"{name}.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
         (tmp_path / "config.yaml").write_text("data: {train: train.txt}\n")
         named = [f"data.{name}={tmp_path / name}.txt" for name in texts]
-        report = examine(yaml_file.read(tmp_path / "config.yaml", [*named, "training.batch_size=1", *overrides]))
+        report = check(yaml_file.read(tmp_path / "config.yaml", [*named, "training.batch_size=1", *overrides]))
         assert report.findings == ranked(report.findings)
         found = {(each.split, each.kind): each for each in reversed(report.findings)}
-        assert len(found) >= len(report.findings) - 1  # test may share lines with train and with valid
+        assert len(found) >= len(report.findings) - 1  # test may share lines with both train and valid
         for each in report.findings:
             assert each.severity in SEVERITIES
             assert each.what
@@ -223,15 +226,15 @@ def test_one_text(look, text, kind, severity, at, count, piece):
     assert look.report.trainable == (severity != "error")
 
 
-def test_letters_of_one_script_are_no_finding(look):
+def test_letters_of_one_script_give_no_finding(look):
     for text in ("latin π\n", "日本語カタカナひらがな\n" * 20 + "latin\n", "10 µm 2ª\n" * 3):
         assert ("train", "scripts") not in look(text)
     assert "East Asian" in look("日本語カタカナひらがな\n" * 200 + "latin\n")["train", "scripts"].advice
 
 
-def test_white_space_is_a_character_to_one_tokenizer(look):
+def test_white_space_with_and_without_the_tokenizer_characters(look):
     assert "nothing needs doing" in look("a\u00a0b\n")["train", "spaces"].advice
-    assert "a character of its own" in look("a\u00a0b\n", "data.tokenizer=characters")["train", "spaces"].advice
+    assert "a different character" in look("a\u00a0b\n", "data.tokenizer=characters")["train", "spaces"].advice
     assert ("train", "control") not in look("a\x0cb\n")
 
 
@@ -247,11 +250,11 @@ def test_wrapped_prose(look):
 
 def test_lines_that_two_texts_share(look):
     found = look("a b\nc d\ne f\n", valid="c d\nf e\n", test="\n f  e \nf e\nx y\na b\n")
-    told = {(each.what.split(",")[0], each.where.line) for each in look.report.findings if each.kind == "shared"}
-    assert told == {
-        ("1 line of valid (50 %) stands in train too", 1),
-        ("1 line of test (25 %) stands in train too", 5),
-        ("1 line of test (25 %) stands in valid too", 3),
+    shares = {(each.what.split(",")[0], each.where.line) for each in look.report.findings if each.kind == "shared"}
+    assert shares == {
+        ("1 line of valid (50 %) is in train too", 1),
+        ("1 line of test (25 %) is in train too", 5),
+        ("1 line of test (25 %) is in valid too", 3),
     }
     shared = found["valid", "shared"]
     assert (shared.where.line, shared.count, shared.share, shared.severity) == (1, 1, 0.5, "warning")
@@ -278,7 +281,7 @@ def test_sizes_of_batches(look):
     found = look("a b c d e\n" * 3 + "a\n", "training.batch_size=8", "training.bptt=4")
     assert "4 sentences, fewer than one batch takes (training.batch_size 8)" in found["train", "small"].what
     assert found["train", "bptt"].count == 3
-    assert "training.bptt: 6 takes 95 % of them whole" in found["train", "bptt"].advice
+    assert "training.bptt: 6 reads 95 % of them whole" in found["train", "bptt"].advice
     stream = ("data.mode=stream", "training.batch_size=8")
     assert "22 positions" in look("a b c d e\n" * 3 + "a b c\n", *stream)["train", "small"].what
     found = look("a b\n", *stream)
@@ -304,7 +307,7 @@ def test_a_nul_hides_nothing(look):
     assert found["train", "control"].what == "1 control character: U+0007 (1)"
 
 
-def test_a_file_whose_name_reads_like_a_message(look, tmp_path):
+def test_a_file_with_a_name_like_a_message(look, tmp_path):
     path = tmp_path / "x: y; z.txt"
     path.write_bytes(b"a\n")
     (tmp_path / "x: y; z.xz").write_bytes(b"no xz")
@@ -318,8 +321,10 @@ def test_a_file_whose_name_reads_like_a_message(look, tmp_path):
         Place(str(path), 1),
         "the word 'a' is not in the vocabulary, which has no <unk>",
     )
-    told = of_message("unreadable", "train", "folder: a/file: cannot be read (why); do", "folder: a", "folder")
-    assert (told.where, told.what, told.advice) == ("folder: a/file", "cannot be read (why)", "do")
+    error = TextError("cannot be read: no; why", location="folder: a/file", remedy="do")
+    found = refusal(error, "unreadable", "train", more=" (twice)")
+    assert (found.severity, found.where) == ("error", "folder: a/file")
+    assert (found.what, found.advice) == ("cannot be read: no; why (twice)", "do")
 
 
 @pytest.mark.parametrize("valid", [None, "valid.txt", 0.25])
@@ -328,20 +333,20 @@ def test_progress(tmp_path, valid):
     (tmp_path / "train.txt").write_text(content)
     (tmp_path / "valid.txt").write_text("a b\n")
     (tmp_path / "config.yaml").write_text(json.dumps({"data": {"train": "train.txt", "valid": valid}}))
-    told = {}
+    calls = {}
     with mock.patch("rnncli.text.lines.CHUNK", 1 << 10):
-        examine(
+        check(
             yaml_file.read(tmp_path / "config.yaml"),
-            lambda what, done, total: told.setdefault(what, []).append((done, total)),
+            lambda activity, done, total: calls.setdefault(activity, []).append((done, total)),
         )
-    assert list(told) == ["reading", "looking up lines"]
-    for steps in told.values():
+    assert list(calls) == ["reading", "looking up lines"]
+    for steps in calls.values():
         done = [size for size, _ in steps]
         assert done == sorted(done)
         (total,) = {total for _, total in steps}
         assert max(b - a for a, b in itertools.pairwise([0, *done])) <= 1 << 10
         assert abs(done[-1] - total) <= 1 << 10
-    assert told["looking up lines"][0][1] == len(content.encode()) + 4 * (valid == "valid.txt")
+    assert calls["looking up lines"][0][1] == len(content.encode()) + 4 * (valid == "valid.txt")
 
 
 def test_a_pipe_is_read_once(look, tmp_path):
@@ -360,7 +365,7 @@ def test_a_pipe_is_read_once(look, tmp_path):
     assert "write it to a file" in once("data.valid=0.5")["train", "pipe"].advice
 
 
-def test_what_is_far_in_a_long_line_is_shown(look):
+def test_the_end_of_a_long_line_is_shown_if_the_finding_is_there(look):
     found = look("a b\n" + "word " * 500 + "o\u200bpen " + "word " * 500 + "\n")["train", "glued"]
     text = look.report.texts[found]
     assert text.startswith("… word ")
@@ -377,7 +382,7 @@ def test_ranks():
     assert ranked(reversed(order)) == order
 
 
-def test_figures_in_words():
+def test_numbers_in_words():
     assert [percent(share) for share in (1, 0.5, 0.1234, 0.0123, 0.00123, 0.00001)] == [
         *("100 %", "50 %", "12 %", "1.2 %", "0.12 %"),
         "under 0.01 %",

@@ -1,0 +1,92 @@
+"""One optimizer step: forward, backward, reduce, clip, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rnncli.batches.batch import Batch
+from rnncli.model.architecture import State
+from rnncli.model.costs import operations
+from rnncli.model.language_model import LanguageModel
+from rnncli.model.noise import Noise
+from rnncli.model.parameters import Gradients
+from rnncli.optim import Optimizer, clip_by_global_norm_
+from rnncli.system.arrays import Array
+
+
+class Communicator(Protocol):
+    """Reduction over the processes that train the same model, each on its part of every batch."""
+
+    def sum_(self, gradients: Gradients) -> None:
+        """Replace the gradients by their sum over all processes; call `Gradients.forget_rows_` if that adds rows."""
+
+
+class Alone:
+    """The communicator of a single process."""
+
+    def sum_(self, gradients: Gradients) -> None:
+        """Nothing to do: the sum over one process."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A step before its update.
+
+    loss: in nats per word, before the step. losses: (words,), of each real position. norm: of the gradient before
+    clipping.
+    """
+
+    batch: Batch
+    loss: float
+    losses: Array
+    norm: float
+    gradients: Gradients
+
+
+Check = Callable[[Attempt], None]
+"""Raises if a step must not be taken; nothing has changed by then."""
+
+
+class Learner:
+    """Takes optimizer steps; independent of folders, epochs and clocks.
+
+    state: carried from batch to batch.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: Optimizer,
+        clip_norm: float | None,
+        random_seed: int,
+        communicator: Communicator | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.clip_norm, self.random_seed = model, optimizer, clip_norm, random_seed
+        self.communicator = communicator or Alone()
+        self.state: State = ()
+
+    def step_(self, batch: Batch, number: int, learning_rate: float, check: Check, words: int | None = None) -> Attempt:
+        """Take the step `number` (from 1) on a batch.
+
+        check: called before anything changes; its exceptions pass through. words: of the whole batch, if `batch` is a
+        part of it.
+        """
+        model, profile = self.model, self.model.profile
+        noise = Noise(self.random_seed, batch.epoch, batch.index)
+        with np.errstate(all="ignore"):  # an overflow is reported by `check`
+            passed = model.forward(batch, model.entering(batch, self.state), noise, words)
+            gradients, _ = model.backward_(passed)
+            profile.enter("clip and update")
+            self.communicator.sum_(gradients)
+            norm = clip_by_global_norm_(gradients.vector, self.clip_norm, gradients.touched())
+            attempt = Attempt(batch, float(passed.loss), passed.losses, norm, gradients)
+            check(attempt)
+            profile.enter("clip and update")  # `check` may have evaluated another batch
+            self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, number, gradients.touched())
+        self.state = passed.state
+        profile.count(lambda: operations(model, passed))
+        return attempt

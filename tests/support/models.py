@@ -1,0 +1,37 @@
+"""Models by the names that a config has for their parts, and progress by the names of its fields."""
+
+from dataclasses import fields, replace
+
+from rnncli.config import build
+from rnncli.config.config import ModelConfig
+from rnncli.model.architecture import Architecture
+from rnncli.model.noise import Noise
+from rnncli.model.outputs import OUTPUTS
+from rnncli.runs.progress import Progress
+from rnncli.schema.fields import Choice, options_of
+
+
+def architecture(V, cell, layers, hidden_size, embedding_size, output="full", options=None, aliases=()) -> Architecture:
+    chosen = Choice(output, options_of(OUTPUTS, output)() if options is None else options)
+    config = ModelConfig(cell, layers, hidden_size=hidden_size, embedding_size=embedding_size, output=chosen)
+    return replace(build.architecture(config, V), aliases=aliases)
+
+
+def language_model(engine, made, parameters, counts=None):
+    return build.language_model(engine, made, parameters, counts)
+
+
+def noise_of(batch, random_seed=0):
+    """What training draws for a batch."""
+    return Noise(random_seed, batch.epoch, batch.index)
+
+
+def progress(**values):
+    """Progress with these fields, whichever of its parts they belong to."""
+    made = Progress()
+    for part in fields(Progress):
+        for each in fields(getattr(made, part.name)):
+            if each.name in values:
+                setattr(getattr(made, part.name), each.name, values.pop(each.name))
+    assert not values, values
+    return made

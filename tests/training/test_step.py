@@ -1,0 +1,110 @@
+"""One optimizer step: what a learner computes, and what it leaves alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.models import architecture, language_model, noise_of
+
+from rnncli.batches.stream import StreamBatches
+from rnncli.model.noise import Noise
+from rnncli.optim import OPTIMIZERS
+from rnncli.optim.adam import Adam
+from rnncli.training.step import Alone, Learner
+
+IDS = np.random.default_rng(3).integers(0, 9, 96)
+
+
+def accepted(attempt):
+    """Every step may be taken."""
+
+
+def learner(name="adam", clip_norm=0.5, communicator=None, output="full", dtype=np.float64):
+    made = architecture(9, "lstm", 2, 5, 4, output)
+    parameters = made.initialise(1, dtype)
+    optimizer = OPTIMIZERS[name](parameters.vector.size, parameters.dtype)
+    return Learner(language_model("fused", made, parameters), optimizer, clip_norm, 7, communicator)
+
+
+@pytest.mark.parametrize("output", ["full", "adaptive", "sampled"])
+def test_a_step_is_forward_backward_clip_and_update(output):
+    made, plain = learner(output=output), learner(output=output)
+    adam, state = Adam(plain.model.parameters.vector.size, np.dtype(np.float64)), ()
+    for number, batch in enumerate(StreamBatches(IDS, 0, 4, 6).epoch(0), 1):
+        taken = made.step_(batch, number, 0.01, accepted)
+        passed = plain.model.forward(batch, plain.model.entering(batch, state), noise_of(batch, 7))
+        gradient = plain.model.backward_(passed)[0].vector.copy()
+        norm = np.linalg.norm(gradient)
+        state = passed.state
+        adam.step_(plain.model.parameters.vector, gradient * min(1, 0.5 / norm), 0.01, number)
+        assert taken.loss == passed.loss
+        np.testing.assert_allclose(taken.norm, norm, rtol=1e-12)
+        np.testing.assert_allclose(made.model.parameters.vector, plain.model.parameters.vector, rtol=0, atol=1e-12)
+
+
+def test_a_step_that_is_refused_changes_nothing():
+    made = learner()
+    first, second = list(StreamBatches(IDS, 0, 4, 6).epoch(0))[:2]
+    made.step_(first, 1, 0.01, accepted)
+    before = made.model.parameters.vector.copy(), made.optimizer.moments["m"].copy(), made.state
+
+    def refused(attempt):
+        assert attempt.batch is second
+        assert attempt.gradients.vector.any()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        made.step_(second, 2, 0.01, refused)
+    assert np.array_equal(made.model.parameters.vector, before[0])
+    assert np.array_equal(made.optimizer.moments["m"], before[1])
+    assert made.state is before[2]
+
+
+class Halves:
+    """Adds the gradients of two learners, each of which has half of every batch."""
+
+    def __init__(self):
+        self.others = None
+
+    def sum_(self, gradients):
+        if self.others is not None:
+            gradients.vector += self.others
+            gradients.forget_rows_()
+
+
+def half(batch, columns):
+    """Some columns of a batch."""
+    return replace(
+        batch,
+        inputs=batch.inputs[:, columns],
+        targets=batch.targets[:, columns],
+        positions=batch.positions[:, columns],
+        words=batch.targets[:, columns].size,
+    )
+
+
+def test_parts_of_a_batch_add_up_to_the_whole():
+    """The seam for several processes: each part is divided by the words of the whole batch, and gradients are added."""
+    whole, left, right = learner(), learner(communicator=Halves()), learner(communicator=Halves())
+    for number, batch in enumerate(StreamBatches(IDS, 0, 4, 6).epoch(0), 1):
+        expected = whole.step_(batch, number, 0.01, accepted)
+        parts = [half(batch, slice(0, 2)), half(batch, slice(2, 4))]
+        gradients = []
+        for each, part in zip((left, right), parts, strict=True):
+            entering = each.model.entering(part, each.state)
+            passed = each.model.forward(part, entering, Noise(7, batch.epoch, batch.index), words=batch.words)
+            gradients.append(each.model.backward_(passed)[0].vector.copy())
+        left.communicator.others, right.communicator.others = gradients[1], gradients[0]
+        losses = [
+            each.step_(part, number, 0.01, accepted, words=batch.words).loss
+            for each, part in zip((left, right), parts, strict=True)
+        ]
+        np.testing.assert_allclose(sum(losses), expected.loss, rtol=1e-12)
+        for each in (left, right):
+            np.testing.assert_allclose(each.model.parameters.vector, whole.model.parameters.vector, atol=1e-12)
+
+
+def test_a_process_alone_is_its_own_sum():
+    made = learner(communicator=Alone())
+    batch = next(StreamBatches(IDS, 0, 4, 6).epoch(0))
+    assert made.step_(batch, 1, 0.01, accepted).norm == learner().step_(batch, 1, 0.01, accepted).norm
