@@ -1,8 +1,8 @@
-"""What batches pad, what they cost, and whether a text in a mapped file costs more than one in memory.
+"""Padding and speed of batches, and the cost of a text in a mapped file compared with one in memory.
 
-The Penn Treebank's train.txt, looked for in ../shared/data/ptb beside the repository or in the folder that RNNCLI_PTB
-names; for what only shows in a large text, COPIES of it one after the other, in files that are deleted afterwards.
-`python benchmarks/batches.py [padding] [large] [steps]` prints some parts.
+Uses train.txt of the Penn Treebank, from ../shared/data/ptb beside the repository or the folder in RNNCLI_PTB; for
+effects of large texts, COPIES of it one after the other, in temporary files.
+`python benchmarks/batches.py [padding] [large] [steps]` prints selected parts.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from rnncli.training.trainer import Trainer
 BPTT = 35
 COPIES = 100
 GOAL_PADDING, GOAL_STEP = 5, 1.03
-TURNS, PAUSE = 10, 0.05  # of each, and seconds between them: threads that wait for work stop spinning
-# What trains, and how many steps make a turn: one of a usual size, and one that computes almost nothing.
+TURNS, PAUSE = 10, 0.05  # turns of each, and seconds between them: idle threads stop spinning
+# Models and steps per turn: one of a usual size, and one that computes almost nothing.
 MODELS = {
     "LSTM, V 10,000, H 200, T 35, B 20": (Model(layers=1), 6),
     "RNN, V 50, H 8, T 35, B 20": (Model(cell="rnn", V=50, D=8, H=8, layers=1), 250),
@@ -47,7 +47,7 @@ def treebank() -> Texts:
 
 
 def seconds(work: Callable[[], Any], times: int = 5) -> float:
-    """The median."""
+    """Median seconds of several calls."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -57,7 +57,7 @@ def seconds(work: Callable[[], Any], times: int = 5) -> float:
 
 
 def padding(texts: Texts) -> str:
-    """Shares of positions that are pads, and what an epoch of batches takes."""
+    """Share of positions that are padding, and time for an epoch of batches."""
     text, end_id = texts.train, texts.vocabulary.end_id
     lines = [
         f"Sentences of the Penn Treebank, {text.lines:,} of them, T {BPTT}: how many positions are pads (goal:",
@@ -94,7 +94,7 @@ def large(texts: Texts) -> Iterator[dict[str, tuple[Any, Any]]]:
 
 
 def by_turns(works: dict[str, Callable[[], Any]], turns: int = TURNS) -> dict[str, float]:
-    """Median seconds of each."""
+    """Median seconds of each, in alternation."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(turns):
         for name, work in works.items():
@@ -105,7 +105,7 @@ def by_turns(works: dict[str, Callable[[], Any]], turns: int = TURNS) -> dict[st
 
 
 def of_large(places: dict[str, tuple[Any, Any]], end_id: int) -> str:
-    """Batches of a large text: what one costs, and what it takes to go on in the middle of an epoch."""
+    """Batches of a large text: time for one batch, and for the first after resuming in the middle of an epoch."""
     ids, starts = places["memory"]
     lines = [
         f"A text of {len(ids):,} words and {len(starts) - 1:,} sentences, in memory and in mapped files (that the",
@@ -139,18 +139,18 @@ def of_large(places: dict[str, tuple[Any, Any]], end_id: int) -> str:
 
 
 class ByTurns:
-    """Stands for the batches of a trainer: so many from each place, over and over; all hold the same text.
+    """Replaces the batches of a trainer: `turn` batches from each place in rotation; all places hold the same text.
 
-    One trainer reads from all places: two would differ by where their buffers happen to lie.
+    One trainer reads from all places: two trainers would differ by the addresses of their buffers.
     """
 
     def __init__(self, places: dict[str, Batches], turn: int) -> None:
         self._places, self._turn = places, turn
         self.words = next(iter(places.values())).words
-        self.read_from: list[str] = []  # of each batch
+        self.read_from: list[str] = []  # the place of each batch
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """Those of the first epoch, from the step `start` on."""
+        """Batches of one epoch from step `start`."""
         for name in cycle(self._places):
             for batch in islice(self._places[name].epoch(number, start), self._turn):
                 self.read_from.append(name)
@@ -160,7 +160,7 @@ class ByTurns:
 
 
 def trainer(model: Model, ids: Any, folder: Path) -> Trainer:
-    """One on these ids as a stream, END being id 0."""
+    """A trainer on these ids as a stream, where END is id 0."""
     sizes = {"cell": model.cell, "layers": model.layers, "hidden_size": model.H, "embedding_size": model.D}
     settings = config.from_dict(
         {
@@ -178,14 +178,14 @@ def trainer(model: Model, ids: Any, folder: Path) -> Trainer:
 
 
 def step_seconds(model: Model, turn: int, ids: Any, folder: Path) -> dict[str, float]:
-    """The median of a step that reads from memory, and of one that reads from a mapped file."""
+    """Median seconds of a step that reads from memory, and of one that reads from a mapped file."""
     ids.tofile(folder / "ids")
     texts = {"memory": ids, "mapped": np.memmap(folder / "ids", ids.dtype, "r")}
     training = trainer(model, ids, folder / "run")
     by_turns = ByTurns({name: StreamBatches(each, 0, model.B, model.T) for name, each in texts.items()}, turn)
     training.batches = by_turns  # type: ignore[assignment]
     taken: dict[str, list[float]] = {name: [] for name in texts}
-    # The first two turns warm up. The first step of each turn has the pause in it.
+    # The first two turns warm up. The first step of each turn includes the pause.
     for index, event in enumerate(islice(training.train(), 2 * (TURNS + 1) * turn)):
         if index >= 2 * turn and index % turn:
             taken[by_turns.read_from[index]].append(event.seconds)
@@ -213,7 +213,7 @@ PARTS = ("padding", "large", "steps")
 
 
 def measure(parts: tuple[str, ...] = PARTS) -> str:
-    """Some parts, all by default."""
+    """The report of some parts, all by default."""
     sections = ["## Batches"]
     if not (PTB / "train.txt").exists():
         return "\n\n".join([*sections, f"Not measured: there is no train.txt in {PTB}."])

@@ -1,7 +1,7 @@
-"""A novel, from raw text to a model: configs/book.yaml on War and Peace, where the text is present.
+"""A novel, from raw text to a model: configs/book.yaml on War and Peace, if the text is present.
 
-Looked for in ../shared/data/war-and-peace beside the repository, or in the folder that RNNCLI_BOOK names: train.txt
-and valid.txt, the first 90 and the next 5 percent of the lines.
+Needs train.txt and valid.txt, the first 90 and the next 5 percent of the lines, in ../shared/data/war-and-peace beside
+the repository or in the folder in RNNCLI_BOOK.
 """
 
 import json
@@ -22,7 +22,7 @@ def rnncli(arguments: list[str], folder: str) -> str:
 
 
 def measure() -> str:
-    """Perplexities by epoch, words/s, peak memory, and what the model says after SEED."""
+    """Perplexities by epoch, words/s, peak memory, and a prediction from SEED."""
     title = "## A novel: `configs/book.yaml`"
     if not (BOOK / "train.txt").exists():
         return f"{title}\n\nNot measured: no text in the folder that RNNCLI_BOOK names."

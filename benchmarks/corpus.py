@@ -1,7 +1,7 @@
 """Corpora of any size: memory and speed of reading a synthetic one of 1, 10 and 100 million words, and a second start.
 
-`python benchmarks/corpus.py encode CONFIG` reads the texts of a config and prints the seconds it took as JSON: what
-`measure` runs in a process of its own. The corpora are kept in RNNCLI_BENCH_CORPORA, if that is set.
+`python benchmarks/corpus.py encode CONFIG` reads the texts of a config and prints the seconds it took as JSON;
+`measure` runs it in separate processes. The corpora are kept in RNNCLI_BENCH_CORPORA, if that is set.
 """
 
 import json
@@ -28,7 +28,7 @@ run: {{dir: {run}}}
 
 
 def encode(config: str) -> None:
-    """Read the texts of a config, and print what it took."""
+    """Read the texts of a config, and print seconds and tokens."""
     from rnncli.config import corpora, yaml_file
 
     settings = yaml_file.read(config, [])
@@ -40,16 +40,16 @@ def encode(config: str) -> None:
 def process(*command: str) -> tuple[dict[str, float], float, float]:
     """The JSON that a command prints, the seconds from its start to its end, and its peak memory in MB.
 
-    The memory is that of its process with all its children, were there any: none of them outlives another here.
+    The memory is the largest of the process itself and any children.
     """
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    told = child.stdout.read()
+    printed = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{command} failed")
-    return json.loads(told), time.perf_counter() - started, usage.ru_maxrss / 1e3
+    return json.loads(printed), time.perf_counter() - started, usage.ru_maxrss / 1e3
 
 
 def first_step(config: Path) -> float:
@@ -71,9 +71,9 @@ def words_a_second(path: Path) -> float:
     """How fast `wc -w` counts the words of a file; it is read once before, so that it is in memory."""
     for _ in range(2):
         started = time.perf_counter()
-        told = subprocess.run(["wc", "-w", path], capture_output=True, text=True, check=True).stdout
+        counted = subprocess.run(["wc", "-w", path], capture_output=True, text=True, check=True).stdout
         seconds = time.perf_counter() - started
-    return int(told.split()[0]) / seconds
+    return int(counted.split()[0]) / seconds
 
 
 def reading(folder: Path) -> list[str]:
@@ -86,10 +86,10 @@ def reading(folder: Path) -> list[str]:
         seconds, peaks, counted = [], [], []
         for _ in range(RUNS):
             shutil.rmtree(folder / "cache", ignore_errors=True)
-            told, _, peak = process(
+            result, _, peak = process(
                 sys.executable, __file__, "encode", str(write_config(folder, text, "stream", tokenizer))
             )
-            seconds.append(told["seconds"])
+            seconds.append(result["seconds"])
             peaks.append(peak)
             counted.append(words_a_second(text))
         took, wc = statistics.median(seconds), statistics.median(counted)
@@ -141,7 +141,7 @@ def measure() -> str:
             "Synthetic text: Zipf's law over 500,000 types, words of five letters on average, sentences of",
             "twenty (`benchmarks/synthetic.py`). Seconds from the files, which are in memory already, to the",
             "vocabulary (10,000 words kept) and the ids, hashed and synced to the disk: medians of",
-            f"{RUNS}, each in a process of its own, whose largest resident size stands beside.",
+            f"{RUNS}, each in a separate process; the table shows its largest resident size.",
             "`wc -w` counted the same file between the runs, in one thread.",
             "",
             *rows,

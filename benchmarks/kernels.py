@@ -1,7 +1,7 @@
-"""Training steps against PyTorch once more, with OpenBLAS held to its kernels for 256-bit vectors.
+"""Training steps against PyTorch, with OpenBLAS limited to its kernels for 256-bit vectors.
 
-On a processor without 512-bit vectors OpenBLAS takes these by itself, and so it does where OPENBLAS_CORETYPE=Haswell
-asks for the same bits on many processors. PyTorch goes on with what it finds.
+OpenBLAS uses these kernels on processors without 512-bit vectors, and where OPENBLAS_CORETYPE=Haswell requests the same
+bits on many processors. PyTorch keeps its default kernels.
 """
 
 from importlib import util
@@ -13,7 +13,7 @@ NAMES = ("lstm", "b64", "gru", "rnn", "h650", "v33278")
 
 
 def measure() -> str:
-    """The table of `speed` with that kernel; nothing where it is the kernel anyway."""
+    """The table of `speed` with that kernel; no table if it is the default kernel here."""
     from rnncli.system import blas
 
     title = "## The same with 256-bit kernels"

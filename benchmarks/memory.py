@@ -1,9 +1,9 @@
-"""Memory, and whole processes: what a user of PyTorch pays before anything is computed. `python benchmarks/memory.py`.
+"""Peak memory, and run time of whole processes compared with importing PyTorch. `python benchmarks/memory.py`.
 
-The model is that of PyTorch's word-language-model example with its defaults: the Penn Treebank (see `speed.py` for
-where it is looked for), an LSTM of 2 layers of 200, 20 columns, windows of 35. One epoch is trained, validated and
-tested; its memory is the largest resident size of the process. What is timed are whole processes, by turns with
-`python -c "import torch"`, medians.
+The model is that of PyTorch's word-language-model example with its defaults: the Penn Treebank (for its folder see
+`speed.py`), an LSTM of 2 layers of 200, 20 columns, windows of 35. One epoch is trained, validated and tested; memory
+is the largest resident size of the process. Times are medians of whole processes, in alternation with
+`python -c "import torch"`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from speed import PTB, WITHOUT_TORCH
 TIMES = 5
 PUBLISHED = 593e6  # bytes: PyTorch's example, trained with its defaults on this text
 MODEL = {"cell": "lstm", "layers": 2, "hidden_size": 200, "embedding_size": 200}
-# What configs/fruit.yaml trains, as short as a script in PyTorch can be.
+# The training of configs/fruit.yaml as a short script in PyTorch.
 FRUIT_IN_TORCH = """
 import sys
 import torch
@@ -52,7 +52,7 @@ print(loss.exp().item())
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # as it is for a user: the bytecode is there
+    return os.environ | {"PYTHONDONTWRITEBYTECODE": ""}  # as for a user: bytecode is cached
 
 
 def rnncli(*arguments: str) -> list[str]:
@@ -67,27 +67,27 @@ def seconds(command: list[str], folder: str) -> float:
 
 
 def seconds_to_first_step(config: str, folder: str) -> float:
-    """From the start of `rnncli train` to the first step that it tells of; then it is stopped."""
+    """Seconds from the start of `rnncli train` to its first step event; the process is then stopped."""
     started = time.perf_counter()
     command = rnncli("train", config, "--json", "--set", f"run.dir={tempfile.mkdtemp(dir=folder)}")
     with subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        told = json.loads(process.stdout.readline())
+        first = json.loads(process.stdout.readline())
         spent = time.perf_counter() - started
-        assert told["event"] == "step"
+        assert first["event"] == "step"
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
     return spent
 
 
 def by_turns(*works: Callable[[], float]) -> list[float]:
-    """The median seconds of each; a first turn, which fills the caches of the disk, is not counted."""
+    """Median seconds of each; a first turn, which fills the disk cache, is not counted."""
     turns = [[work() for work in works] for _ in range(TIMES + 1)][1:]
     return [statistics.median(times) for times in zip(*turns, strict=True)]
 
 
 def trained(config: str, folder: str) -> dict[str, Any]:
-    """The last row of a training run; its `peak_memory` is the largest resident size, as the system tells."""
+    """The last row of a training run; its `peak_memory` is the largest resident size that the system reports."""
     out = subprocess.run(
         rnncli("train", config, "--json"), cwd=folder, env=environment(), check=True, capture_output=True
     )
@@ -115,7 +115,7 @@ def write_config(folder: str) -> str:
 
 
 def memory_section(config: str, folder: str) -> str:
-    """Trains the model, which the rest then predicts with."""
+    """Train the model, which the other sections use, and report its memory."""
     expected = predicted(config, folder)
     last = trained(config, folder)
     peak = last["peak_memory"]
@@ -136,7 +136,7 @@ def memory_section(config: str, folder: str) -> str:
 
 
 def processes_section(config: str | None, folder: str) -> str:
-    """Whole processes of both, by turns."""
+    """Whole processes of rnncli and PyTorch, in alternation."""
     fruit, text = str(ROOT / "configs" / "fruit.yaml"), str(ROOT / "data" / "fruit.txt")
     importing = [sys.executable, "-c", "import torch"]
     rows = []
@@ -168,7 +168,7 @@ def processes_section(config: str | None, folder: str) -> str:
 
 
 def measure() -> str:
-    """Memory where the text is present, whole processes where PyTorch is installed."""
+    """Memory if the text is present, whole processes if PyTorch is installed."""
     with tempfile.TemporaryDirectory() as folder:
         config = write_config(folder) if (PTB / "train.txt").exists() else None
         if config is None:

@@ -1,8 +1,8 @@
-"""What the output layers and lazy_adam cost in perplexity: the same model, recipe and epochs for each.
+"""Perplexity with each output layer and with lazy_adam: the same model, recipe and epochs.
 
 The Penn Treebank (RNNCLI_PTB) with its 10,000 words, and War and Peace (RNNCLI_BOOK) with its whole vocabulary. Runs
-are kept in the folder that RNNCLI_BENCH_RUNS names, `runs` beside this file without it: one that is finished is not
-trained again, one that was stopped goes on.
+are kept in the folder in RNNCLI_BENCH_RUNS, by default `runs` beside this file: finished ones are not trained again,
+stopped ones are resumed.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
 RUNS = Path(os.environ.get("RNNCLI_BENCH_RUNS", HERE / "runs"))
-# The name of a text: its folder, with train.txt and valid.txt, how it is read, the epochs, and how many of VARIANTS.
+# Texts by name: folder with train.txt and valid.txt, settings, epochs, and how many of VARIANTS to train.
 TEXTS = {
     "ptb": (Path(os.environ.get("RNNCLI_PTB", DATA / "ptb")), [], 6, 4),
     "book": (Path(os.environ.get("RNNCLI_BOOK", DATA / "war-and-peace")), ["data.line_end=false"], 3, 3),
@@ -35,7 +35,7 @@ VARIANTS = {
 
 
 def trained(text: str, variant: str) -> list[dict[str, float]]:
-    """The rows of a run's epochs; it is trained first where it is not finished."""
+    """The rows of a run's epochs; the run is trained first unless it is finished."""
     folder, settings, epochs, _ = TEXTS[text]
     run = RUNS / f"{text}-{variant.replace(', ', '-')}"
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def measure() -> str:
         "## Output layers: perplexity",
         "",
         "Validation perplexity after each epoch: LSTM, 2 layers, D = H = 200, T 35, B 20, Adam at 0.002, no dropout,",
-        "the defaults of each output layer. `python benchmarks/run.py outputs` repeats it; runs that it finds finished",
-        "in its folder are told, not trained again.",
+        "the defaults of each output layer. `python benchmarks/run.py outputs` repeats it; finished runs in its",
+        "folder are reported, not trained again.",
     ]
     for text, (folder, _, epochs, variants) in TEXTS.items():
         if not (folder / "train.txt").exists():
@@ -68,8 +68,8 @@ def measure() -> str:
         for variant in list(VARIANTS)[:variants]:
             perplexities = [row["valid_perplexity"] for row in trained(text, variant)]
             last[variant] = perplexities[-1]
-            told = " | ".join(f"{perplexity:.1f}" for perplexity in perplexities)
-            lines.append(f"| {variant} | {told} | {100 * (last[variant] / last['full'] - 1):+.1f} % |")
+            cells = " | ".join(f"{perplexity:.1f}" for perplexity in perplexities)
+            lines.append(f"| {variant} | {cells} | {100 * (last[variant] / last['full'] - 1):+.1f} % |")
     return "\n".join(lines)
 
 

@@ -1,13 +1,13 @@
-"""The programs that are compared, each in a process of its own: one process would mix two pools of threads.
+"""The programs that are compared, each in a separate process: one process would mix two pools of threads.
 
-A worker is started by `Peer` and told by lines of JSON on its stdin what to do; between two lines it waits there and
-takes no processor time.
+`Peer` starts a worker and sends it commands as lines of JSON on its stdin; between commands the worker blocks and uses
+no processor time.
 
-`rnncli` is its true training loop: the seconds of a step are those from one Step event to the next, with the data, the
-row of metrics.jsonl and everything else in between (of fruit, those of the step and its data alone). PyTorch is written
-as its users write it: nn.Embedding (or one-hot tensors), nn.LSTM, nn.GRU or nn.RNN, nn.Linear, cross_entropy,
+`rnncli` is measured with its real training loop: the seconds of a step are those from one Step event to the next, with the data, the
+row of metrics.jsonl and everything else in between (of fruit, those of the step and its data alone). PyTorch is used
+in the usual way: nn.Embedding (or one-hot tensors), nn.LSTM, nn.GRU or nn.RNN, nn.Linear, cross_entropy,
 clip_grad_norm_, Adam; the default kernels, float32, gradients set to None between steps, no torch.compile. Its layers
-have two biases where `rnncli` has one (the GRU's candidate apart): a few more numbers to train, left as they are.
+have two biases where `rnncli` has one (the GRU's candidate apart): a few more numbers to train.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_NORM = 5.0
-NEVER = 1_000_000  # epochs, or steps: a race is over before
+NEVER = 1_000_000  # epochs or steps, more than any race takes
 LSTM_GATES = [1, 0, 3, 2]  # f, i, o, c~ from torch's i, f, g, o, and back
 
 
 @dataclass(frozen=True)
 class Model:
-    """What both train: sizes as in the config; `D` None feeds one-hot vectors, `sentences` is fruit's mode."""
+    """The model that both train: sizes as in the config; `D` None: one-hot input; `sentences`: the mode of fruit."""
 
     cell: str = "lstm"
     V: int = 10_000
@@ -52,7 +52,7 @@ class Model:
         return [self.D or self.V, *[self.H] * (self.layers - 1)]
 
     def gflop(self) -> float:
-        """Of the matrix products of a step, forward and backward, with a full softmax; one-hot products are none."""
+        """GFLOP of the matrix products of a step, forward and backward, with a full softmax; one-hot input takes none."""
         N, GH = self.T * self.B, self.gates * self.H
         dense = self.inputs if self.D else self.inputs[1:]
         cells = sum(3 * 2 * N * n_x * GH for n_x in dense) + self.layers * 3 * 2 * N * self.H * GH
@@ -60,12 +60,12 @@ class Model:
 
 
 def cores() -> int:
-    """Threads of each: one for each core that this process may use."""
+    """Threads for each program: one for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Peer:
-    """A worker process, with `environment` added to that of this one; `ask` sends a command, and waits."""
+    """A worker process, with `environment` added to the environment of this one; `ask` sends a command and waits for the answer."""
 
     def __init__(self, kind: str, model: Model, folder: str, environment: dict[str, str], **options: Any) -> None:
         spec = {"model": asdict(model), "folder": folder, "threads": cores()} | options
@@ -81,7 +81,7 @@ class Peer:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"a worker ended at {command!r}; what it said is above")
+            raise RuntimeError(f"a worker ended at {command!r}; its messages are above")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -138,9 +138,12 @@ class Rnncli:
         """Write the starting parameters, the first batch, and its loss and gradients from a zero state."""
         import numpy as np
 
+        from rnncli.model.noise import Noise
+
         batch, model = next(self.trainer.batches.epoch(0)), self.trainer.model
-        passed = model.forward(batch, model.entering(batch, ()))
-        gradients, _ = model.backward(passed.cache)
+        noise = Noise(1, batch.epoch, batch.index)
+        passed = model.forward(batch, model.entering(batch, ()), noise)
+        gradients, _ = model.backward_(passed)
         tensors = {f"p.{name}": value for name, value in model.parameters.items()}
         tensors |= {f"g.{name}": value for name, value in gradients.items()}
         np.savez(path, loss=passed.loss, inputs=batch.inputs, targets=batch.targets, **tensors)
@@ -154,7 +157,7 @@ class Rnncli:
             started = time.perf_counter()
             while not isinstance(event := next(self._events), Step):
                 pass  # the end of an epoch
-            # An epoch of fruit is a single step: what its end takes has no counterpart in the other's loop.
+            # An epoch of fruit is a single step; the end of an epoch has no counterpart in the loop of PyTorch.
             seconds.append(event.seconds if self.model.sentences else time.perf_counter() - started)
         return {"seconds": seconds, "loss": event.loss}
 
@@ -185,7 +188,7 @@ class Torch:
     def __init__(
         self, model: dict[str, Any], folder: str, threads: int, first: str, cutoffs: list[int] | None, fused: bool
     ) -> None:
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy only hands arrays over here
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy only passes arrays here
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
         import numpy as np
         import torch
@@ -209,7 +212,7 @@ class Torch:
         self.at = 0
 
     def tensors(self, read: Callable[[Any], Any]) -> dict[str, Any]:
-        """What `read` gives for each parameter, by our name and in our layout, as views; gates in torch's order."""
+        """The result of `read` for each parameter, by rnncli's name and layout, as views; gates in PyTorch's order."""
         views = {} if self.embedding is None else {"embedding.E": read(self.embedding.weight)}
         for k in range(self.model.layers):
             w_ih, w_hh, b_ih, b_hh = (
@@ -220,14 +223,14 @@ class Torch:
                 views[f"layer{k}.bna"] = b_hh[2 * self.model.H :]
         if not self.adaptive:
             return views | {"output.Wya": read(self.output.weight), "output.by": read(self.output.bias)}
-        # Torch's clusters have no bias of their own (`output.b1`, ...); ours begin at 0.
+        # PyTorch's clusters have no bias (`output.b1`, ...); those of rnncli start at 0.
         views |= {"output.Wya": read(self.output.head.weight), "output.by": read(self.output.head.bias)}
         for k, (down, words) in enumerate(self.output.tail, 1):
             views |= {f"output.P{k}": read(down.weight), f"output.W{k}": read(words.weight)}
         return views
 
     def _gates(self, name: str, array: Any) -> Any:
-        """An array with its gates in the other's order."""
+        """An array with its gates converted between the two orders."""
         import numpy as np
 
         if self.model.cell != "lstm" or not name.startswith("layer"):
@@ -254,7 +257,7 @@ class Torch:
         return functional.cross_entropy(self.output(hidden), targets), state
 
     def first(self, path: str) -> None:
-        """Write loss and gradients of the first window from a zero state, by our names."""
+        """Write loss and gradients of the first window from a zero state, by rnncli's names."""
         import numpy as np
 
         loss, _ = self.loss(self.ids[: self.model.T], self.targets[: self.model.T], None)
@@ -281,7 +284,7 @@ class Torch:
         loss.backward()
         clip_grad_norm_(self.parameters, CLIP_NORM)
         self.optimizer.step()
-        if not self.model.sentences:  # a sentence starts afresh, and there is but one batch of them
+        if not self.model.sentences:  # a sentence starts from a zero state, and there is only one batch
             self.state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
             self.at += self.model.T
         return float(loss.item())

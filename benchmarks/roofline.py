@@ -1,17 +1,15 @@
-"""What a training step must take at least on this machine, and what takes the rest. Runs in the worker of `peers.py`.
+"""Lower bound on the time of a training step on this machine, and the time above it. Runs in the worker of `peers.py`.
 
 The roofline of a step is the sum of
-- its matrix products, at the very shapes and layouts of the fused engine and the full softmax, each timed with its
-  buffers made before. They are timed one after the other in the order of a step, round after round, and the medians
-  taken: so each finds the caches as a step leaves them, and the (N, V) matrix, written by one product and read by
-  two, is paid for in their times;
-- its exponentials (N V, on all cores) and tanhs (of a time step together, T times a layer), in blocks that stay in the
-  cache;
-- the bytes that must move besides: Adam reads w, g, m and v and writes w, m and v, 28 bytes a parameter; 24 in a table
-  of rows, most of which have no gradient in a step; at the bandwidth of a copy by all cores. Other gradients are
-  written by the products above.
+- its matrix products, at the shapes and layouts of the fused engine and the full softmax, with buffers allocated
+  before. They are timed in the order of a step, for several rounds, and the medians taken: so the caches are as in a
+  real step, and the times include writing the (N, V) matrix in one product and reading it in two;
+- its exponentials (N V, on all cores) and tanhs (one call per time step and layer), in blocks that stay in the cache;
+- other memory traffic: Adam reads w, g, m and v and writes w, m and v, 28 bytes per parameter; 24 in a table
+  of which most rows have no gradient in a step; at the bandwidth of a copy by all cores. Other gradients are written by
+  the products above.
 
-What is not in it: sums and products elementwise, the norm of the gradient, conversions between layouts, Python.
+Not included: elementwise sums and products, the norm of the gradient, conversions between layouts, Python.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ import numpy as np
 from peers import Model
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Work = tuple[str, str, Callable[[], object]]  # part of the step, what, and the work itself
+Work = tuple[str, str, Callable[[], object]]  # part of the step, name, function
 
 PARTS = ("data", "input", "cells forward", "output", "cells backward", "clip and update")
 ROUNDS, WARM_UP = 9, 2
@@ -35,7 +33,7 @@ COPIED = 1 << 25  # elements: far more than any cache holds
 
 
 def sgemm_peak() -> float:
-    """GFLOP/s of a product of 2048 x 2048 matrices in float32, the best of several."""
+    """GFLOP/s of a product of 2048 x 2048 matrices in float32, best of several."""
     n = 2048
     a, b = (random(n, n) for _ in range(2))
     out = np.empty_like(a)
@@ -53,7 +51,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def copy_bandwidth(pool: ThreadPoolExecutor, threads: int) -> float:
-    """Bytes a second, read and written, of a copy far larger than the caches; the median of several."""
+    """Bytes per second, read and written, of a copy far larger than the caches; median of several."""
     source, target = np.ones(COPIED, np.float32), np.zeros(COPIED, np.float32)
     pieces = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
 
@@ -65,7 +63,7 @@ def copy_bandwidth(pool: ThreadPoolExecutor, threads: int) -> float:
 
 
 def products_of_a_cell(m: Model, layer: int) -> list[Work]:
-    """The products of one layer, and its tanhs, as `rnncli.cells` has them."""
+    """The products of one layer, and its tanhs, as `rnncli.model.cells` has them."""
     N, H, GH, n_x = m.T * m.B, m.H, m.gates * m.H, m.inputs[layer]
     Waa, WaaT = random(GH, H), random(H, GH)
     a, dz, steps = random(m.T, H, m.B), random(m.T, GH, m.B), np.empty((m.T, GH, m.B), np.float32)
@@ -126,7 +124,7 @@ def products_of_the_output(m: Model, pool: ThreadPoolExecutor, threads: int) -> 
 
 
 def parameters(m: Model) -> tuple[int, int]:
-    """How many numbers the model has, and how many of them stand in a table that is read by rows."""
+    """Number of parameters of the model, and of those in a table that is read by rows."""
     GH = m.gates * m.H
     cells = sum(GH * (n_x + m.H + 1) + m.H * (m.cell == "gru") for n_x in m.inputs)
     table = m.V * (m.D or GH)
@@ -134,7 +132,7 @@ def parameters(m: Model) -> tuple[int, int]:
 
 
 def measure_items(m: Model, threads: int) -> list[list[Any]]:
-    """Rows of part, what and milliseconds a step, in the order of a step."""
+    """Rows of part, name and milliseconds per step, in the order of a step."""
     with ThreadPoolExecutor(threads) as pool:
         bandwidth = copy_bandwidth(pool, threads)
         layers = [products_of_a_cell(m, layer) for layer in range(m.layers)]
@@ -151,7 +149,7 @@ def measure_items(m: Model, threads: int) -> list[list[Any]]:
 
 
 def measure_parts(trainer: Any, take_steps: Callable[[int], object], count: int) -> dict[str, float]:
-    """Milliseconds of a step by part, means: what `rnncli train --profile` tells."""
+    """Mean milliseconds of a step by part, as `rnncli train --profile` reports them."""
     from rnncli.training.trainer import FIRST_TIMED_STEP
 
     profile = trainer.profiled()
@@ -173,8 +171,8 @@ def section(results: dict[str, Any]) -> str:
     lines = [
         "## Roofline",
         "",
-        "What a step must take at least, in ms: its matrix products at their very shapes, exponentials, tanhs and the",
-        f"bytes that must move, each timed alone in the same process and added up. Copies moved {bandwidths} GB/s.",
+        "Lower bound on a step, in ms: its matrix products at their shapes, exponentials, tanhs and memory traffic,",
+        f"each timed alone in the same process and added up. Copies moved {bandwidths} GB/s.",
         "",
         f"| | {' | '.join(results)} |",
         f"|---|{'---|' * len(steps)}",
@@ -185,10 +183,10 @@ def section(results: dict[str, Any]) -> str:
         f"| **roofline / step** | {' | '.join(f'{a / b:.2f}' for a, b in zip(rooflines, measured, strict=True))} |",
     ]
     if any(a > b for a, b in zip(rooflines, measured, strict=True)):
-        lines += ["", "A roofline above the step was timed while the machine was busy, and says nothing."]
+        lines += ["", "A roofline above the step was timed while the machine was busy, and is not valid."]
     lines += [
         "",
-        "What eats the rest: the time of each part of a step, as `--profile` has it, beyond its items above, in ms.",
+        "The rest of a step: the time of each part, as `--profile` reports it, minus its items above, in ms.",
         "",
     ]
     lines += [f"| | {' | '.join(results)} |", f"|---|{'---|' * len(steps)}"]

@@ -1,6 +1,6 @@
 """Measure everything and write RESULTS.md: `make bench`. `python benchmarks/run.py speed book` prints some sections.
 
-Each section is a module here with `measure() -> str`, Markdown that says what was measured and how to repeat it.
+Each section is a module here with `measure() -> str`, which returns the results and how to repeat them as Markdown.
 """
 
 import datetime
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def processor() -> str:
-    """The name of the processor, as the system tells it."""
+    """The name of the processor that the system reports."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -26,15 +26,15 @@ def processor() -> str:
 
 
 def results(sections: list[str]) -> str:
-    """The machine, and what these sections measured."""
-    told = ", ".join(f"{name} {value}" for name, value in blas.describe().items() if value is not None)
+    """The machine, and the results of these sections."""
+    versions = ", ".join(f"{name} {value}" for name, value in blas.describe().items() if value is not None)
     head = [
         "# Results",
         "",
         "Written by `make bench`. The machine is shared: times vary by some 10 % from run to run.",
         "",
         f"- machine: {processor()}, {platform.system()}",
-        f"- versions and threads: {told}",
+        f"- versions and threads: {versions}",
         f"- date: {datetime.date.today()}",
     ]
     bodies = []

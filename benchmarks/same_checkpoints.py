@@ -1,11 +1,11 @@
-"""Whether this checkout still writes the checkpoints that an earlier revision wrote, byte for byte.
+"""Check that this checkout writes the same checkpoints as an earlier revision, byte for byte.
 
     python benchmarks/same_checkpoints.py REVISION
 
 A dozen small configs (every cell, mode, output layer, optimizer, engine and dtype; rollbacks; early stopping) are
-trained by both revisions, each in processes of its own. Compared are the bytes of every checkpoint and guard, and the
-rows of metrics.jsonl without timings. Then the revision's runs are stopped half-way, and this checkout resumes them:
-the last checkpoints must be the same again. Where bytes differ, it says whether the arrays do.
+trained by both revisions, in separate processes. The script compares the bytes of every checkpoint and guard, and the
+rows of metrics.jsonl without timings. Then it stops runs of the revision half-way and resumes them with this checkout:
+the last checkpoints must again be the same. If bytes differ, it reports whether the arrays do.
 """
 
 from __future__ import annotations

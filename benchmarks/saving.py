@@ -1,6 +1,6 @@
-"""What durability costs: the share of time that saving takes, from SIGTERM to the end, and a start that resumes.
+"""Cost of durability: share of training time spent on saving, time from SIGTERM to the end, and time to resume.
 
-The Penn Treebank (see `speed.py` for where it is looked for), the model of PyTorch's word-language-model example: an
+The Penn Treebank (for its folder see `speed.py`), the model of PyTorch's word-language-model example: an
 LSTM of 2 layers of 200, 20 columns, windows of 35; a checkpoint every minute, guards as they are by default.
 `python benchmarks/saving.py`.
 """
@@ -27,13 +27,13 @@ from rnncli.training.retention import Keeper
 from rnncli.training.trainer import Trainer
 
 MINUTES = 3.05
-TIMES = 10  # that a run is stopped by SIGTERM
+TIMES = 10  # times that a run is stopped by SIGTERM
 GOAL_SHARE, GOAL_SECONDS = 2, 1
 
 
 @contextmanager
 def timed(owner: Any, name: str, spent: list[float]) -> Iterator[None]:
-    """While entered, each call of owner.name adds its seconds."""
+    """Within the context, append the seconds of each call of owner.name to `spent`."""
     original: Callable[..., Any] = getattr(owner, name)
 
     def call(*arguments: Any, **named: Any) -> Any:
@@ -51,7 +51,7 @@ def timed(owner: Any, name: str, spent: list[float]) -> Iterator[None]:
 
 
 def share_section(config: str, folder: str) -> str:
-    """Train for some minutes in this process, and add up what `Keeper` takes."""
+    """Train for some minutes in this process, and add up the time spent in `Keeper`."""
     settings = yaml_file.read(config, ["run.checkpoint_every=1m", "training.epochs=10"])
     run = RunFolder(Path(folder, "share"))
     run.create()
@@ -93,7 +93,7 @@ def row(name: str, spent: list[float], seconds: float) -> str:
 
 
 def stopping_section(config: str, folder: str) -> str:
-    """Start a run, stop it by SIGTERM in the middle of its steps, go on, and so forth."""
+    """Start a run, stop it by SIGTERM in the middle of its steps, resume it, and repeat."""
     ends, firsts = [], []
     for turn in range(TIMES):
         started = time.perf_counter()
@@ -113,7 +113,7 @@ def stopping_section(config: str, folder: str) -> str:
             ends.append(time.perf_counter() - asked)
         last = RunFolder(Path(folder, "stopped")).last()
         assert last
-        assert last.described.progress.step == rows[-1]["steps"]
+        assert last.metadata.progress.step == rows[-1]["steps"]
         step = statistics.median(each["seconds"] for each in rows[:-1])
     return "\n\n".join(
         [

@@ -1,13 +1,13 @@
 """Training steps against PyTorch: `make bench`, or `python benchmarks/speed.py [lstm] [gru] [outputs] ...` for some.
 
-Both train the same model on the same ids, each in a process of its own (see `peers.py`), a few steps by turns: while
-one works, the others wait. Medians of at least 15 steps after warm-up. PyTorch takes part twice, with Adam and with
-fused Adam, and the faster one counts. Before anything is timed, both compute the loss and every gradient of the first
-batch from the same parameters, and a difference beyond float32 accuracy ends the measurement; after warm-up, the losses
-must still agree, which they would not if the data, the clipping, Adam or the carried state differed.
+Both train the same model on the same ids, in separate processes (see `peers.py`), a few steps in alternation: only one
+runs at a time. Medians of at least 15 steps after warm-up. PyTorch is measured with Adam and with fused Adam, and the
+faster one counts. Before timing, both compute the loss and every gradient of the first batch from the same parameters;
+a difference beyond float32 accuracy ends the measurement. At the end the losses must still agree, which verifies data,
+clipping, Adam and the carried state.
 
-V 10,000 is the Penn Treebank where it is present (../shared/data/ptb beside the repository, or the folder that
-RNNCLI_PTB names), else, as for V 33,278, ids drawn from Zipf's law.
+V 10,000 uses the Penn Treebank if it is present (../shared/data/ptb beside the repository, or the folder in
+RNNCLI_PTB); otherwise, and for V 33,278, ids are drawn from Zipf's law.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from peers import ROOT, Model, Peer
 
 PTB = Path(os.environ.get("RNNCLI_PTB", ROOT.parent / "shared" / "data" / "ptb"))
 WARM_UP, TURNS, TURN = 6, 4, 5  # steps, turns of each, steps in a turn
-PAUSE = 0.1  # seconds between turns: threads that wait for work stop spinning
+PAUSE = 0.1  # seconds between turns: idle threads stop spinning
 ZIPF_STEPS = 100
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TRAINED_TOLERANCE = 1e-5, 1e-4, 0.01
 FULL = {"name": "full"}
-CLUSTER_BIAS = re.compile(r"g\.output\.b[0-9]+")  # PyTorch's clusters have none
-# What takes part for PyTorch: whether Adam is fused, and the environment.
+CLUSTER_BIAS = re.compile(r"g\.output\.b[0-9]+")  # PyTorch's clusters have no bias
+# Variants of PyTorch: whether Adam is fused, and the environment.
 ADAMS = {
     "Adam": (False, {}),
     "fused Adam": (True, {}),
@@ -47,7 +47,7 @@ WITHOUT_TORCH = "Not compared: PyTorch is not installed here; `make bench` insta
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is raced, the goal for words/s over PyTorch's, and how many steps make a turn."""
+    """A model to compare, the goal for the ratio of words/s to PyTorch's, and the steps per turn."""
 
     title: str
     model: Model
@@ -91,13 +91,13 @@ class Result:
     parts: dict[str, float] = field(default_factory=dict)
 
     def torch(self, output: str = "full") -> tuple[str, float]:
-        """The faster of PyTorch's two by default, and its seconds."""
+        """The faster of the two default variants of PyTorch, and its seconds."""
         adams = {adam: self.seconds[f"torch {output} {adam}"] for adam in ("Adam", "fused Adam")}
         best = min(adams, key=adams.__getitem__)
         return best, adams[best]
 
     def tuned(self, output: str = "full") -> float:
-        """Seconds of PyTorch at its best."""
+        """Seconds of the fastest variant of PyTorch."""
         return min(self.torch(output)[1], self.seconds[f"torch {output} tuned"])
 
 
@@ -124,7 +124,8 @@ def write_data(model: Model, folder: Path) -> None:
 
 
 def difference(ours: Path, theirs: Path) -> float:
-    """The largest difference of a gradient, as a share of its tensor's largest number. Raises where there is more."""
+    """The largest difference of a gradient, as a share of its tensor's largest number. Raises RuntimeError if
+    it exceeds the tolerance."""
     a, b = np.load(ours), np.load(theirs)
     if abs(a["loss"] - b["loss"]) > LOSS_TOLERANCE * abs(b["loss"]):
         raise RuntimeError(f"not the same model: loss {a['loss']} in rnncli, {b['loss']} in PyTorch")
@@ -140,9 +141,9 @@ def difference(ours: Path, theirs: Path) -> float:
 def workers(
     model: Model, outputs: dict[str, dict[str, Any]], environment: dict[str, str]
 ) -> Iterator[tuple[dict[str, Peer], float]]:
-    """One of `rnncli` for each output layer, three of PyTorch for full and adaptive, proven to compute the same.
+    """Workers: one of `rnncli` for each output layer, three of PyTorch for full and adaptive, checked to agree.
 
-    `environment` is for those of `rnncli`.
+    `environment` is for the workers of `rnncli`.
     """
     peers: dict[str, Peer] = {}
     worst = 0.0
@@ -155,7 +156,7 @@ def workers(
                 peers[output] = Peer("rnncli", model, name, environment, output=options)
                 first = folder / f"{output}.npz"
                 peers[output].ask("first", path=str(first))
-                if output == "sampled":  # PyTorch has none
+                if output == "sampled":  # PyTorch has no counterpart
                     continue
                 if model.sentences:
                     (folder / "windows.npz").write_bytes(first.read_bytes())
@@ -173,7 +174,7 @@ def workers(
 
 
 def race(peers: dict[str, Peer], turn: int) -> dict[str, float]:
-    """Median seconds of a step of each, by turns. Raises where the losses have gone different ways in the end."""
+    """Median seconds of a step of each, in alternation. Raises RuntimeError if the final losses differ."""
     for peer in peers.values():
         peer.ask("steps", count=max(WARM_UP, turn))
     seconds: dict[str, list[float]] = {name: [] for name in peers}
@@ -187,12 +188,12 @@ def race(peers: dict[str, Peer], turn: int) -> dict[str, float]:
     for name, loss in losses.items():
         ours = losses[name.split()[1] if name.startswith("torch") else name]
         if abs(loss - ours) > TRAINED_TOLERANCE * ours:
-            raise RuntimeError(f"{name} trains otherwise: loss {loss} after these steps, {ours} in rnncli")
+            raise RuntimeError(f"{name} trains differently: loss {loss} after these steps, {ours} in rnncli")
     return {name: statistics.median(each) for name, each in seconds.items()}
 
 
 def run(configuration: Configuration, environment: dict[str, str] | None = None) -> Result:
-    """Race the full softmax; then, with everything else at rest, what its step is made of."""
+    """Time the full softmax against PyTorch; then, with the other workers idle, the parts of its step."""
     with workers(configuration.model, {"full": FULL}, environment or {}) as (peers, worst):
         ours = peers["full"]
         peak = ours.ask("peak")
@@ -205,7 +206,7 @@ def run(configuration: Configuration, environment: dict[str, str] | None = None)
 
 
 def run_outputs(model: Model) -> Result:
-    """Race the output layers, each with its defaults."""
+    """Time the output layers against PyTorch, each with its defaults."""
     from rnncli.model.outputs.adaptive import default_cutoffs
 
     cutoffs = list(default_cutoffs(model.V))

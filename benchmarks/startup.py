@@ -1,4 +1,4 @@
-"""What a user waits for: whole processes, from start to end, medians of several."""
+"""Run time of whole commands, from process start to end, medians of several."""
 
 import os
 import statistics

@@ -1,4 +1,4 @@
-"""A synthetic corpus of any size: words drawn by Zipf's law from 500,000 types, sentences of some twenty words.
+"""A synthetic corpus of any size: words drawn by Zipf's law from 500,000 types, sentences of about twenty words.
 
 `python benchmarks/synthetic.py FILE WORDS` writes one; the same number of words always gives the same file.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 TYPES = 500_000
-WIDTH = 14  # bytes of a word and of the space behind it, at most
+WIDTH = 14  # maximum bytes of a word and the space after it
 WORDS_A_SENTENCE = 20
 BLOCK = 1 << 20  # words
 CONSONANTS = np.frombuffer(b"bcdfghjklmnpqrstvwxyz", np.uint8)
@@ -17,10 +17,10 @@ VOWELS = np.frombuffer(b"aeiou", np.uint8)
 
 
 def words_by_rank() -> np.ndarray:
-    """(TYPES, WIDTH) uint8: the words, each with a space behind it and filled with zeros.
+    """(TYPES, WIDTH) uint8: the words, each followed by a space and padded with zeros.
 
-    The consonants of a word are its rank as a number of base 21, so that no two are equal and the frequent ones short;
-    behind them stand one to six vowels, one in the 441 most frequent.
+    The consonants of a word are its rank as a number of base 21, so that no two words are equal and frequent words are
+    short. One to six vowels follow, one in the 441 most frequent words.
     """
     table = np.zeros((TYPES, WIDTH), np.uint8)
     ranks = np.arange(TYPES)
@@ -39,7 +39,7 @@ def words_by_rank() -> np.ndarray:
 
 
 def write(path: Path, words: int, seed: int = 1) -> None:
-    """Write so many words; a line ends behind one word in twenty, by chance."""
+    """Write this number of words; a line ends after each with a probability of one in twenty."""
     rng, table = np.random.Generator(np.random.Philox(seed)), words_by_rank()
     share = np.cumsum(1 / np.arange(1, TYPES + 1))
     with path.open("wb") as file:
