@@ -27,7 +27,8 @@ demo: $(BIN)/rnncli  ## train on three sentences about fruit, then predict after
 	$(BIN)/rnncli predict --run runs/fruit --seed "mango is"
 
 test: $(BIN)/pytest  ## every test
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal -m 'not alone'
+	$(BIN)/pytest -m alone
 
 lint: $(BIN)/pytest  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -60,7 +60,7 @@ def padding(texts: Texts) -> str:
     """Share of positions that are padding, and time for an epoch of batches."""
     text, end_id = texts.train, texts.vocabulary.end_id
     lines = [
-        f"Sentences of the Penn Treebank, {text.lines:,} of them, T {BPTT}: how many positions are pads (goal:",
+        f"Sentences of the Penn Treebank, {text.lines:,} of them, T {BPTT}: share of padding (goal:",
         f"below {GOAL_PADDING} %), the time of all batches of an epoch, and of their order alone. Medians of five.",
         "",
         "| B | batches | padded | epoch, ms | a batch, us | order, ms |",
@@ -109,10 +109,10 @@ def of_large(places: dict[str, tuple[Any, Any]], end_id: int) -> str:
     ids, starts = places["memory"]
     lines = [
         f"A text of {len(ids):,} words and {len(starts) - 1:,} sentences, in memory and in mapped files (that the",
-        f"system has in its cache), by turns, medians of {TURNS}: a batch; the first that is made in the middle of an",
-        "epoch; what Python and NumPy hold at most meanwhile.",
+        f"system has in its cache), alternately, medians of {TURNS}: one batch; the first batch after resuming in the",
+        "middle of an epoch; the peak memory of Python and NumPy.",
         "",
-        "| B 20, T 35 | memory | mapped | ratio | held at most, MB |",
+        "| B 20, T 35 | memory | mapped | ratio | peak, MB |",
         "|---|---|---|---|---|",
     ]
 
@@ -134,7 +134,7 @@ def of_large(places: dict[str, tuple[Any, Any]], end_id: int) -> str:
         first["mapped"]()
         held = f"{tracemalloc.get_traced_memory()[1] / 1e6:.1f}"
         tracemalloc.stop()
-        row(f"{title}: the first, from the middle on", first, "ms", 1e3, held)
+        row(f"{title}: the first after resuming", first, "ms", 1e3, held)
     return "\n".join(lines)
 
 
@@ -195,7 +195,7 @@ def step_seconds(model: Model, turn: int, ids: Any, folder: Path) -> dict[str, f
 def steps(ids: Any) -> str:
     """Whole steps of training, data and metrics included, over a mapped file and over memory."""
     lines = [
-        "Steps of training on that text as a stream, everything of a step included: one model reads by turns from",
+        "Steps of training on that text as a stream, whole steps: one model reads alternately from",
         f"memory and from a mapped file. Medians. Goal: {GOAL_STEP:g}.",
         "",
         "| model | memory, ms | mapped, ms | ratio |",

@@ -27,7 +27,7 @@ def measure() -> str:
     table = speed.speed_section(results).splitlines()
     start = next(number for number, line in enumerate(table) if line.startswith("| model"))
     peaks = ", ".join(f"{result.peak:.0f}" for result in results.values())
-    return "\n".join([*head, *table[start:], "", f"SGEMM peaks beside the rows: {peaks} GFLOP/s."])
+    return "\n".join([*head, *table[start:], "", f"SGEMM peaks by row: {peaks} GFLOP/s."])
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def processes_section(config: str | None, folder: str) -> str:
     head = [
         "## Whole processes against PyTorch",
         "",
-        f"From process start, medians of {TIMES}, by turns.",
+        f"From process start, medians of {TIMES}, alternately.",
         "",
         "| rnncli | | PyTorch | | of it | goal |",
         "|---|---|---|---|---|---|",

@@ -3,11 +3,11 @@
 `Peer` starts a worker and sends it commands as lines of JSON on its stdin; between commands the worker blocks and uses
 no processor time.
 
-`rnncli` is measured with its real training loop: the seconds of a step are those from one Step event to the next, with the data, the
-row of metrics.jsonl and everything else in between (of fruit, those of the step and its data alone). PyTorch is used
-in the usual way: nn.Embedding (or one-hot tensors), nn.LSTM, nn.GRU or nn.RNN, nn.Linear, cross_entropy,
-clip_grad_norm_, Adam; the default kernels, float32, gradients set to None between steps, no torch.compile. Its layers
-have two biases where `rnncli` has one (the GRU's candidate apart): a few more numbers to train.
+`rnncli` is measured with its real training loop: the seconds of a step are those from one Step event to the next,
+including the data, the row of metrics.jsonl and everything else (for fruit, only the step and its data). PyTorch is
+used in the usual way: nn.Embedding (or one-hot tensors), nn.LSTM, nn.GRU or nn.RNN, nn.Linear, cross_entropy,
+clip_grad_norm_, Adam; default kernels, float32, gradients set to None between steps, no torch.compile. Its layers
+have two biases where `rnncli` has one (except for the GRU's candidate): a few more parameters.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Model:
         return [self.D or self.V, *[self.H] * (self.layers - 1)]
 
     def gflop(self) -> float:
-        """GFLOP of the matrix products of a step, forward and backward, with a full softmax; one-hot input takes none."""
+        """GFLOP of the products of a step, forward and backward, with a full softmax; one-hot input takes none."""
         N, GH = self.T * self.B, self.gates * self.H
         dense = self.inputs if self.D else self.inputs[1:]
         cells = sum(3 * 2 * N * n_x * GH for n_x in dense) + self.layers * 3 * 2 * N * self.H * GH
@@ -65,7 +65,7 @@ def cores() -> int:
 
 
 class Peer:
-    """A worker process, with `environment` added to the environment of this one; `ask` sends a command and waits for the answer."""
+    """A worker process, with `environment` added to its variables; `ask` sends a command and waits for the answer."""
 
     def __init__(self, kind: str, model: Model, folder: str, environment: dict[str, str], **options: Any) -> None:
         spec = {"model": asdict(model), "folder": folder, "threads": cores()} | options

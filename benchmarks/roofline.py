@@ -63,7 +63,7 @@ def copy_bandwidth(pool: ThreadPoolExecutor, threads: int) -> float:
 
 
 def products_of_a_cell(m: Model, layer: int) -> list[Work]:
-    """The products of one layer, and its tanhs, as `rnncli.model.cells` has them."""
+    """The products and tanhs of one layer, as in `rnncli.model.cells`."""
     N, H, GH, n_x = m.T * m.B, m.H, m.gates * m.H, m.inputs[layer]
     Waa, WaaT = random(GH, H), random(H, GH)
     a, dz, steps = random(m.T, H, m.B), random(m.T, GH, m.B), np.empty((m.T, GH, m.B), np.float32)

@@ -76,7 +76,7 @@ def share_section(config: str, folder: str) -> str:
     size = run.checkpoints()[-1].stat().st_size
     return "\n".join(
         [
-            f"{trainer.progress.step:,} steps in {seconds:.0f} s, {len(saves)} checkpoints and {len(guards)} guards of "
+            f"{trainer.progress.position.step:,} steps in {seconds:.0f} s, {len(saves)} checkpoints and {len(guards)} guards of "
             f"{size / 1e6:.1f} MB.",
             "",
             "| | seconds each, median | in all | of the time |",
@@ -113,7 +113,7 @@ def stopping_section(config: str, folder: str) -> str:
             ends.append(time.perf_counter() - asked)
         last = RunFolder(Path(folder, "stopped")).last()
         assert last
-        assert last.metadata.progress.step == rows[-1]["steps"]
+        assert last.metadata.progress.position.step == rows[-1]["steps"]
         step = statistics.median(each["seconds"] for each in rows[:-1])
     return "\n\n".join(
         [

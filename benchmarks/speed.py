@@ -81,7 +81,7 @@ ADAPTIVE_GOAL = 1.3
 
 @dataclass
 class Result:
-    """Median seconds of a step by peer, and what the worker of `rnncli` measured beside them."""
+    """Median seconds of a step by peer, and further measurements in the worker of `rnncli`."""
 
     seconds: dict[str, float]
     difference: float = 0.0  # the largest of a gradient, as a share of the largest number of its tensor
@@ -124,8 +124,10 @@ def write_data(model: Model, folder: Path) -> None:
 
 
 def difference(ours: Path, theirs: Path) -> float:
-    """The largest difference of a gradient, as a share of its tensor's largest number. Raises RuntimeError if
-    it exceeds the tolerance."""
+    """The largest difference of a gradient, as a share of its tensor's largest number.
+
+    Raises RuntimeError if it exceeds the tolerance.
+    """
     a, b = np.load(ours), np.load(theirs)
     if abs(a["loss"] - b["loss"]) > LOSS_TOLERANCE * abs(b["loss"]):
         raise RuntimeError(f"not the same model: loss {a['loss']} in rnncli, {b['loss']} in PyTorch")
@@ -239,15 +241,15 @@ def speed_section(results: dict[str, Result]) -> str:
     lines = [
         "## Training steps against PyTorch",
         "",
-        f"PyTorch {metadata.version('torch')} as its users write it, without torch.compile. Both by turns, on the same",
-        f"ids, {machine['threads']} threads each; full softmax, float32, clipped to norm 5, dense Adam (of the two of",
-        "PyTorch the faster). A row says what differs from the first. Medians of a step, data and metrics included",
-        "(of fruit, where an epoch is one step, with its data alone).",
+        f"PyTorch {metadata.version('torch')} in the usual way, without torch.compile. Both alternately, on the same",
+        f"ids, {machine['threads']} threads each; full softmax, float32, clipped to norm 5, dense Adam (for",
+        "PyTorch the faster of two). A row lists its differences from the first. Medians of a step, with data",
+        "and metrics (for fruit, where an epoch is one step, only with data).",
         f"From the same parameters, losses agreed, and gradients to {worst:.0e} of the largest number of each tensor.",
         "",
-        "`tuned` is PyTorch with fused Adam and THP_MEM_ALLOC_ENABLE=1, a variable of its own that makes it ask for",
-        f"huge pages, as NumPy does unasked. The BLAS of rnncli ran its kernel {machine['kernel']}; its SGEMM peaks,",
-        f"measured beside each row, were {peaks} GFLOP/s. The last column is the rate of the step's matrix products",
+        "`tuned` is PyTorch with fused Adam and THP_MEM_ALLOC_ENABLE=1, which makes it request",
+        f"huge pages, as NumPy does by default. The BLAS of rnncli used kernel {machine['kernel']}; its SGEMM peaks,",
+        f"measured with each row, were {peaks} GFLOP/s. The last column is the rate of the step's matrix products",
         "over the whole step, as a share of that.",
         "",
         "| model | rnncli, ms | PyTorch, ms | rnncli, words/s | PyTorch | ratio | goal | tuned | ratio | peak |",
@@ -261,8 +263,8 @@ def outputs_section(results: dict[str, Result]) -> str:
     lines = [
         "## Output layers",
         "",
-        "Each with its defaults, in the first model above, all by turns. Ratios are those of words/s to PyTorch's, in",
-        "brackets to PyTorch tuned. `sampled` has no counterpart there; that of `adaptive` is its",
+        "Each with its defaults, in the first model above, all alternately. Ratios are those of words/s to PyTorch's,",
+        "in brackets to PyTorch tuned. `sampled` has no counterpart there; that of `adaptive` is its",
         f"AdaptiveLogSoftmaxWithLoss with the same clusters (goal {ADAPTIVE_GOAL:g}).",
         "",
         "| V | output | ms | words/s | over full | goal | over adaptive |",

@@ -163,7 +163,7 @@ def from_dict(mapping: Mapping[str, Any]) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return the whole config as dicts, lists, strings, numbers, booleans and None; the inverse of `from_dict`."""
+    """Return the whole config as dicts, lists, strings, numbers, booleans and None; `from_dict` reads it back."""
     plain = _plain(config)
     assert isinstance(plain, dict)
     return plain

@@ -19,9 +19,9 @@ from rnncli.system.profile import Profile
 
 @dataclass(frozen=True)
 class Pass:
-    """The training pass over a batch, and what its backward pass needs.
+    """The training pass over a batch, and the cache of its backward pass.
 
-    loss: mean over the real positions, nats a word; a NumPy scalar, complex under a complex step. It is -ln P if the
+    loss: mean over the real positions, nats per word; a NumPy scalar, complex under a complex step. It is -ln P if the
     output layer is exact. losses: (words,), of each real position in the order of `batch.positions`. state: after the
     last step, to carry into the next window.
 

@@ -102,7 +102,7 @@ class Builder:
     def _section_with_options(
         self, cls: type, flat: Setting, entries: Mapping[str, Node], node: Node, path: Path
     ) -> Any:
-        """A dataclass one of whose settings names a choice, with the options of that choice among its own keys."""
+        """A dataclass with a setting that names a choice; the options of that choice are keys of the same section."""
         known = {name: each for name, each in settings_of(cls).items() if each is not flat}
         values = self._values(known, entries, node, path)
         choice = known[flat.rule.options_of]

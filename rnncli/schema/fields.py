@@ -92,7 +92,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Choice:
-    """A named choice with settings of its own: `name` is a key of its table, `options` an `Options` of that entry."""
+    """A named choice with settings: `name` is a key of a table, `options` an instance of `Options` of that entry."""
 
     name: str
     options: Any

@@ -59,7 +59,8 @@ class Trainer:
         self.schedule = build.schedule(config)
         self.progress = Progress()
         self._keeper = Keeper(folder, config)
-        jump = config.guard.jump if build.exact(config) else None  # a sampled loss has rare, large jumps
+        self._exact = build.exact(config)
+        jump = config.guard.jump if self._exact else None  # a sampled loss has rare, large jumps
         self._check = DivergenceCheck(self.model, self.batches, texts.vocabulary, jump)
         self._watch: Watch | None = None
         self.rates: list[float] = []  # words/s of each step of this process
@@ -188,7 +189,7 @@ class Trainer:
 
     def _perplexity(self, loss: float) -> float:
         """The perplexity of a training loss; NaN if the loss is not -ln P."""
-        return perplexity(loss) if build.exact(self.config) else math.nan
+        return perplexity(loss) if self._exact else math.nan
 
     def _validate(self, stop: Stop) -> Evaluation | None:
         """Measure the validation text, if there is one; None if `stop` interrupted it. Raises Diverged."""
@@ -206,7 +207,7 @@ class Trainer:
         p, m = self.progress.position, self.progress.measured
         best = valid is not None and m.count_validation_(valid, p.step)
         m.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
-        if build.exact(self.config):
+        if self._exact:
             m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
         p.epoch, p.index, p.epoch_loss, p.epoch_words, p.epoch_nll_oov = p.epoch + 1, 0, 0.0, 0, 0.0
         seconds = self._epoch_seconds

@@ -23,7 +23,7 @@ FIELDS = ("inputs", "targets", "mask", "positions", "fresh", "words", "epoch", "
 
 
 def sentence_corpus(lengths, mode="sentences"):
-    """Sentences of these lengths, no two words of the text alike."""
+    """A corpus with sentences of these lengths; all words of the text differ."""
     number = itertools.count()
     text = "".join(" ".join(f"w{next(number)}" for _ in range(n)) + "\n" for n in lengths)
     text_format = TextFormat(Tokenizer("whitespace", lowercase=False), mode, line_end=mode == "sentences")
@@ -33,7 +33,7 @@ def sentence_corpus(lengths, mode="sentences"):
 
 
 def starts_of(lengths):
-    """Where lines of these lengths, `<end>` counted, begin; and the ids of such a text, no word of it END."""
+    """Ids and line starts of a text with lines of these lengths, `<end>` included; no other word has the id END."""
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.ones(starts[-1], np.uint16)
     ids[starts[1:] - 1] = END
@@ -41,7 +41,7 @@ def starts_of(lengths):
 
 
 def sentences_of(batches, epoch, line_starts):
-    """The sentences of each fresh batch: every group of an epoch, in its order."""
+    """The sentences of each fresh batch: every group of an epoch, in order."""
     first = (batch.positions[0] for batch in batches.epoch(epoch) if batch.fresh)
     return [np.searchsorted(line_starts, positions).tolist() for positions in first]
 
@@ -62,7 +62,7 @@ def check_shape(batch, bptt, end_id):
     assert batch.mask is None or not batch.mask.all()
     assert batch.words == mask.sum() > 0
     assert mask.any(axis=1).all()
-    assert (mask[:-1] >= mask[1:]).all()  # pads only at the end of a column
+    assert (mask[:-1] >= mask[1:]).all()  # padding only at the end of a column
     assert (batch.inputs[~mask] == end_id).all()
     assert (batch.targets[~mask] == end_id).all()
 
@@ -158,13 +158,13 @@ def test_the_largest_window_is_found_block_by_block(monkeypatch):
 
 
 def shuffled(rng, items):
-    """In the order of as many numbers of 64 bits."""
+    """Items sorted by one 64-bit random number each."""
     return [item for _, item in sorted(zip(rng.bit_generator.random_raw(len(items)).tolist(), items, strict=True))]
 
 
 @pytest.mark.parametrize("sentences", [250, 96, 41, 5])
 def test_the_order_in_plain_python(sentences):
-    """Deal out shuffled chunks; of each pool, shuffle, sort by length, cut, shuffle what was cut."""
+    """Divide shuffled chunks among pools; in each pool shuffle, sort by length, cut into groups, shuffle the groups."""
     lengths = [1 + (7 * i) % 13 for i in range(sentences)]
     ids, starts = starts_of(lengths)
     expected = []
@@ -190,7 +190,7 @@ def test_the_order_in_plain_python(sentences):
 
 @given(st.integers(1, 300), st.integers(1, 9), st.integers(1, 80), st.integers(1, 20))
 def test_a_pool_bounds_what_comes_together(sentences, batch_size, pool, chunk):
-    """What is made at one time is of a few chunks: of the text in training, and one after the other to evaluate."""
+    """A pool holds few chunks: from anywhere in the text for training, consecutive ones for evaluation."""
     lengths = np.random.default_rng(sentences).integers(1, 30, sentences)
     ids, starts = starts_of(lengths)
     chunk_size = min(-(-chunk // batch_size) * batch_size, sentences)
@@ -212,7 +212,7 @@ def test_a_pool_bounds_what_comes_together(sentences, batch_size, pool, chunk):
 
 
 def test_the_order_is_the_same_in_every_version():
-    """If this fails, runs that an older version began cannot be resumed to the same bits: say so in the changelog."""
+    """If this fails, runs of older versions cannot be resumed to the same bits: note it in the changelog."""
     ids, starts = starts_of([1 + i * i % 37 for i in range(3000)])
     batches = SentenceBatches(ids, starts, END, 20, 35, seed=1, pool=700, chunk=64)
     order = json.dumps([sentences_of(batches, epoch, starts) for epoch in (0, 1)])
@@ -222,7 +222,7 @@ def test_the_order_is_the_same_in_every_version():
 
 
 def like_ptb(sentences):
-    """Lengths with `<end>`, much as those of the Penn Treebank: 22 on average, 99 % up to 50, the longest about 90."""
+    """Lengths with `<end>`, similar to the Penn Treebank: 22 on average, 99 % up to 50, the longest about 90."""
     return np.clip(np.random.default_rng(0).gamma(4.0, 5.6, sentences), 2, 83).astype(np.int64)
 
 
@@ -238,7 +238,7 @@ def test_little_is_padded(batch_size, sentences):
 
 
 def test_the_smaller_batch_is_of_any_length():
-    """Were it always the last, the longest sentences would be trained on as few in every epoch."""
+    """If it were always the last, the longest sentences would share the small batch in every epoch."""
     ids, starts = starts_of(range(1, 42))
     batches = SentenceBatches(ids, starts, END, 4, 100, seed=0)
     smaller = {min(len(group) for group in sentences_of(batches, epoch, starts)) for epoch in range(20)}
@@ -248,14 +248,14 @@ def test_the_smaller_batch_is_of_any_length():
 
 
 def mapped(path, array):
-    """The array in a file, mapped."""
+    """The array, mapped from a file."""
     array.tofile(path)
     return np.memmap(path, array.dtype, "r")
 
 
 @pytest.fixture
 def large(tmp_path):
-    """A text of two million sentences, of one to seven words each, that is in no memory."""
+    """A text of two million sentences of one to seven words, mapped from files."""
     ids, starts = starts_of(np.arange(2_000_000) % 7 + 1)
     return mapped(tmp_path / "ids", ids), mapped(tmp_path / "line_starts", starts)
 
@@ -273,9 +273,9 @@ def test_memory_does_not_grow_with_the_text(large, seed, batch_size):
         for batch in itertools.islice(made[0].epoch(1, 2_000_000 // batch_size // 2), 4 * POOL // batch_size):
             assert batch.mask is None or batch.words
 
-    peak, told = peak_of(work), made[0].order_bytes
-    assert told < 6_000_000
-    assert 0.7 * peak < told < 1.2 * peak
+    peak, estimate = peak_of(work), made[0].order_bytes
+    assert estimate < 6_000_000
+    assert 0.7 * peak < estimate < 1.2 * peak
 
 
 def test_a_stream_takes_the_memory_of_a_batch(large):
@@ -309,7 +309,7 @@ def test_a_mapped_text_is_read_as_one_in_memory(tmp_path, mode):
     assert np.shares_memory(kinds[1]._ids, texts[1][0])
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_epochs_and_seeds_have_different_orders():
     corpus, end_id = sentence_corpus([3] * 40)
     orders = {
         (seed, epoch): tuple(
@@ -323,7 +323,7 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 
 def test_results_go_back_to_their_sentences():
-    """Evaluation: what was computed by position, in whatever batches, is put in the order of the text by one store."""
+    """Results by position, from any batches, are put in text order by one assignment."""
     corpus, end_id = sentence_corpus([4, 0, 9, 2, 2])
     result = np.full(corpus.tokens, -1)
     for batch in SentenceBatches(corpus.ids, corpus.line_starts, end_id, 2, 3, seed=None).epoch(0):

@@ -179,7 +179,7 @@ def test_sizes_that_no_machine_has(refused, config, setting):
 
 @pytest.mark.parametrize("cutoffs", ["4", "[2, 4]", "[1, 1000]"])
 def test_cutoffs_that_do_not_cut_the_vocabulary(refused, rnncli, config, cutoffs):
-    pieces = ["model.output.cutoffs: ", "must rise, and stay below the 4 words of the vocabulary", "leave them away"]
+    pieces = ["model.output.cutoffs: ", "must rise, and stay below the 4 words of the vocabulary", "remove them"]
     words = ("train", config, "--set", "model.output=adaptive")
     for more in ([], ["--dry-run"]):
         assert "\n" not in refused(3, pieces, *words, "--set", f"model.output.cutoffs={cutoffs}", *more)

@@ -119,6 +119,7 @@ def on_a_terminal(start, *words, **environment):
     return seen, process.stdout.read().decode()
 
 
+@pytest.mark.alone
 def test_a_bar_on_a_terminal_alone(start, fruit_config):
     train = ("train", fruit_config, "--fresh", "--epochs", 30)
     shown, stdout = on_a_terminal(start, *train, "--epochs", 500, TERM="xterm")

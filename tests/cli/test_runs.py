@@ -102,6 +102,7 @@ def on_a_terminal(columns):
     return lines
 
 
+@pytest.mark.alone
 def test_a_narrow_terminal(three, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     Path(three / "fruit").rename(three / "a-run-of-a-very-long-name-indeed")

@@ -702,9 +702,11 @@ def check(soak, fuzzer, number, how, what):
     soak.report(f"{what}: {number:,} commands ended as documented, {told}")
 
 
+@pytest.mark.alone
 def test_any_input_in_this_process(fuzzer, soak):
     check(soak, fuzzer, soak.times(150, 10_000), in_process, "in-process")
 
 
+@pytest.mark.alone
 def test_any_input_as_a_process(fuzzer, soak):
     check(soak, fuzzer, soak.times(4, 500), as_a_process, "as processes")

@@ -184,6 +184,7 @@ def wait_until(happened, process):
         time.sleep(0.001)
 
 
+@pytest.mark.alone
 def test_sigterm_leaves_a_checkpoint_of_the_last_step(soak, tmp_path):
     config, latencies = config_in(tmp_path, optimizer="adam", rate=0.01, epochs=1000000, every=1000000), []
     for number in range(soak.times(1, 30)):

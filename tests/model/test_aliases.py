@@ -1,4 +1,4 @@
-"""Two names for one tensor: an output matrix that is the embedding."""
+"""Two names for one tensor: an output matrix tied to the embedding."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_a_tied_tensor_is_drawn_and_counted_once(output):
 
 @pytest.mark.parametrize("output", ["full", "sampled"])
 def test_a_tied_tensor_is_updated_once(output):
-    """The same steps as with two tensors that are kept equal by hand, their gradients added."""
+    """Same steps as with two tensors that are kept equal by hand and whose gradients are added."""
     ids = np.random.default_rng(0).integers(0, 30, 200)
     made, plain = tied(output, V=30), architecture(30, "lstm", 2, 4, 4, output)
     parameters = made.initialise(5, np.float64)
@@ -74,7 +74,7 @@ def test_a_tied_tensor_is_updated_once(output):
 
 def test_rows_of_both_uses_are_touched():
     gradients = Gradients(Parameters({"embedding.E": (6, 2)}, np.float64, aliases=dict(TIED)))
-    for _ in range(2):  # what was there before goes
+    for _ in range(2):  # earlier contents are cleared
         gradients.write_rows_("embedding.E", np.array([1, 4]), np.ones((2, 2)))
         gradients.write_rows_("output.Wya", np.array([0, 4]), np.full((2, 2), 3.0))
         gradients.add_aliases_()

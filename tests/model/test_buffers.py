@@ -54,7 +54,7 @@ def test_scratch_is_shared_and_arrays_are_not():
     assert np.shares_memory(alone.scratch("a", (3, 4), np.float32), alone.array("a", (3, 4), np.float32))
 
 
-def test_each_thread_has_arrays_of_its_own():
+def test_each_thread_has_separate_arrays():
     buffers = Buffers(Buffers())
     mine = [buffers.array("a", (4,), np.float32), buffers.scratch("a", (4,), np.float32)]
     theirs = []

@@ -106,7 +106,7 @@ def test_orthogonal(n, dtype):
 
 
 def test_orthogonal_favours_no_direction():
-    """Haar measure: without the signs put right, QR gives a diagonal with a mean far from 0."""
+    """Haar measure: without fixed signs, QR gives a diagonal with a mean far from 0."""
     rng = np.random.default_rng(0)
     W = np.empty((3, 3))
     diagonals, determinants = [], []
@@ -126,15 +126,15 @@ def test_glorot(shape, fan_in, fan_out):
     limit = np.sqrt(6 / (fan_in + fan_out))
     assert 0.999 * limit < np.abs(W).max() <= np.float32(limit)
     np.testing.assert_allclose(W.mean(), 0, atol=5 * limit / np.sqrt(3 * W.size))
-    np.testing.assert_allclose(W.var(dtype=np.float64), 2 / (fan_in + fan_out), rtol=0.05)  # what Glorot asks for
-    below_half = np.mean(np.abs(W) < limit / 2)  # uniform, not only of that variance
+    np.testing.assert_allclose(W.var(dtype=np.float64), 2 / (fan_in + fan_out), rtol=0.05)  # the variance by Glorot
+    below_half = np.mean(np.abs(W) < limit / 2)  # uniform, not just that variance
     np.testing.assert_allclose(below_half, 0.5, atol=5 * 0.5 / np.sqrt(W.size))
 
 
 def test_gradients_know_the_rows_that_were_written_and_clear_those_of_before():
     gradients = Gradients(numbered())
     E = gradients["embedding.E"]
-    gradients.vector[:] = 7  # what was there before the first writing goes
+    gradients.vector[:] = 7  # contents from before the first write are cleared
     section = gradients.section("embedding")
     section.write_rows_("E", np.array([4, 1, 4]), np.arange(9.0).reshape(3, 3))
     np.testing.assert_array_equal(E, [[0, 0, 0], [3, 4, 5], [0, 0, 0], [0, 0, 0], [6, 8, 10]])
@@ -161,4 +161,4 @@ def test_numbers_drawn_some_rows_at_a_time_are_those_drawn_at_once(shape, dtype)
     W, rng, again = np.empty(shape, dtype), np.random.default_rng(3), np.random.default_rng(3)
     uniform_(W, 0.25, rng)
     assert np.array_equal(W, again.uniform(-0.25, 0.25, shape).astype(dtype))
-    assert rng.random() == again.random()  # and the stream stands where it would
+    assert rng.random() == again.random()  # and the stream is at the same position

@@ -13,7 +13,7 @@ SIZES = [1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
 
 
 def gradients(size, steps, dtype=np.float64):
-    """Gradients of many magnitudes, with exact zeros: what Adam's epsilon is there for."""
+    """Gradients of many magnitudes, with exact zeros: the cases that need Adam's epsilon."""
     rng = np.random.default_rng(size)
     for _ in range(steps):
         gradient = rng.normal(size=size) * 10.0 ** rng.integers(-10, 3, size)
@@ -45,7 +45,7 @@ def test_clip_leaves_a_short_gradient(clip_norm):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, CHUNK + 3])
-def test_clip_leaves_what_is_not_finite_to_the_caller(bad, place):
+def test_clip_does_not_change_a_gradient_that_is_not_finite(bad, place):
     gradient = np.arange(1.0, CHUNK + 10)
     gradient[place] = bad
     before = gradient.copy()
@@ -75,7 +75,7 @@ def test_adam_is_the_adam_of_the_reference(size, betas):
 
 
 def test_adam_moves_weights_whose_gradient_is_zero_now():
-    """Dense Adam: the first moment goes on pulling; an Adam that skips such rows is another algorithm."""
+    """Dense Adam: the first moment still moves the weight; skipping such rows would be a different algorithm."""
     vector = np.zeros(2)
     adam = Adam(2, vector.dtype)
     adam.step_(vector, np.array([1.0, 0.0]), 0.1, 1)
@@ -118,7 +118,7 @@ def test_moments_have_the_names_that_a_checkpoint_stores(name):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_step_goes_downhill_from_the_moments_alone(name):
-    """What a resumed run relies on: moments put back into a new optimizer give the same next step, to the bit."""
+    """Needed to resume a run: moments restored into a new optimizer give the same next step, to the bit."""
     vector = np.linspace(-1, 1, 10)
     first = OPTIMIZERS[name](10, vector.dtype)
     for t in (1, 2, 3):
@@ -144,7 +144,7 @@ def test_a_norm_whose_square_overflows_is_still_clipped():
 
 
 def table_and_gradient(rng, rows, n, touched, before=5, after=3):
-    """A gradient with a table in its middle that is zero but for the touched rows, and what is known of it."""
+    """A gradient that contains a table, zero except for the touched rows, and its `Touched`."""
     gradient = rng.normal(size=before + rows * n + after)
     table = gradient[before : before + rows * n].reshape(rows, n)
     table[np.setdiff1d(np.arange(rows), touched)] = 0
@@ -163,7 +163,7 @@ def test_rows_without_gradient_are_updated_to_the_bit_as_if_nothing_were_known_o
     one = rng.normal(size=58).astype(dtype)
     two = one.copy()
     for t in range(1, 5):
-        rows = touched if t % 2 else [7]  # rows that were touched before and are not now
+        rows = touched if t % 2 else [7]  # rows that were touched earlier but not now
         gradient, tables = table_and_gradient(rng, 10, 5, rows)
         gradient = gradient.astype(dtype)
         known.step_(one, gradient, 0.01, t, tables)
@@ -194,7 +194,7 @@ def test_a_table_longer_than_a_chunk_and_one_of_a_single_number_a_row():
 
 @pytest.mark.parametrize("by_rows", [True, False])
 def test_a_fading_moment_ends_at_zero(by_rows):
-    """Without that, m of a rare word stays at a few times the smallest number there is, where processors are slow."""
+    """Otherwise m of a rare word stays at a few times the smallest subnormal number, which is slow to compute with."""
     adam, vector = Adam(6, np.dtype(np.float32)), np.ones(6, np.float32)
     nothing, tables = np.zeros(6, np.float32), [Touched(0, (3, 2), np.array([], np.intp))] if by_rows else []
     adam.moments["m"][:], adam.moments["v"][:] = [1e-3, -1e-3, 1e-20, 1e-33, 0, 1], 1
@@ -213,7 +213,7 @@ def test_lazy_adam_leaves_rows_without_gradient_alone():
     first, tables = table_and_gradient(rng, 10, 5, [2, 6])
     lazy.step_(one, first, 0.01, 1, tables)
     dense.step_(two, first, 0.01, 1)
-    np.testing.assert_array_equal(one, two)  # nothing had a moment yet
+    np.testing.assert_array_equal(one, two)  # no moments yet
     after, moments = one.copy(), {name: moment.copy() for name, moment in lazy.moments.items()}
     second, tables = table_and_gradient(rng, 10, 5, [6])
     lazy.step_(one, second, 0.01, 2, tables)
@@ -233,7 +233,7 @@ def test_lazy_adam_leaves_rows_without_gradient_alone():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_in_a_touched_row_is_seen(bad):
+def test_a_number_that_is_not_finite_in_a_touched_row_is_found(bad):
     gradient, tables = table_and_gradient(np.random.default_rng(6), 10, 5, [2, 6])
     tables[0].of(gradient)[6, 1] = bad
     assert not np.isfinite(clip_by_global_norm_(gradient, 1.0, tables))

@@ -82,7 +82,7 @@ def test_every_parameter_and_every_state_is_checked(cell, engine):
         assert {check.parameter for check in checks} == names
         assert {(check.engine, check.cell) for check in checks} == {(engine, cell)}
         assert all(check.passed and 0 < check.max_relative_error < TOLERANCE["central"] for check in checks)
-        # A derivative of nothing would be as good as any other.
+        # A zero derivative would match any error.
         model = gradcheck.random_model(case.architecture, engine, 0)
         total = model.parameters.zeros_like()
         for batch, state in gradcheck.window_loop(model, gradcheck.batches_of(case.architecture, case.mode, 0)):
@@ -130,7 +130,7 @@ def test_a_gradient_that_is_not_a_number_does_not_pass(monkeypatch):
 
 @pytest.mark.parametrize("method", TOLERANCE)
 def test_a_gradient_that_is_a_little_wrong_does_not_pass(method, monkeypatch):
-    """One element of one tensor off by a thousandth: that tensor alone fails."""
+    """One element of one tensor is wrong by a thousandth: only that tensor fails."""
     exact = gradcheck._derivative
 
     def off(value, x, how):
@@ -162,10 +162,10 @@ def test_the_text_has_pads_a_column_of_pads_an_empty_sentence_and_carried_states
             assert any(not batch.mask.any(axis=0).all() for batch in masked)
             first = batches[0]
             lengths = first.mask.sum(axis=0)
-            assert any(lengths[b] == 1 and first.targets[0, b] == 0 for b in range(len(lengths)))  # <end> at once
+            assert any(lengths[b] == 1 and first.targets[0, b] == 0 for b in range(len(lengths)))  # an empty sentence
             assert (first.inputs[0] == 0).all()
         else:
-            assert len(batches) > 2  # carried, and carried again
+            assert len(batches) > 2  # carried twice
 
 
 def test_every_parameter_of_the_model_that_is_checked_is_away_from_zero():

@@ -1,15 +1,15 @@
-"""The tests of the gradients, tested: mistakes put into the code one by one, each seen by exactly who must see it.
+"""Mutation tests: mistakes are put into the code one by one, and each is found by exactly the expected detectors.
 
 The mistakes are in mutants.txt. A mutated module is imported, with a fresh copy of the whole package around it, by an
 import hook; five detectors look at it:
 
 gradcheck  numerical derivatives of small models disagree with backpropagation
-agreement  the engines give other losses, gradients or states, or the losses of an epoch are not those of plain loops
-           over the text
-figures    what is told of the losses of a text, whatever the model, is not what plain sums give
-texts      encoded texts, from the cache too, are not what plain Python makes of their lines; looks where that may be
-runs       a run that diverges, is stopped, killed and resumed leaves other files than the package without mistakes,
-           or a damaged checkpoint is believed; looks where that may be
+agreement  losses, gradients or states of the engines differ, or the losses of an epoch differ from plain loops over
+           the text
+figures    the figures computed from the losses of a text differ from plain sums
+texts      encoded texts, also from the cache, differ from those of plain Python; runs for modules that can cause it
+runs       a run that diverges, is stopped, killed and resumed writes other files than the unchanged package, or a
+           damaged checkpoint is accepted; runs for modules that can cause it
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ PACKAGE = Path(rnncli.__file__).parent
 TABLE = Path(__file__).with_name("mutants.txt")
 DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
 DETECTORS |= {name: {name} for name in ("figures", "texts", "runs")}
-# What encoded texts are made by, and what the step-by-step engine alone is made of.
+# Modules that encode texts, and modules that only the step-by-step engine uses.
 TEXTS = tuple(f"text/{name}.py" for name in ("tokenize_arrays", "word_index", "encode", "corpus", "cache"))
-# What a run is kept by.
+# Modules that store and restore runs.
 RUNS = {f"training/{name}.py" for name in ("trainer", "retention", "divergence", "step")}
 RUNS |= {f"runs/{name}.py" for name in ("folder", "metrics", "checkpoint", "progress", "checkpoint_file", "npz")}
 RUNS |= {"system/disk.py"}
@@ -64,10 +64,10 @@ class Mutant:
         return "rnncli." + self.file.removesuffix(".py").replace("/", ".")
 
     def source(self) -> str:
-        """The module with the mistake in it; fails where the text to replace is not there, or not once."""
+        """The module with the mistake; fails unless the text to replace occurs exactly once."""
         source = (PACKAGE / self.file).read_text(encoding="utf-8")
         count = source.count(self.old)
-        assert count == 1, f"{self.file} has {self.old!r} {count} times: bring {TABLE.name} up to date"
+        assert count == 1, f"{self.file} has {self.old!r} {count} times: update {TABLE.name}"
         return source.replace(self.old, self.new)
 
 
@@ -90,7 +90,7 @@ MUTANTS = read_table()
 
 
 class Hook(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):
-    """Finds one module, and loads it from a source of its own."""
+    """Finds one module, and loads it from a given source."""
 
     def __init__(self, module: str, source: str) -> None:
         super().__init__(module, f"<mutant of {module}>")
@@ -109,7 +109,7 @@ def of_package(name):
 
 @contextmanager
 def fresh_package(mutant=None):
-    """Inside, `rnncli` is imported anew, with the mutant in it; afterwards all modules are as they were."""
+    """In the context, `rnncli` is imported again with the mutant; afterwards all modules are restored."""
     hooks = [Hook(mutant.module, mutant.source())] if mutant else []
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if of_package(name)}
     sys.meta_path[:0] = hooks
@@ -127,7 +127,7 @@ def fresh_package(mutant=None):
 with fresh_package():
     RIGHT_RUNS = list(run_facts.facts())
 
-# Of each output layer in the two models that are looked at.
+# Options of each output layer in the two models.
 OPTIONS = {
     "full": ({}, {}),
     "adaptive": ({"div_value": 2}, {"div_value": 1}),
@@ -165,7 +165,7 @@ def far(some, others):
 
 def numbers_of(case, engine):
     """Every number of a few windows: loss, gradients, last state and gradient of the starting state, none zero; and
-    what the model says of the words and of the next one.
+    the scores of the words and the log-probabilities of the next one.
     """
     from rnncli.proof import gradcheck
 
@@ -190,7 +190,7 @@ STREAM = [3, 1, 0, 4, 1, 5, 2, 2, 6, 5, 3, 0, 5, 4, 6]  # 4 columns: three of 4 
 
 
 def epoch_of(case):
-    """The losses of two epochs, batch by batch, as training reads them; without an estimated Z."""
+    """The losses of two epochs, batch by batch, as in training; without an estimated Z."""
     from rnncli.batches.sentences import SentenceBatches
     from rnncli.batches.stream import StreamBatches
     from rnncli.proof import gradcheck
@@ -212,7 +212,7 @@ def epoch_of(case):
 
 
 def plain_epoch_of(case):
-    """The same, one column after another, each word after the one before it in the text, by the other engine."""
+    """The same losses by the other engine, one column after another in text order."""
     from rnncli.proof import gradcheck
 
     if case.mode == "stream":
@@ -233,7 +233,7 @@ def plain_epoch_of(case):
     return [np.array(losses + losses)]
 
 
-# The losses of a text of eight words, three of them unknown, and where the words stand in two windows, one with a pad.
+# The losses of a text of eight words, three of them unknown, and their positions in two windows, one with padding.
 LOSSES, UNKNOWN = np.array([0.5, 2, 0.25, 3, 1, 4, 0.125, 1.5]), {"nun": 2, "seasü": 1}
 UNKNOWN_AT = np.array([1, 3, 5])
 PADDED = SimpleNamespace(
@@ -259,20 +259,20 @@ def figures_see():
     paid = -sum(n * math.log(spelling.probability(word)) for word, n in UNKNOWN.items())
     known = np.delete(LOSSES, UNKNOWN_AT)
     expected = [LOSSES.mean(), math.exp(LOSSES.mean()), math.exp(known.mean())]
-    told = [found.cross_entropy, found.perplexity, found.perplexity_excluding_oov]
+    actual = [found.cross_entropy, found.perplexity, found.perplexity_excluding_oov]
     for nats, figures in (
         (LOSSES.sum(), (found.bits_per_word, found.bits_per_character)),
         (LOSSES.sum() + paid, (found.bits_per_word_with_spelling, found.bits_per_character_with_spelling)),
     ):
         expected += [nats / math.log(2) / 8, nats / math.log(2) / 40]
-        told += figures
-    expected, told = [*expected, math.exp((LOSSES.sum() + paid) / 8)], [*told, found.perplexity_with_spelling]
+        actual += figures
+    expected, actual = [*expected, math.exp((LOSSES.sum() + paid) / 8)], [*actual, found.perplexity_with_spelling]
     return (found.tokens, found.oov, found.ends) != (8, 3, True) or not np.allclose(
-        np.array(told, float), expected, rtol=1e-9, atol=0
+        np.array(actual, float), expected, rtol=1e-9, atol=0
     )
 
 
-# Words of all widths that a table has, some alike in their first bytes; apostrophes and points that are joints or not.
+# Words of all widths in a table, some with equal first bytes; apostrophes and points inside and outside of words.
 PLAIN = ["the", "don't", "sun's", "dogs'", "'tis", "3.14", "1,000.", "2nd", "x", "internationally", "internationals"]
 PLAIN += ["sea", "seas", "seaside", "e", "the longest word of all is pneumonoultramicroscopicsilicovolcanoconiosis"]
 TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*|\S")
@@ -284,8 +284,8 @@ def texts_see():
     from rnncli.text.tokenize import Tokenizer
     from rnncli.text.vocabulary import Rules
 
-    lines.CHUNK, word_index.FIRST_BITS, word_index.COUNTED, spool.PIECE = 64, 2, 50, 30  # this package is thrown away
-    word_index.MULTIPLIERS[:] = 0  # so that all words want the same place
+    lines.CHUNK, word_index.FIRST_BITS, word_index.COUNTED, spool.PIECE = 64, 2, 50, 30  # this package is discarded
+    word_index.MULTIPLIERS[:] = 0  # so that all words hash to the same slot
     rng = np.random.default_rng(5)
     text = [" ".join(rng.choice(PLAIN, rng.integers(0, 9))) + f" w{i // 3}" for i in range(60)]
     words = TextFormat(Tokenizer("words", lowercase=False), "sentences", line_end=True)
@@ -313,7 +313,7 @@ def encoded(texts):
 
 
 def encoded_plainly(text, min_count):
-    """The same, the last quarter of the lines being the validation text."""
+    """The same, with the last quarter of the lines as the validation text."""
     cut = len(text) - len(text) // 4
     tokens = [[*TOKEN.findall(line), "<end>"] for line in text]
     counts = Counter(word for line in tokens[:cut] for word in line)
@@ -332,7 +332,7 @@ def encoded_plainly(text, min_count):
 def runs_see():
     try:
         return any(found != right for found, right in zip_longest(run_facts.facts(), RIGHT_RUNS))
-    except Exception:  # a mistake may show as anything
+    except Exception:  # a mistake may raise any error
         return True
 
 
@@ -353,7 +353,7 @@ def detectors_that_fire(cell, output, engines, texts=True, runs=True):
 def test_a_mistake_is_seen(mutant):
     engine = "stepwise" if mutant.file.startswith(ORACLE) else "fused"
     with fresh_package(mutant):
-        if mutant.file in RUNS:  # which no gradient comes by
+        if mutant.file in RUNS:  # no gradient passes through it
             assert mutant.seen_by == "runs"
             assert runs_see()
             return
@@ -364,7 +364,7 @@ def test_a_mistake_is_seen(mutant):
 @pytest.mark.parametrize(
     ("cell", "output"), [("rnn", "full"), ("lstm", "full"), ("gru", "full"), ("rnn", "adaptive"), ("rnn", "sampled")]
 )
-def test_code_without_a_mistake_is_left_in_peace(cell, output):
+def test_code_without_a_mistake_passes(cell, output):
     with fresh_package():
         assert (
             detectors_that_fire(cell, output, ["fused", "stepwise"], runs=(cell, output) == ("lstm", "full")) == set()
@@ -390,7 +390,7 @@ def test_the_table():
 
 def test_a_stale_mutant_fails_loudly():
     for old in ("no such text", "import"):
-        with pytest.raises(AssertionError, match=r"bring mutants\.txt up to date"):
+        with pytest.raises(AssertionError, match=r"update mutants\.txt"):
             Mutant("model/language_model.py", "rnn", "full", "both", "stale", old, "pass").source()
 
 

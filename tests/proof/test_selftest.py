@@ -1,4 +1,4 @@
-"""The selftest finds a program that is broken; that a whole one passes is in tests/cli/test_selftest.py."""
+"""The selftest finds faults in the program; tests/cli/test_selftest.py tests that a correct program passes."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from rnncli.proof.selftest import Selftest
 from rnncli.proof.selftest.checks import CHECKS
 from rnncli.proof.selftest.program import own
 
-# What is done to rnncli before it starts, and the check that has to find it, with what it then says.
+# Changes made to rnncli before it starts, the check that must find each, and its message.
 FAULTS = {
     "an exit code": ("raise SystemExit(3)", "train", "train ended with exit code 3: nothing on stderr"),
     "no program": (None, "train", "cannot be started"),
@@ -62,7 +62,7 @@ FAULTS = {
 
 
 def broken(fault):
-    """The words that start an rnncli with a fault in it."""
+    """The command that starts an rnncli with a fault."""
     if fault is None:
         return ["/nowhere/rnncli"]
     *start, program = own()
@@ -72,7 +72,7 @@ def broken(fault):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The folder in which temporary ones are made."""
+    """The folder for temporary folders."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -89,7 +89,7 @@ def test_a_fault_is_found(temporary, fault, name, seen):
     assert (test.kept / "config.yaml").exists()
 
 
-def test_what_needs_a_run_is_not_checked_without(temporary):
+def test_checks_that_need_a_run_are_skipped_without_one(temporary):
     test = Selftest(broken("raise SystemExit(3)"), [name for name in CHECKS if name != "gradcheck"])
     first, *others = test.checks()
     assert (first.name, first.passed) == ("train", False)
@@ -129,6 +129,6 @@ def test_no_room_for_the_temporary_folder(monkeypatch):
 
 def test_the_program_is_this_one_in_any_folder(tmp_path):
     asked = [*own()[:2], own()[2].replace("main(prog_name='rnncli')", "print(main.__module__, sys.path)")]
-    told = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert told.startswith("rnncli.cli [")
-    assert str(Path(__file__).parents[2]) in told or "site-packages" in told
+    printed = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert printed.startswith("rnncli.cli [")
+    assert str(Path(__file__).parents[2]) in printed or "site-packages" in printed

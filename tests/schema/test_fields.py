@@ -46,7 +46,7 @@ def test_a_duration_is_its_seconds_and_prints_as_it_was_written(text: str, secon
 
 
 @pytest.mark.parametrize("text", ["", "90", "m", "-1s", "1 month", "1:30", "1sm", "1s2", "infs", "nans", "1e99h", "٣s"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no time"):
         Duration.parse(text)
 
@@ -76,7 +76,7 @@ def test_an_interval_is_epochs_steps_or_seconds(text: str, count: float, unit: s
 
 
 @pytest.mark.parametrize("text", ["", "500", "0 steps", "0s", "-1 steps", "1.5 epochs", "steps", "9999999999 steps"])
-def test_what_is_no_interval_is_refused(text: str) -> None:
+def test_an_invalid_interval_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"no (time|interval)"):
         Interval.parse(text)
 

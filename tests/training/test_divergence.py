@@ -1,4 +1,4 @@
-"""A run that diverges is noticed in that step, goes back and on more slowly, and ends in the same bits if stopped."""
+"""Divergence is detected in its step, the run is rolled back with a lower rate, and stopping it changes no bits."""
 
 import math
 
@@ -18,11 +18,11 @@ GUARDED = {"guard__every": 5, "training__epochs": 3, "run__checkpoint_every": "4
 
 
 @pytest.mark.parametrize(
-    ("loss", "norm", "at", "told"),
+    ("loss", "norm", "at", "expected"),
     [
         (math.nan, 1.0, progress(), "the loss is nan"),
         (math.inf, 1.0, progress(step=500), "the loss is inf"),
-        (800.0, 1.0, progress(), "the loss is 800"),  # whose perplexity no number holds
+        (800.0, 1.0, progress(), "the loss is 800"),  # its perplexity overflows
         (2.0, math.nan, progress(), "the gradient norm is nan"),
         (2.0, math.inf, progress(), "the gradient norm is inf"),
         (9.9, 1.0, progress(), None),
@@ -38,11 +38,11 @@ GUARDED = {"guard__every": 5, "training__epochs": 3, "run__checkpoint_every": "4
         (10.1, 1.0, progress(loss_steps=500, loss_level=300.0), "the loss is 10.1, far above its running level of 5"),
     ],
 )
-def test_what_is_wrong_with_a_step(loss, norm, at, told):
-    assert divergence.fault(loss, norm, at, jump=3.0, uniform=5.0) == told
+def test_the_fault_of_a_step(loss, norm, at, expected):
+    assert divergence.fault(loss, norm, at, jump=3.0, uniform=5.0) == expected
 
 
-def test_without_a_jump_every_finite_loss_will_do():
+def test_without_a_jump_every_finite_loss_passes():
     assert divergence.fault(700.0, 1.0, progress(loss_steps=500, loss_level=1.0), jump=None, uniform=5.0) is None
     assert divergence.fault(math.nan, 1.0, progress(), jump=None, uniform=5.0) == "the loss is nan"
 
@@ -79,37 +79,37 @@ def test_the_tensor_and_the_sentence_that_are_named(tmp_path):
 
 @pytest.fixture
 def diverges(monkeypatch):
-    """Have runs diverge at these steps, as often as is said: `diverges({17: 2})`."""
+    """Make runs diverge at these steps, this number of times each: `diverges({17: 2})`."""
 
     def when(steps):
         def fault(loss, norm, progress, jump, uniform):
             before = sum(times for step, times in steps.items() if step < progress.position.step + 1)
             at = steps.get(progress.position.step + 1, 0)
-            return "told to" if before <= progress.recovery.rollbacks < before + at else None
+            return "forced" if before <= progress.recovery.rollbacks < before + at else None
 
         monkeypatch.setattr(divergence, "fault", fault)
 
     return when
 
 
-def test_a_run_that_diverges_goes_back_to_its_guard_and_goes_on_more_slowly(tmp_path, diverges):
+def test_a_run_that_diverges_returns_to_its_guard_with_a_lower_rate(tmp_path, diverges):
     diverges({13: 2})
     config = settings(tmp_path, **GUARDED)
     made, events = train(config, tmp_path / "run")
     back = [event for event in events if isinstance(event, Rollback)]
     assert [(event.diverged_at, event.step, event.rollbacks) for event in back] == [(13, 10, 1), (13, 5, 2)]
     assert [event.learning_rate for event in back] == [0.005, 0.0025]
-    assert back[0].reason == "told to"
+    assert back[0].reason == "forced"
     assert back[0].tensor in made.model.parameters.shapes
     assert set(back[0].sentence.split()) <= set(made.texts.vocabulary.words)
     rates = {row["step"]: row["learning_rate"] for row in metrics(tmp_path / "run") if row["event"] == "step"}
     assert rates == {step: 0.01 if step <= 5 else 0.0025 for step in range(1, events[-1].steps + 1)}
     steps = [row["step"] for row in metrics(tmp_path / "run") if row["event"] != "epoch"]
-    assert steps == [*range(1, 13), 10, 11, 12, 5, *range(6, events[-1].steps + 1)]  # nothing that happened is left out
+    assert steps == [*range(1, 13), 10, 11, 12, 5, *range(6, events[-1].steps + 1)]  # all rows are kept
     assert isinstance(events[-1], Done)
 
 
-def test_what_comes_after_is_what_a_run_with_that_rate_does_from_there(tmp_path, diverges):
+def test_after_a_rollback_training_equals_a_run_with_that_rate(tmp_path, diverges):
     diverges({13: 1})
     train(settings(tmp_path, **GUARDED), tmp_path / "run")
     diverges({})
@@ -124,7 +124,7 @@ def test_what_comes_after_is_what_a_run_with_that_rate_does_from_there(tmp_path,
     assert theirs.progress.recovery.rollbacks == 0
 
 
-def test_a_run_that_diverges_before_its_first_guard_begins_anew(tmp_path, diverges):
+def test_a_run_that_diverges_before_its_first_guard_restarts(tmp_path, diverges):
     diverges({3: 1})
     _, events = train(settings(tmp_path, **GUARDED), tmp_path / "run")
     assert [(event.diverged_at, event.step) for event in events if isinstance(event, Rollback)] == [(3, 0)]
@@ -145,7 +145,7 @@ def test_wherever_it_is_stopped_it_ends_in_the_same_bits(tmp_path, diverges, how
         seen = []
         if how == "stopped":
             made = trainer(config, run)
-            list(made.train(lambda seen=seen, n=stop_after: seen.append(0) or ("told to" if len(seen) >= n else None)))
+            list(made.train(lambda seen=seen, n=stop_after: seen.append(0) or ("stopped" if len(seen) >= n else None)))
         else:
             killed = trainer(config, run).train()
             for _ in range(stop_after):
@@ -161,22 +161,22 @@ def test_wherever_it_is_stopped_it_ends_in_the_same_bits(tmp_path, diverges, how
         assert best[0] == best[1], stop_after
 
 
-def test_after_the_last_try_it_says_where_and_what(tmp_path, diverges):
+def test_the_error_after_the_last_rollback(tmp_path, diverges):
     diverges({13: 99})
     config = settings(tmp_path, **GUARDED)
     made = trainer(config, tmp_path / "run")
     events = []
-    with pytest.raises(NumericalError) as told:
+    with pytest.raises(NumericalError) as raised:
         events.extend(made.train())
-    message = str(told.value)
+    message = str(raised.value)
     for piece in (
-        *("diverged at step 13: told to", "learning rate 0.000625, lowered 4 times from 0.01"),
+        *("diverged at step 13: forced", "learning rate 0.000625, lowered 4 times from 0.01"),
         *("the tensor to inspect first: ", "the sentence of that batch with the highest loss: "),
         *("its checkpoints are intact", "--fresh"),
     ):
         assert piece in message
     assert made.folder.last().metadata.progress.position.step == 12
-    with pytest.raises(NumericalError, match=r"diverged at step 13: told to\n.* lowered 4 times"):
+    with pytest.raises(NumericalError, match=r"diverged at step 13: forced\n.* lowered 4 times"):
         train(config, tmp_path / "run", resume=True)
 
 
@@ -192,7 +192,7 @@ def test_the_best_model_outlives_a_run_that_has_diverged(tmp_path, diverges):
     assert checkpoint.read(best, resume=False).progress.measured.best_step == steps
 
 
-def test_a_lost_guard_is_no_reason_to_begin_anew(tmp_path, diverges):
+def test_a_lost_guard_does_not_restart_the_run(tmp_path, diverges):
     diverges({14: 1})
     config = settings(tmp_path, **GUARDED)
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"half")):
@@ -225,12 +225,12 @@ def test_a_parameter_that_is_not_finite_reaches_no_file(tmp_path):
     while next(events).step < 4:
         pass
     tensors = made.model.parameters["layer0.Waa"], made.optimizer.moments["v"], made.learner.state[0][0]
-    for tensor, told in zip(tensors, ("layer0.Waa", "the moment v of embedding.E", "the state layer0.a"), strict=True):
+    for tensor, text in zip(tensors, ("layer0.Waa", "the moment v of embedding.E", "the state layer0.a"), strict=True):
         before = tensor.flat[0]
         tensor.flat[0] = np.nan
         with pytest.raises(Diverged) as diverged:
             made.save()
-        assert diverged.value.what == f"{told} is not finite"
+        assert diverged.value.what == f"{text} is not finite"
         tensor.flat[0] = before
     assert made.folder.checkpoints() == []
 
@@ -251,12 +251,12 @@ def test_a_parameter_that_is_not_finite_reaches_no_file(tmp_path):
     ids=str,
 )
 def test_an_odd_batch_is_no_divergence(tmp_path, changes):
-    """Its loss is far above the others, and the parameters are sound."""
+    """The loss is far above the others, but the parameters are undamaged."""
     text = "the job ended well\n" * 399 + "a b c d e f g h\n" + "the job ended well\n" * 50
     config = settings(tmp_path, text, **{"optimizer__learning_rate": 0.02, "training__epochs": 3} | changes)
     _, events = train(config, tmp_path / "run")
     losses = [event.loss for event in events if isinstance(event, Step)]
-    assert max(losses[len(losses) // 3 :]) > 4 * np.median(losses)  # there is one
+    assert max(losses[len(losses) // 3 :]) > 4 * np.median(losses)  # the odd batch exists
     assert not [event for event in events if isinstance(event, Rollback)]
 
 
@@ -284,8 +284,8 @@ def test_a_learning_rate_that_is_far_too_high_is_lowered(tmp_path, cell, rate):
     assert (last_bytes(tmp_path / "again"), metrics(tmp_path / "again")) == whole
 
 
-def test_a_guard_that_was_gone_back_to_in_vain_is_not_gone_back_to_again(tmp_path):
-    """The last step before it had spoilt the parameters, which no learning rate mends."""
+def test_a_guard_whose_rollback_failed_is_not_used_again(tmp_path):
+    """The step before the guard damaged the parameters, which no lower learning rate repairs."""
     config = settings(tmp_path, **GUARDED | {"guard__rollbacks": 3})
     made = trainer(config, tmp_path / "run")
     events, back = made.train(), []
@@ -297,8 +297,8 @@ def test_a_guard_that_was_gone_back_to_in_vain_is_not_gone_back_to_again(tmp_pat
     assert back == [(11, 10), (11, 5)]
 
 
-def test_what_it_goes_back_to_depends_on_no_checkpoint(tmp_path):
-    """A number that is not finite where a guard is due: the one before is what there is."""
+def test_the_rollback_target_does_not_depend_on_checkpoints(tmp_path):
+    """A number that is not finite when a guard is due: the run returns to the previous guard."""
     for every in ("3 steps", "100 steps"):
         config = settings(tmp_path, **GUARDED | {"run__checkpoint_every": every, "data__valid": None})
         made = trainer(config, tmp_path / every)
@@ -311,7 +311,7 @@ def test_what_it_goes_back_to_depends_on_no_checkpoint(tmp_path):
         assert (event.step, event.diverged_at) == (5, 10)
 
 
-def test_a_run_of_a_version_without_a_running_level_goes_on(tmp_path):
+def test_a_run_of_a_version_without_a_running_level_resumes(tmp_path):
     config = settings(tmp_path, data__mode="stream", training__batch_size=1, training__epochs=3)
     made = trainer(config, tmp_path / "run")
     events = made.train()

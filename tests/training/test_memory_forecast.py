@@ -1,4 +1,4 @@
-"""What training will take, against what it takes."""
+"""The memory forecast against measured memory."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def batches(T, B, number=3):
 
 
 def steps(made, T, B):
-    """Some steps of training; the gradients are there before."""
+    """Some steps of training, with the gradients allocated before."""
     window = batches(T, B)
     assert made.gradients.vector.size
 
@@ -52,7 +52,7 @@ def steps(made, T, B):
 
 
 def held(made, T, B, scored=0):
-    """The bytes that its engine and its output layer say."""
+    """The estimate in bytes for the stack and the output layer."""
     shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
     numbers = costs.stack_elements(made.stack, made.architecture, T, B)
     numbers += costs.output_elements(made.output, shapes, T * B, scored)
@@ -61,7 +61,7 @@ def held(made, T, B, scored=0):
 
 @pytest.fixture(scope="module", autouse=True)
 def imported():
-    """What the first pass imports is no memory of a model."""
+    """Run one pass first: its imports are not memory of a model."""
     for output in OPTIONS:
         made = model(output=output, layers=2)
         steps(made, 3, 4)()
@@ -71,32 +71,32 @@ def imported():
 @pytest.mark.parametrize("embedding_size", [60, None])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_what_a_step_holds(cell, layers, embedding_size, output):
+def test_memory_of_a_step(cell, layers, embedding_size, output):
     made = model(cell, layers, embedding_size, output)
-    measured, told = peak_of(steps(made, 20, 20)), held(made, 20, 20)
-    assert 0.93 * measured < told < 1.2 * measured
+    measured, estimate = peak_of(steps(made, 20, 20)), held(made, 20, 20)
+    assert 0.93 * measured < estimate < 1.2 * measured
 
 
 @pytest.mark.parametrize("changes", [{"dtype": np.float64}, {"hidden_size": 150, "cell": "gru", "layers": 2}])
 @pytest.mark.parametrize(("T", "B"), [(1, 300), (40, 3), (35, 20)])
-def test_what_a_step_of_another_shape_holds(T, B, changes):
+def test_memory_of_a_step_of_another_shape(T, B, changes):
     made = model(**changes)
-    measured, told = peak_of(steps(made, T, B)), held(made, T, B)
-    assert 0.9 * measured < told < 1.25 * measured
+    measured, estimate = peak_of(steps(made, T, B)), held(made, T, B)
+    assert 0.9 * measured < estimate < 1.25 * measured
 
 
 @pytest.mark.parametrize("output", OPTIONS)
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_what_the_oracle_holds_about(cell, output):
+def test_memory_of_the_stepwise_engine_roughly(cell, output):
     for embedding_size in (60, None):
         made = model(cell, 2, embedding_size, output, "stepwise")
-        measured, told = peak_of(steps(made, 4, 5)), held(made, 4, 5)
-        assert 0.4 * measured < told < 2.5 * measured
+        measured, estimate = peak_of(steps(made, 4, 5)), held(made, 4, 5)
+        assert 0.4 * measured < estimate < 2.5 * measured
 
 
 @pytest.mark.parametrize("output", OPTIONS)
 @pytest.mark.parametrize(("T", "B"), [(32, 16), (512, 1)])
-def test_what_measuring_holds(output, T, B, monkeypatch):
+def test_memory_of_evaluation(output, T, B, monkeypatch):
     monkeypatch.setattr("rnncli.model.outputs.full.SCORED", 1 << 18)
     made = model(output=output, layers=2)
 
@@ -109,22 +109,22 @@ def test_what_measuring_holds(output, T, B, monkeypatch):
     measured = peak_of(score)
     shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
     stack = costs.stack_elements(made.stack, made.architecture, T, B)
-    told = 4 * (stack + costs.output_elements(made.output, shapes, 0, T * B))
-    assert 0.9 * measured < told < 2.5 * measured  # what a backward pass would take is counted too
+    estimate = 4 * (stack + costs.output_elements(made.output, shapes, 0, T * B))
+    assert 0.9 * measured < estimate < 2.5 * measured  # the estimate includes a backward pass
 
 
 def test_several_layers_share_what_none_of_them_keeps():
     one, three = (peak_of(steps(model(layers=layers), 20, 20)) for layers in (1, 3))
     gates = 4 * 60 * 400 * 4
-    assert three - one < 2 * 2.2 * gates  # of the gates, their rows and their gradients a layer keeps the first alone
+    assert three - one < 2 * 2.2 * gates  # a layer keeps its gates, but not their rows and gradients
 
 
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What this machine tells of the process: 50 MB now, 70 MB at its peak, and as much free as is set."""
+def machine(monkeypatch):
+    """Memory figures of the system: 50 MB now, 70 MB at the peak, and a settable amount free."""
     made = SimpleNamespace(resident=50 * MEGABYTE, peak=70 * MEGABYTE, available=10**12)
     monkeypatch.setattr(process, "resident_memory", lambda: made.resident)
     monkeypatch.setattr(process, "peak_memory", lambda: made.peak)
@@ -136,7 +136,7 @@ def predicted(config):
     return memory_forecast.predict(config, corpora.texts(config))
 
 
-def test_the_parts_and_the_peak(tmp_path, told):
+def test_the_parts_and_the_peak(tmp_path, machine):
     config = settings(tmp_path, model__hidden_size=300, data__valid=0.2)
     found = predicted(config)
     numbers = trainer(config, tmp_path / "run").model.parameters.vector.size
@@ -154,40 +154,40 @@ def test_the_parts_and_the_peak(tmp_path, told):
     assert predicted(settings(tmp_path, optimizer__name="sgd")).parts["moments"] == 0
 
 
-def test_reading_may_be_the_peak(tmp_path, told):
-    told.peak = 900 * MEGABYTE
+def test_reading_may_be_the_peak(tmp_path, machine):
+    machine.peak = 900 * MEGABYTE
     assert predicted(settings(tmp_path)).peak == 900 * MEGABYTE
 
 
-def test_the_start_of_a_large_recurrent_matrix_may_be_the_peak(tmp_path, told):
+def test_the_start_of_a_large_recurrent_matrix_may_be_the_peak(tmp_path, machine):
     config = settings(tmp_path, model__cell="rnn", model__hidden_size=5000, optimizer__name="sgd")
     found = predicted(config)
     assert found.peak == found.parts["process"] + found.parts["parameters"] + 40 * 5000**2
     assert found.peak > sum(found.parts.values())
 
 
-def test_where_nobody_tells_the_peak_so_far_is_taken(tmp_path, told):
-    told.resident = None
+def test_without_the_resident_size_the_peak_so_far_is_used(tmp_path, machine):
+    machine.resident = None
     assert predicted(settings(tmp_path)).parts["process"] == 70 * MEGABYTE + memory_forecast.LATER
-    told.peak = None
+    machine.peak = None
     found = predicted(settings(tmp_path))
     assert found.parts["process"] == memory_forecast.PYTHON_AND_NUMPY + memory_forecast.LATER
     assert found.peak == sum(found.parts.values())
 
 
-def test_a_model_that_does_not_fit_is_refused(tmp_path, told):
+def test_a_model_that_does_not_fit_is_refused(tmp_path, machine):
     config = settings(tmp_path, model__hidden_size=300)
     texts, found = corpora.texts(config), predicted(config)
-    told.available = found.peak - told.resident
+    machine.available = found.peak - machine.resident
     memory_forecast.check(config, texts)
-    told.available -= 1
+    machine.available -= 1
     with pytest.raises(ConfigError, match=r"takes 0\.1 GB, and 0\.1 GB are free here; lower .*model\.hidden_size"):
         memory_forecast.check(config, texts)
-    told.available = None
+    machine.available = None
     memory_forecast.check(config, texts)
 
 
-def test_the_spelling_of_unknown_words_is_counted(tmp_path, told):
+def test_the_spelling_of_unknown_words_is_counted(tmp_path, machine):
     assert predicted(settings(tmp_path)).parts["spelling"] == 0
     config = settings(tmp_path, vocabulary__max_size=6)
     words, outside = corpora.texts(config).vocabulary.words, [f"rare{i:06}" for i in range(50_000)]
@@ -198,26 +198,26 @@ def test_the_spelling_of_unknown_words_is_counted(tmp_path, told):
     assert 0.7 * spelling.held(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.held(many)
 
 
-def test_texts_in_files_are_told_but_the_system_may_take_them_back(tmp_path, told):
+def test_mapped_texts_are_listed_but_can_be_reclaimed(tmp_path, machine):
     config = settings(tmp_path, data__cache=str(tmp_path / "cache"), data__valid=0.2)
     texts, found = corpora.texts(config), predicted(config)
     read = [texts.train.ids, texts.train.line_starts, texts.valid.ids, texts.valid.line_starts]
     assert found.parts["mapped texts"] == sum(array.nbytes for array in read) > 0
     assert predicted(settings(tmp_path, data__valid=0.2)).parts["mapped texts"] == 0
-    told.available = found.peak - found.parts["mapped texts"] - told.resident
+    machine.available = found.peak - found.parts["mapped texts"] - machine.resident
     memory_forecast.check(config, texts)
-    told.available -= 1
+    machine.available -= 1
     with pytest.raises(ConfigError):
         memory_forecast.check(config, texts)
 
 
-def test_a_stream_with_fewer_words_than_columns_is_refused(tmp_path, told):
+def test_a_stream_with_fewer_words_than_columns_is_refused(tmp_path, machine):
     config = settings(tmp_path, data__mode="stream", training__batch_size=10**6)
     with pytest.raises(TextError, match=r"fewer than the 1000000 that one batch needs"):
         memory_forecast.check(config, corpora.texts(config))
 
 
-def test_what_a_product_copies():
+def test_memory_that_a_product_copies():
     def packed(made, positions, narrow=False):
         return costs.packed_elements(made.architecture, made.output, positions, 320, narrow)
 
@@ -226,12 +226,12 @@ def test_what_a_product_copies():
     narrow = model(layers=2)
     assert packed(narrow, 700) == 2000 * 320
     assert packed(narrow, 700, narrow=True) == 320 * 320
-    few, sampled = model(layers=2), model(output="sampled")  # few positions; no product with all words
+    few, sampled = model(layers=2), model(output="sampled")  # few positions, and no product with all words
     assert packed(few, 5) == 2000 * 60
     assert packed(sampled, 700) == 320 * 320
 
 
-def test_the_order_of_sentences(tmp_path, told):
+def test_the_order_of_sentences(tmp_path, machine):
     for share, largest in ((0.1, "train"), (0.9, "valid")):
         config = settings(tmp_path, data__valid=share)
         texts = corpora.texts(config)

@@ -51,7 +51,7 @@ def test_checkpoints_by_steps_end_in_that_of_a_finished_run(tmp_path, valid):
     assert stored.progress == theirs.progress
 
 
-def test_no_row_twice_after_a_kill_behind_a_checkpoint_at_the_end_of_an_epoch(tmp_path):
+def test_no_duplicate_row_if_killed_after_a_checkpoint_at_the_end_of_an_epoch(tmp_path):
     config = settings(tmp_path, data__mode="stream", data__valid=0.2)
     steps = trainer(config, tmp_path / "probe").batches.steps(0)
     config = replace(
@@ -69,7 +69,7 @@ def test_no_row_twice_after_a_kill_behind_a_checkpoint_at_the_end_of_an_epoch(tm
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model.layers": 11},  # the names of whose states stand in another order than the layers
+        {"model.layers": 11},  # sorted by name, its states are not in the order of the layers
         {"model.engine": "stepwise", "model.cell": "gru"},
         {"training.dtype": "float64", "model.embedding_size": None},
         {"optimizer.name": "sgd", "optimizer.clip_norm": None},
@@ -96,7 +96,7 @@ def test_more_epochs_give_what_they_had_given_at_once(tmp_path):
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "at once")
 
 
-def test_an_interrupted_write_of_rows_is_made_good(tmp_path):
+def test_an_interrupted_write_of_rows_is_repaired(tmp_path):
     config = settings(tmp_path)
     train(config, tmp_path / "whole")
     train(config, tmp_path / "run", stop_at=3)
@@ -114,16 +114,16 @@ def test_the_best_of_a_run_that_was_stopped_in_its_patience(tmp_path):
     assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
     assert resumed.folder.preferred()[0].read_bytes() == whole.folder.preferred()[0].read_bytes()
     assert events_after[-1].best_valid_perplexity == events[-1].best_valid_perplexity
-    told, told_after = (
+    before, after = (
         {name: getattr(found[-1], name) for name in ("train", "valid", "best_valid")}
         for found in (events, events_after)
     )
-    assert told == told_after
-    assert told["best_valid"].perplexity == events[-1].best_valid_perplexity < told["valid"].perplexity
+    assert before == after
+    assert before["best_valid"].perplexity == events[-1].best_valid_perplexity < before["valid"].perplexity
 
 
 def windows_scored(made, monkeypatch):
-    """A list that grows by one with each window that a model is measured on."""
+    """A list that grows by one with each window that a model evaluates."""
     scored, score = [], made.model.score
     monkeypatch.setattr(made.model, "score", lambda *given: scored.append(1) or score(*given))
     return scored
@@ -131,7 +131,7 @@ def windows_scored(made, monkeypatch):
 
 @pytest.mark.parametrize("windows", [1, 2, 6, 7, 8, 13])
 def test_a_stop_while_validating(tmp_path, monkeypatch, windows):
-    """Of 7 windows in each validation: what is broken off is done, from its beginning, when the run is resumed."""
+    """Each validation has 7 windows; an interrupted one is repeated from the start when the run is resumed."""
     config = settings(tmp_path, random_lines(140), data__valid=0.75, training__patience=2)
     whole, events = train(config, tmp_path / "whole")
     assert whole.valid_batches.steps(0) == 7
@@ -139,7 +139,7 @@ def test_a_stop_while_validating(tmp_path, monkeypatch, windows):
     made = trainer(config, tmp_path / "run")
     scored = windows_scored(made, monkeypatch)
     stopped = list(made.train(lambda: "max_time" if len(scored) >= windows else None))
-    whole_validations = windows // 7  # the stop of the last window is heard after the epoch has ended
+    whole_validations = windows // 7  # a stop in the last window takes effect after the epoch has ended
     assert len(scored) == windows
     assert isinstance(stopped[-1], Done)
     assert stopped[-1].reason == "max_time"

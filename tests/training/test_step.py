@@ -1,4 +1,4 @@
-"""One optimizer step: what a learner computes, and what it leaves alone."""
+"""One optimizer step: the results of a learner, and the values it must not change."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ IDS = np.random.default_rng(3).integers(0, 9, 96)
 
 
 def accepted(attempt):
-    """Every step may be taken."""
+    """A check that accepts every step."""
 
 
 def learner(name="adam", clip_norm=0.5, communicator=None, output="full", dtype=np.float64):
@@ -61,7 +61,7 @@ def test_a_step_that_is_refused_changes_nothing():
 
 
 class Halves:
-    """Adds the gradients of two learners, each of which has half of every batch."""
+    """Adds the gradients of two learners, each with half of every batch."""
 
     def __init__(self):
         self.others = None
@@ -84,7 +84,7 @@ def half(batch, columns):
 
 
 def test_parts_of_a_batch_add_up_to_the_whole():
-    """The seam for several processes: each part is divided by the words of the whole batch, and gradients are added."""
+    """Several processes: the loss of each part is divided by the words of the whole batch, and gradients are added."""
     whole, left, right = learner(), learner(communicator=Halves()), learner(communicator=Halves())
     for number, batch in enumerate(StreamBatches(IDS, 0, 4, 6).epoch(0), 1):
         expected = whole.step_(batch, number, 0.01, accepted)
@@ -104,7 +104,7 @@ def test_parts_of_a_batch_add_up_to_the_whole():
             np.testing.assert_allclose(each.model.parameters.vector, whole.model.parameters.vector, atol=1e-12)
 
 
-def test_a_process_alone_is_its_own_sum():
+def test_the_sum_of_a_single_process():
     made = learner(communicator=Alone())
     batch = next(StreamBatches(IDS, 0, 4, 6).epoch(0))
     assert made.step_(batch, 1, 0.01, accepted).norm == learner().step_(batch, 1, 0.01, accepted).norm

@@ -22,7 +22,7 @@ STREAM = {"data__mode": "stream", "training__epochs": 4}
 
 
 def saved(made):
-    """Steps of the checkpoints that are there."""
+    """Steps of the existing checkpoints."""
     return [checkpoint_file.verify(path)["step"] for path in made.folder.checkpoints()]
 
 
@@ -105,7 +105,7 @@ def test_checkpoint_every(tmp_path, every, expected):
 
 
 def test_checkpoint_every_few_seconds(tmp_path, monkeypatch):
-    seconds = itertools.count()  # a look at the clock is a second after the one before
+    seconds = itertools.count()  # every reading of the clock is a second later
     monkeypatch.setattr("rnncli.training.trainer.time.monotonic", lambda: next(seconds))
     made, _ = train(settings(tmp_path, **STREAM, run__checkpoint_every="4s", run__keep=100), tmp_path / "run")
     assert saved(made)[0] == 4
@@ -133,7 +133,7 @@ def test_patience_and_the_best_checkpoint(tmp_path):
     assert saved(made) == [epochs[best].step, done.steps]
     assert made.folder.preferred()[0] == made.folder.checkpoint_at(epochs[best].step)
     assert checkpoint_file.verify(made.folder.last()[0])["best_step"] == epochs[best].step
-    # the run is finished: to go on gives nothing but the same file
+    # the run is complete: resuming it writes the same file
     before = last_bytes(tmp_path / "run")
     assert [type(event) for event in train(config, tmp_path / "run", resume=True)[1]] == [Done]
     assert last_bytes(tmp_path / "run") == before
@@ -153,7 +153,7 @@ def test_the_test_text_is_measured_by_the_best_checkpoint(tmp_path):
     assert events[-1].test_perplexity == pytest.approx(math.exp(nats / words), rel=1e-5)
 
 
-def test_max_time_of_nothing_still_takes_a_step(tmp_path):
+def test_max_time_zero_still_takes_a_step(tmp_path):
     made = trainer(settings(tmp_path), tmp_path / "run")
     events = list(made.train(lambda: "max_time"))
     assert [type(event) for event in events] == [Step, Done]
@@ -164,7 +164,7 @@ def test_max_time_of_nothing_still_takes_a_step(tmp_path):
     assert [event.step for event in made.train(lambda: "max_time") if isinstance(event, Step)] == [2]
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflows are how it diverges
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # it diverges by overflow
 def test_a_diverged_run_stops_before_its_parameters_are_touched(tmp_path):
     config = settings(
         tmp_path,
@@ -192,7 +192,7 @@ def test_a_diverged_run_stops_before_its_parameters_are_touched(tmp_path):
     assert metrics(tmp_path / "run")[-1]["step"] == last.step
 
 
-def test_a_gradient_that_is_not_finite_is_told_by_its_name(tmp_path, monkeypatch):
+def test_a_gradient_that_is_not_finite_is_reported_by_name(tmp_path, monkeypatch):
     made = trainer(settings(tmp_path), tmp_path / "run")
     backward = made.model.backward_
 
@@ -209,7 +209,7 @@ def test_a_gradient_that_is_not_finite_is_told_by_its_name(tmp_path, monkeypatch
 
 
 def test_the_order_of_batches_is_that_of_the_seed(tmp_path):
-    """What was drawn in an epoch can be said from the seed alone: no generator is carried along."""
+    """The order of an epoch depends on the seed alone: no generator state is carried."""
     made = trainer(settings(tmp_path), tmp_path / "run")
     firsts = [next(made.batches.epoch(epoch)).positions[0] for epoch in range(3)]
     assert not np.array_equal(firsts[0], firsts[1])

@@ -1,4 +1,4 @@
-"""`vocab`'s rows against counts taken by hand, and against training itself."""
+"""The rows of `vocab` against counts by hand, and against training itself."""
 
 import io
 import os
@@ -37,7 +37,7 @@ def covered(text, words):
 
 def test_rows_are_what_training_would_have(of):
     rows = list(Candidates.read(of()).rows([1, 2, 3, 15, 1000], [3, 10, 10_000], trial=False))
-    # Whoever stands twice stands three times here; nobody stands a thousand times; and there are no 10,000 words.
+    # Words that occur twice occur three times here; none occurs 1,000 times; there are fewer than 10,000 words.
     assert [(row.min_count, row.max_size) for row in rows] == [(1, None), (2, None), (15, None), (1, 3), (1, 10)]
     for row in rows:
         rules = {"min_count": row.min_count, "max_size": row.max_size, "unknown": True}
@@ -46,7 +46,7 @@ def test_rows_are_what_training_would_have(of):
         assert row.words in (len(texts.vocabulary), len(texts.vocabulary) - 1)  # the first needs no <unk>
         assert row.train_covered == covered(TRAIN, known)
         if row.chosen:
-            assert row.refused  # new words, and no place for them
+            assert row.refused  # unknown words, but no <unk>
         else:
             assert not row.refused
             assert row.valid_covered == covered(VALID, known)
@@ -89,7 +89,7 @@ def test_tokens_and_the_held_out_part(of):
     assert (candidates.train.end_count, candidates.tokens) == (30, len(" ".join(lines[:30]).split()) + 30)
 
 
-def test_what_the_config_itself_cannot_have_is_refused_and_other_rows_go_on(of):
+def test_a_config_that_cannot_train_is_refused_and_other_rows_continue(of):
     output = {"name": "adaptive", "cutoffs": [30]}
     small = of(model={"hidden_size": 4, "output": output}, vocabulary={"max_size": 10})
     with pytest.raises(ConfigError):
@@ -100,7 +100,7 @@ def test_what_the_config_itself_cannot_have_is_refused_and_other_rows_go_on(of):
     assert (rows[1].words, rows[1].parameters, rows[1].peak_memory) == (10, None, None)
 
 
-def test_what_can_be_read_only_once_is_refused_before_it_is_read(of, tmp_path):
+def test_a_text_that_can_be_read_only_once_is_refused_before_reading(of, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(TextError, match=r"pipe: can be read only once"):
         Candidates.read(of({"train": str(tmp_path / "pipe")}))
@@ -111,7 +111,7 @@ def test_steps_are_tried_on_what_is_trained_on(of, share):
     candidates = Candidates.read(of({"valid": share}))
     assert candidates.sample.decode() == "".join(TRAIN.splitlines(keepends=True)[: candidates.train.last])
     [row] = candidates.rows([], [], trial=True)
-    assert row.refused  # words that only the validation part has
+    assert row.refused  # words that occur only in the validation part
     assert row.words_per_second > 0
 
 

@@ -37,7 +37,7 @@ class Cell(Protocol):
         """Run the sequence: hidden states as rows (T*B, n_a), the state after the last step, and the cache.
 
         The rows and the cache are arrays of `buffers`, which belong to this layer: valid until its next `forward`.
-        Temporary arrays come from `buffers.scratch`, which all layers share; `dhidden` of a backward pass may, too.
+        Temporary arrays come from `buffers.scratch`, which all layers share; so may `dhidden` in a backward pass.
         """
 
     def backward_(

@@ -92,7 +92,7 @@ def weight_gradients_(
     """The gradients of Wxa, ba and Waa over all steps at once, each as one product; returns that of the input rows.
 
     a (T+1, n_a, B) are the hidden states with the starting one first, dz (T, G n_a, B) the gradient of the gates'
-    inputs, du that of the recurrent products Waa a<t-1> where it is not dz (the GRU).
+    inputs, du that of the recurrent products Waa a<t-1> if it differs from dz (GRU).
     """
     rows = buffers.scratch("gate rows", (x.T * x.B, dz.shape[1]), dz.dtype)
     before = to_rows(a[:-1], buffers.scratch("hidden before", (x.T * x.B, a.shape[1]), a.dtype))

@@ -1,4 +1,4 @@
-"""The two engines run one model: held together on every number that either gives."""
+"""The two engines agree on every number of a training step."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ MODELS = [*((cell, "full") for cell in CELLS), *(("lstm", output) for output in 
 
 
 def words(V, T, B, pads, seed=0):
-    """A batch with repeated words; with pads, columns of every length, one of them without any real position."""
+    """A batch with repeated words; with padding, columns of every length, one of them all padding."""
     rng = np.random.default_rng([seed, V, T, B])
     inputs, targets, positions = rng.integers(0, V, (3, T, B))
     mask = None
@@ -41,7 +41,7 @@ def words(V, T, B, pads, seed=0):
         lengths[0] = T
         lengths[1:2] = 0
         mask = np.arange(T)[:, None] < lengths
-        mask[T - 1, 0] = B > 1  # in a batch of one column too
+        mask[T - 1, 0] = B > 1  # also in a batch of one column
     count = T * B if mask is None else int(mask.sum())
     return Batch(inputs, targets, mask, positions, False, count, 0, 0)
 
@@ -74,7 +74,7 @@ def results(engine, made, p, batch, start, dlast):
 
 
 def worst_error(got, expected):
-    """Largest difference of each tensor over the largest element of it."""
+    """Largest difference of each tensor, divided by its largest element."""
     assert got.keys() == expected.keys()
     assert all(got[name].shape == array.shape for name, array in expected.items())
     return {name: np.abs(got[name] - a).max() / max(np.abs(a).max(), 1e-12) for name, a in expected.items()}
@@ -104,13 +104,13 @@ def test_engines_agree_with_every_output_layer(output, pads, cell):
 
 
 def check_agreement(made, p, batch, start, dlast):
-    """Every number of a training step, to 1e-10; what is handed in is left as it is."""
+    """Every number of a training step, to 1e-10; inputs are not changed."""
     kept = [np.array(array) for layer in start + (dlast or ()) for array in layer]
     before = p.vector.copy()
     fused, stepwise = (results(engine, made, p, batch, start, dlast) for engine in ("fused", "stepwise"))
     errors = worst_error(fused, stepwise)
     if made.vocabulary_size == 1:
-        # Certainty: no gradient comes from the loss, what there is instead is rounding.
+        # A certain prediction: the loss gives no gradient, only rounding errors.
         errors = {name: e for name, e in errors.items() if np.abs(stepwise[name]).max() > 1e-12}
     assert max(errors.values(), default=0) < 1e-10, errors
     np.testing.assert_array_equal(p.vector, before)
@@ -118,18 +118,18 @@ def check_agreement(made, p, batch, start, dlast):
         np.testing.assert_array_equal(array, copy)
 
 
-def test_the_batches_of_these_tests_have_what_they_are_for():
+def test_the_batches_of_these_tests_cover_the_cases():
     made = [words(V, T, B, pads) for V, _, _, T, B, pads in SIZES]
     assert any(batch.mask is None for batch in made)
-    assert any(batch.mask is not None and not batch.mask.any(axis=0).all() for batch in made)  # a column of pads
+    assert any(batch.mask is not None and not batch.mask.any(axis=0).all() for batch in made)  # a column of padding
     assert any(batch.mask is not None and batch.inputs.shape[1] == 1 for batch in made)
     assert any(len(np.unique(batch.inputs)) < batch.inputs.size for batch in made)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("cell", "output"), MODELS)
-def test_pads_take_part_in_nothing(cell, output, engine):
-    """What stands in a pad, input or target, changes no loss and no gradient; a column of pads alone neither."""
+def test_padding_has_no_effect(cell, output, engine):
+    """The ids in padding, input or target, change no loss and no gradient; nor does a column of padding."""
     made = architecture(11, cell, 2, 4, 3, *OUTPUTS[output])
     p, batch = parameters(made), words(11, 6, 3, True)
     start = state(made, 3, 1)
@@ -150,7 +150,7 @@ def test_pads_take_part_in_nothing(cell, output, engine):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_that_was_handed_over_does_not_change(cell):
-    """Buffers may be reused from pass to pass, but not those that the caller holds."""
+    """Buffers may be reused between passes, except for arrays that the caller holds."""
     made = architecture(11, cell, 2, 5, None)
     model = language_model("fused", made, parameters(made))
     batches = [words(11, T, B, pads, seed=T) for T, B, pads in [(4, 3, True), (4, 3, False), (2, 3, True)]]

@@ -1,4 +1,4 @@
-"""Training from end to end, in both engines: the same losses, a fair start, and all learnt that can be learnt."""
+"""Training from start to end in both engines: equal losses, a start at ln V, and the entropy of the text at the end."""
 
 import collections
 from pathlib import Path
@@ -17,7 +17,7 @@ from rnncli.model.engines import ENGINES
 from rnncli.runs.folder import RunFolder
 from rnncli.training.trainer import Step, Trainer
 
-# Prefixes are shared, some sentences come again, and one is a prefix of others: what follows is often uncertain.
+# Shared prefixes, repeated sentences, and one that is a prefix of others: the next word is often uncertain.
 SENTENCES = """\
 the cat sat on the mat
 the cat sat on the red mat
@@ -43,7 +43,7 @@ my bird sang
 
 
 def prefix_entropy(text):
-    """The lowest possible mean loss in nats: each word by its share among the words after the same beginning."""
+    """The lowest possible mean loss in nats: the probability of a word is its share after the same prefix."""
     following = collections.defaultdict(collections.Counter)
     for line in text.splitlines():
         sentence = [*line.split(), "<end>"]
@@ -101,13 +101,13 @@ def test_twenty_sentences_are_learnt_to_their_entropy(cell, output, tmp_path):
     text = trainer.texts.train
     batches = build.evaluation_batches(trainer.config, text, trainer.texts.vocabulary.end_id)
     learnt, best = evaluate(trainer.model, batches, text, trainer.train_counts).cross_entropy, prefix_entropy(SENTENCES)
-    # What the sampled softmax makes least is not quite -ln P, even with three samples for each word.
+    # The sampled softmax minimises not quite -ln P, even with three samples per word.
     near = 1.02 if trainer.model.output.exact else 1.05
     assert best * (1 - 1e-5) < learnt < best * near, (learnt, best)
 
 
 def plain_losses(trainer):
-    """The same training, written down: the step-by-step engine, the reference's Adam, one norm over all gradients."""
+    """The same training in plain code: the step-by-step engine, the reference's Adam, one norm over all gradients."""
     config, text, end_id = trainer.config, trainer.texts.train, trainer.texts.vocabulary.end_id
     made = build.architecture(config.model, len(trainer.texts.vocabulary))
     model = language_model("stepwise", made, made.initialise(7, np.float64), trainer.texts.vocabulary.counts)

@@ -25,7 +25,7 @@ SIZES = [
     (7, 4, (3, 5), 2),
     (1, 1, (), 4),
     (2, 1, (1,), 4),
-    (9, 5, (8,), 1),  # one word in the cluster, and no smaller
+    (9, 5, (8,), 1),  # one word in the cluster, no reduction of features
     (9, 5, (1, 2, 3, 7), 1.5),  # a head and clusters of one word
     (30, 3, (5, 6, 20), 100),  # clusters of one feature
     (12, 6, (4,), 1),
@@ -41,7 +41,7 @@ def tensors(V, H, cutoffs, div_value=2.0, dtype=np.float64, seed=0):
 
 
 def plain_probabilities(p, h, cutoffs):
-    """P of every word after one hidden state, word by word."""
+    """P of every word given one hidden state, computed word by word."""
     clusters = len(cutoffs)
     first = [*cutoffs, len(p["by"]) - clusters]
     head = np.exp(p["Wya"] @ h + p["by"])
@@ -80,7 +80,7 @@ def test_word_by_word(sizes, N):
 
 
 def test_the_reference_takes_all_columns_at_once():
-    """Like every function of the reference: columns are examples."""
+    """As in every function of the reference, columns are examples."""
     p, (hidden, targets) = tensors(7, 4, (3, 5)), positions(6, 7, 4)
     course = {name: tensor[:, None] if tensor.ndim == 1 else tensor for name, tensor in p.items()}
     log_y, cache = reference.adaptive_output_forward(hidden.T, course)
@@ -101,7 +101,7 @@ def test_clusters_that_no_target_is_in(targets):
     p, targets = tensors(7, 4, (3, 5)), np.array(targets, int)
     hidden, _ = positions(len(targets), 7, 4)
     layer = AdaptiveSoftmax(options((3, 5)))
-    results(layer, p, *positions(30, 7, 4))  # what is left in the buffers is of no matter
+    results(layer, p, *positions(30, 7, 4))  # leftovers in the buffers must not matter
     got = results(layer, p, hidden, targets, 0.5)
     assert_same(got, results(StepwiseAdaptive(), p, hidden, targets, 0.5), 1e-12)
     for k, start, end in [(1, 3, 5), (2, 5, 7)]:
@@ -149,7 +149,7 @@ def test_logits_that_overflow_or_underflow(where, level, dtype):
     hidden, targets = positions(12, 7, 4, dtype)
     got = results(AdaptiveSoftmax(options((3, 5))), p, hidden, targets, 0.3)
     assert all(np.isfinite(array).all() for array in got.values())
-    # A logit of 2000 has 1e-16 of it as its rounding; a loss near 1 cannot be nearer than that.
+    # A logit of 2000 is rounded by 1e-16 of its size, which limits the accuracy of a loss near 1.
     tolerance = 8 * np.finfo(dtype).eps * abs(level)
     assert_same(got, results(StepwiseAdaptive(), wide(p), hidden.astype(float), targets, 0.3), tolerance)
 
@@ -171,7 +171,7 @@ def test_clusters_and_words_of_no_probability_cost_their_distance(gap):
     np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-12)
 
 
-@pytest.mark.parametrize("level", [0, 2000])  # the fallback too
+@pytest.mark.parametrize("level", [0, 2000])  # also the fallback
 @pytest.mark.parametrize("layer", [AdaptiveSoftmax, StepwiseAdaptive])
 def test_complex_steps_give_the_gradients(layer, level):
     p = tensors(7, 4, (3, 5), seed=8)
@@ -180,7 +180,7 @@ def test_complex_steps_give_the_gradients(layer, level):
     assert_complex_steps_agree(layer(options((3, 5))), p, *positions(9, 7, 4))
 
 
-def test_what_else_is_asked_does_not_disturb_a_forward_pass():
+def test_other_calls_do_not_disturb_a_forward_pass():
     p, layer = tensors(9, 3, (2, 4)), AdaptiveSoftmax(options((2, 4)))
     hidden, targets = positions(16, 9, 3)
     _, cache = layer.forward(p, hidden, targets)
@@ -238,7 +238,7 @@ def test_shapes():
         "W2": (5000, 12),
         "b2": (5000,),
     }
-    assert AdaptiveSoftmax.shapes(200, 10_000) == shapes  # these are what it does unless told
+    assert AdaptiveSoftmax.shapes(200, 10_000) == shapes  # also by default
     assert AdaptiveSoftmax.shapes(3, 9, options((2, 8), 1))["P2"] == (3, 3)
     assert AdaptiveSoftmax.shapes(3, 9, options((2, 8), 9))["P1"] == (1, 3)
 
@@ -258,8 +258,8 @@ def test_cutoffs_that_cut_nothing_are_refused(cutoffs):
     with pytest.raises(ConfigError) as error:
         AdaptiveSoftmax.shapes(4, 7, options(cutoffs))
     assert str(error.value) == (
-        f"model.output.cutoffs: {list(cutoffs)} must rise, and stay below the 7 words of the vocabulary; leave them "
-        "away for cutoffs that fit it"
+        f"model.output.cutoffs: {list(cutoffs)} must rise, and stay below the 7 words of the vocabulary; remove "
+        "them to use cutoffs that fit it"
     )
 
 

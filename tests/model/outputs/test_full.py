@@ -19,7 +19,7 @@ def tensors(V, H, dtype=np.float64, seed=0):
 
 
 def closed_form(p, hidden, targets, scale=1.0):
-    """Softmax from its definition, in float64 and shifted."""
+    """Softmax by definition, in float64 and shifted."""
     Wya, by, hidden = (array.astype(np.float64) for array in (p["Wya"], p["by"], hidden))
     logits = hidden @ Wya.T + by
     log_p = logits - logits.max(axis=1, keepdims=True)
@@ -65,7 +65,7 @@ def test_gradients_of_repeated_targets_are_summed(layer):
 
 
 def shifted_by(dtype, *levels):
-    """Parameters whose logits are, row by row, near one of `levels`: hidden is one-hot, Wya holds the levels."""
+    """Parameters that give each row logits near one of `levels`: hidden is one-hot, Wya holds the levels."""
     rng = np.random.default_rng(5)
     p = tensors(6, len(levels), dtype)
     p["Wya"][...] = np.array(levels) + rng.normal(size=(6, len(levels)))
@@ -92,7 +92,7 @@ def test_logits_that_overflow_or_underflow(case):
     dtype, levels = LEVELS[case]
     p, hidden, targets = shifted_by(dtype, *levels)
     got = results(FullSoftmax(), p, hidden, targets, scale=1 / len(levels))
-    # A logit of 2000 has 1e-16 of it as its rounding; a loss near 1 cannot be nearer than that.
+    # A logit of 2000 is rounded by 1e-16 of its size, which limits the accuracy of a loss near 1.
     tolerance = 4 * np.finfo(dtype).eps * max(map(abs, levels))
     assert all(np.isfinite(array).all() for array in got.values())
     assert_same(got, closed_form(p, hidden, targets, 1 / len(levels)), tolerance)
@@ -176,7 +176,7 @@ def test_one_layer_serves_batches_of_every_size_and_dtype():
         )
 
 
-@pytest.mark.parametrize("level", [0, 2000])  # the fallback too
+@pytest.mark.parametrize("level", [0, 2000])  # also the fallback
 @pytest.mark.parametrize("layer", [FullSoftmax(), StepwiseFull()], ids=["full", "word by word"])
 def test_complex_steps_give_the_gradients(layer, level):
     p = tensors(6, 3, seed=8)

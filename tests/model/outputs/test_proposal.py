@@ -1,4 +1,4 @@
-"""What the sampled softmax draws words from, against the plain drawing of the reference."""
+"""The proposal distribution of the sampled softmax, against the plain draws of the reference."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_words_are_drawn_as_often_as_their_probability_says(proposal):
     q = made.q(V)
     assert words.tolist() == list(range(V))
     deviation = (np.exp(correction) - 1) / np.sqrt((1 - q) / (samples * q))  # standard errors of times / (samples q)
-    assert 2 < np.abs(deviation).max() < 4  # of 50 words; nearer would be no chance
+    assert 2 < np.abs(deviation).max() < 4  # of 50 words; smaller errors would not be random
     assert 0.7 < deviation.std() < 1.3
 
 

@@ -25,9 +25,9 @@ from rnncli.system.threads import SHARED
 SIZES = [
     (1, 1, 1, 1),
     (1, 4, 2, 1),
-    (5, 1, 2, 3),  # nothing but the target can be drawn
+    (5, 1, 2, 3),  # only the target can be drawn
     (30, 9, 4, 5),
-    (30, 9, 4, 50),  # more than there are words
+    (30, 9, 4, 50),  # more samples than words
     (40, 300, 3, 20),
 ]
 SAMPLED = pytest.mark.parametrize("kind", [SampledSoftmax, StepwiseSampled])
@@ -60,7 +60,7 @@ def test_word_by_word(sizes, seed, proposal):
 
 @pytest.mark.parametrize("proposal", PROPOSALS)
 def test_these_samples_have_targets_and_repetitions_among_them(proposal):
-    """What the comparison above is for."""
+    """The cases that the comparison above must cover."""
     _, targets = positions(30, 9, 4)
     q = (
         reference.log_uniform_proposal(9)
@@ -78,11 +78,11 @@ def test_unigram_needs_counts(kind):
     p = tensors(7, 4)
     with pytest.raises(ValueError, match="needs the counts"):
         layer(3, "unigram", None, kind).forward(p, *positions(5, 7, 4), FixedNoise(stream(0, "")))
-    layer(3, "unigram", None, kind).log_probabilities(p, positions(5, 7, 4)[0])  # a model that predicts needs none
+    layer(3, "unigram", None, kind).log_probabilities(p, positions(5, 7, 4)[0])  # prediction needs no counts
 
 
 def each_word_once(monkeypatch, kind):
-    """Every word is drawn once, and is as likely as any other: nothing is left to chance."""
+    """Every word is drawn once, all equally likely: no randomness is left."""
     monkeypatch.setattr(Proposal, "draw", lambda self, V, rng: (np.arange(V), np.zeros(V)))
     monkeypatch.setattr(reference, "draw_words", lambda q, n, rng: list(range(len(q))))
 
@@ -99,12 +99,12 @@ def test_with_every_word_drawn_it_is_the_full_softmax(kind, level, monkeypatch):
 
 
 def sums(p, hidden):
-    """exp(z) of every word, (N, V), shifted by nothing."""
+    """exp(z) of every word, (N, V), without a shift."""
     return np.exp(hidden @ p["Wya"].T + p["by"])
 
 
 def variance_of_Z(p, hidden, targets, q, samples):
-    """Of the estimate of Z in each row: of a mean of `samples` draws of exp(z_s) / q_s, 0 where s is the target."""
+    """Standard error of the estimate of Z by row: a mean of `samples` draws of exp(z_s) / q_s, 0 if s is the target."""
     y = sums(p, hidden)
     y[np.arange(len(targets)), targets] = 0
     return ((y**2 / q).sum(axis=1) - y.sum(axis=1) ** 2) / samples
@@ -140,11 +140,11 @@ def test_many_samples_come_near_the_full_softmax(proposal):
         got = results(sampled, p, hidden, targets, 1 / N, stream(0, "draws"))
         q, Z = sampled.proposal.q(V), sums(p, hidden).sum(axis=1)
         if samples > 100:
-            deviation = np.sqrt(variance_of_Z(p, hidden, targets, q, samples)) / Z  # of ln Z too, where it is small
+            deviation = np.sqrt(variance_of_Z(p, hidden, targets, q, samples)) / Z  # also of ln Z, where it is small
             assert (np.abs(got["nll"] - full["nll"]) < 4 * deviation).all()
         distances.append({name: np.abs(got[name] - array).max() for name, array in full.items()})
     for name, distance in distances[1].items():
-        assert distance < distances[0][name] / 20  # a hundred times less, were it not for chance
+        assert distance < distances[0][name] / 20  # a hundred times less on average
         assert distance < 0.03 * np.abs(full[name]).max()
 
 
@@ -179,7 +179,7 @@ def test_the_same_stream_gives_the_same_samples_and_another_others(kind):
 
 
 @SAMPLED
-def test_where_the_target_alone_is_drawn_there_is_nothing_to_learn(kind, monkeypatch):
+def test_if_only_the_target_is_drawn_the_gradient_is_zero(kind, monkeypatch):
     monkeypatch.setattr(Proposal, "draw", lambda self, V, rng: (np.array([4]), np.array([0.7])))
     monkeypatch.setattr(reference, "draw_words", lambda q, n, rng: [4, 4])
     p, (hidden, _) = tensors(7, 4), positions(5, 7, 4)
@@ -214,7 +214,7 @@ def test_logits_that_overflow_or_underflow(level, dtype):
     fast, plain = pair(20, "unigram", 9)
     got = results(fast, p, hidden, targets, 0.3, stream(0, "draws"))
     assert all(np.isfinite(array).all() for array in got.values())
-    # A logit of 2000 has 1e-16 of it as its rounding; a loss near 1 cannot be nearer than that.
+    # A logit of 2000 is rounded by 1e-16 of its size, which limits the accuracy of a loss near 1.
     tolerance = 8 * np.finfo(dtype).eps * abs(level)
     assert_same(got, results(plain, wide(p), hidden.astype(float), targets, 0.3, stream(0, "draws")), tolerance)
 
@@ -222,7 +222,7 @@ def test_logits_that_overflow_or_underflow(level, dtype):
 @pytest.mark.parametrize("gap", [2000.0, -2000.0])
 @pytest.mark.parametrize("drawn", [[0], [1], [2, 0], [0, 1, 2, 2]])
 def test_a_word_far_above_or_below_the_others(drawn, gap, monkeypatch):
-    """Drawn or not, target or not, drawn and target in one row."""
+    """A word that is drawn or not, the target or not, and both in one row."""
     monkeypatch.setattr(reference, "draw_words", lambda q, n, rng: drawn)
     words, times = np.unique(drawn, return_counts=True)
     monkeypatch.setattr(Proposal, "draw", lambda self, V, rng: (words, np.log(times / (len(drawn) / 3))))
@@ -238,7 +238,7 @@ def test_a_word_far_above_or_below_the_others(drawn, gap, monkeypatch):
     assert_same(got, expected, 1e-13)
 
 
-@pytest.mark.parametrize("level", [0, 2000])  # the fallback too
+@pytest.mark.parametrize("level", [0, 2000])  # also the fallback
 @pytest.mark.parametrize("proposal", PROPOSALS)
 @SAMPLED
 def test_complex_steps_give_the_gradients(kind, proposal, level):

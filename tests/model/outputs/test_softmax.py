@@ -32,7 +32,7 @@ def test_exponentials_and_their_sums(N, n, dtype):
 
 
 def test_only_rows_that_over_or_underflow_are_made_again():
-    levels = np.array([0, 1000, 3, -1000, -2, 700])  # exp(700) is finite, but the square of it is not
+    levels = np.array([0, 1000, 3, -1000, -2, 700])  # exp(700) is finite, but its square is not
     logits, b = matrix(6, 9) + levels[:, None], matrix(1, 9, seed=1)[0]
     asked = []
 
@@ -50,7 +50,7 @@ def test_only_rows_that_over_or_underflow_are_made_again():
     np.testing.assert_allclose(Z, expected.sum(axis=1), rtol=1e-12)
 
 
-def test_overflow_is_no_error_where_errors_are_told():
+def test_overflow_raises_nothing_where_numpy_errors_raise():
     logits = matrix(40, SHARED // 20) + 1000 * np.arange(-20, 20)[:, None]
     with np.errstate(all="raise"):
         Z, _ = exponentiate_(logits.copy(), None, lambda rows: logits[rows])
@@ -61,7 +61,7 @@ def test_overflow_is_no_error_where_errors_are_told():
 @pytest.mark.parametrize("n", [SHARED // 8, 1000, 7])
 def test_the_same_bits_on_any_number_of_threads(n, dtype, monkeypatch):
     logits, b = matrix(2 * SHARED // n + 3, n, dtype), matrix(1, n, dtype)[0]
-    logits[1], logits[-1] = logits[1] + 500, logits[-1] - 500  # the fallback too
+    logits[1], logits[-1] = logits[1] + 500, logits[-1] - 500  # also the fallback
     assert logits.size >= SHARED
     shared = []
     each = threads.each
