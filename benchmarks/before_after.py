@@ -21,11 +21,12 @@ import time
 from itertools import accumulate
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from revision import ROOT, extract
+
 PROGRAM = "from rnncli.cli import main; main(prog_name='rnncli')"
-TURNS, SECONDS = 10, 2.0  # of each process, the first two turns left out
+TURNS, SECONDS = int(os.environ.get("TURNS", "10")), 2.0  # of each process, the first two turns left out
 BASE = {"model.layers": 2, "model.hidden_size": 200, "model.embedding_size": 200, "training.batch_size": 20}
-BASE |= {"training.bptt": 35, "training.epochs": 1000, "training.random_seed": 1, "data.mode": "stream"}
+BASE |= {"training.bptt": 35, "training.epochs": 10**8, "training.random_seed": 1, "data.mode": "stream"}
 BASE |= {"guard.every": 10**6, "run.checkpoint_every": "1000000 steps", "optimizer.learning_rate": 0.001}
 ROWS: dict[str, tuple[int, dict[str, object]]] = {
     "LSTM 2 x 200, V 10,000, B 20": (10_000, {}),
@@ -109,11 +110,8 @@ def measure(before: Path, folder: Path, name: str) -> tuple[float, float]:
 
 def main(revision: str, names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        before, folder = Path(temporary, "before"), Path(temporary, "runs")
-        before.mkdir()
+        before, folder = extract(revision, Path(temporary)), Path(temporary, "runs")
         folder.mkdir()
-        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, capture_output=True).stdout
-        subprocess.run(["tar", "-x", "-C", before], input=archive, check=True)
         print(f"| row | {revision}, words/s | this checkout | ratio |\n|---|---|---|---|")
         for name in names or ROWS:
             old, new = measure(before, folder, name)

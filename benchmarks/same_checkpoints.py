@@ -20,8 +20,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from revision import ROOT, extract
 
-ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = "from rnncli.cli import main; main(prog_name='rnncli')"
 TIMINGS = ("words_per_second", "seconds")
 BASE = ["model.hidden_size=12", "training.batch_size=4", "training.bptt=6", "training.epochs=3"]
@@ -101,11 +101,8 @@ def arrays(run: Path) -> dict[str, list[str]]:
 def main(revision: str) -> int:
     different = 0
     with tempfile.TemporaryDirectory() as temporary:
-        before, folder = Path(temporary, "before"), Path(temporary, "runs")
-        before.mkdir()
+        before, folder = extract(revision, Path(temporary)), Path(temporary, "runs")
         folder.mkdir()
-        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, capture_output=True).stdout
-        subprocess.run(["tar", "-x", "-C", before], input=archive, check=True)
         (folder / "text.txt").write_text(corpus())
         (folder / "config.yaml").write_text("data: {train: text.txt}\n")
         for number, (name, settings) in enumerate(CONFIGS.items()):

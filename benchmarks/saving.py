@@ -76,8 +76,8 @@ def share_section(config: str, folder: str) -> str:
     size = run.checkpoints()[-1].stat().st_size
     return "\n".join(
         [
-            f"{trainer.progress.position.step:,} steps in {seconds:.0f} s, {len(saves)} checkpoints and {len(guards)} guards of "
-            f"{size / 1e6:.1f} MB.",
+            f"{trainer.progress.position.step:,} steps in {seconds:.0f} s, {len(saves)} checkpoints and "
+            f"{len(guards)} guards of {size / 1e6:.1f} MB.",
             "",
             "| | seconds each, median | in all | of the time |",
             "|---|---|---|---|",

@@ -1,6 +1,6 @@
 """Word-level recurrent language models on NumPy: train, check, predict.
 
-The packages, in the order of the data's way; each imports only from those before it:
+The packages, in the order in which data passes through them; each imports only from those before it:
 
 errors, system, schema, reference   errors; the machine; settings; the course's equations
 text, batches                       files to ids, and ids to (T, B) windows

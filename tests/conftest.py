@@ -1,7 +1,7 @@
-"""What every test starts from: the threads that a command would set, and how the property tests search.
+"""Setup of every test: the number of threads that a command would set, and the profiles of the property tests.
 
-They search without a clock, and in continuous integration over the same examples each time. `--soak SEED` makes the
-tests of faults long, as `make soak` does.
+These have no deadline, and in continuous integration use the same examples each time. `--soak SEED` runs the fault
+tests in full, as `make soak` does.
 """
 
 import os
@@ -13,10 +13,10 @@ from support.soaking import Soak
 
 from rnncli.system.threads import prepare
 
-# No test reads or writes the cache of whoever runs them.
+# No test reads or writes the user's cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rnncli-tests-")
 
-prepare()  # before NumPy is imported: what is computed here and by a command in another process has the same bits
+prepare()  # before NumPy is imported, so that results here and in another process have the same bits
 
 settings.register_profile("steady", deadline=None, derandomize="CI" in os.environ)
 settings.register_profile("soak", deadline=None, max_examples=3000, derandomize=False)
@@ -24,10 +24,10 @@ settings.load_profile("steady")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--soak", type=int, metavar="SEED", help="the tests of faults in full, drawn from this seed")
+    parser.addoption("--soak", type=int, metavar="SEED", help="run the fault tests in full, with this seed")
 
 
 @pytest.fixture
 def soak(request):
-    """How much a test of faults tries, and what it draws from."""
+    """Number of trials and random generator of a fault test."""
     return Soak(request.config.getoption("--soak"), request.node.nodeid)

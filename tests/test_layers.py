@@ -1,4 +1,4 @@
-"""The rooms of the package in the order of the data's way: each imports only from those before it."""
+"""The rooms of the package in the order in which data passes through them: each imports only from those before it."""
 
 import ast
 from pathlib import Path

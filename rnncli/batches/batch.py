@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rnncli.system.arrays import Ids
 
 Indices = npt.NDArray[np.intp]
-Positions = npt.NDArray[np.int64]
+Offsets = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,14 @@ class Pool:
     order: (G,), the order in which groups are read. ends: (G,), in that order: windows up to the end of each group.
     """
 
-    starts: Positions
-    lengths: Positions
+    starts: Offsets
+    lengths: Offsets
     edges: Indices
     order: Indices
-    ends: Positions
+    ends: Offsets
 
     @classmethod
-    def of(cls, starts: Positions, lengths: Positions, edges: Indices, order: Indices, bptt: int) -> Pool:
+    def of(cls, starts: Offsets, lengths: Offsets, edges: Indices, order: Indices, bptt: int) -> Pool:
         longest = np.maximum.reduceat(lengths, edges[:-1])[order]
         return cls(starts, lengths, edges, order, np.cumsum(-(-longest // bptt)))
 
@@ -64,7 +64,7 @@ class Pool:
         """Number of windows in all its groups."""
         return int(self.ends[-1])
 
-    def find(self, step: int) -> tuple[Positions, Positions, int]:
+    def find(self, step: int) -> tuple[Offsets, Offsets, int]:
         """Starts and lengths, (B,), of the group that a step of this pool reads, and the number of the window in it."""
         place = int(np.searchsorted(self.ends, step, side="right"))
         group = int(self.order[place])
@@ -125,7 +125,7 @@ class Batches(ABC):
     def _pools(self, epoch: int) -> Iterator[Pool]:
         """All columns of the text, one pool at a time, in reading order."""
 
-    def _batch(self, starts: Positions, lengths: Positions, window: int, epoch: int, index: int) -> Batch:
+    def _batch(self, starts: Offsets, lengths: Offsets, window: int, epoch: int, index: int) -> Batch:
         first = window * self._bptt
         rows = np.arange(first, min(first + self._bptt, int(lengths.max())))[:, None]  # (T, 1)
         mask = rows < lengths  # (T, B)

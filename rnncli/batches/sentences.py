@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.batches.batch import Batches, Indices, Pool, Positions
+from rnncli.batches.batch import Batches, Indices, Offsets, Pool
 from rnncli.system.arrays import Ids
 from rnncli.system.randomness import stream
 
@@ -51,7 +51,7 @@ class SentenceBatches(Batches):
         chunk: int = CHUNK,
     ) -> None:
         super().__init__(ids, end_id, batch_size, bptt)
-        self._line_starts: Positions = np.asarray(line_starts)
+        self._line_starts: Offsets = np.asarray(line_starts)
         self._sentences, self._seed = len(line_starts) - 1, seed
         self._chunk = min(batch_size * -(-chunk // batch_size), self._sentences)
         self._chunks = -(-self._sentences // self._chunk)
@@ -99,7 +99,7 @@ class SentenceBatches(Batches):
             edges[1 + int(_random(rng, groups).argmin()) : groups] -= -len(sentences) % B
         return Pool.of(starts[order], lengths[order], edges, read, self._bptt)
 
-    def _check_ends(self, ends: Positions) -> None:
+    def _check_ends(self, ends: Offsets) -> None:
         if (self._ids[ends - 1] != self._end_id).any():
             raise ValueError("a line of this text does not end in <end>: the text was encoded as a stream")
 

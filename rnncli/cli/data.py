@@ -45,7 +45,7 @@ def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: b
     \b
     JSON: {"trainable", "vocabulary" (size; null if train has none), "splits": {"train", "valid", "test":
     {"files", "bytes", "lines", "blank_lines", "repeated_lines", "words", "tokens" (predicted positions,
-    <end> included), "distinct_words", "unknown", "lengths" (words a line, blank lines left out): {"median",
+    <end> included), "distinct_words", "unknown", "lengths" (words per line, blank lines left out): {"median",
     "percentile_95", "longest", "histogram": [{"from", "to", "lines"}]}}},
     "findings": [{"severity" (error, warning, note), "kind", "split", "where", "file", "line" (null if it is about no
     line), "text" (of the line), "what", "advice", "count", "share" (0 to 1)}],
@@ -175,8 +175,8 @@ def _print_lengths(found: Survey, unit: str) -> None:
         return
     length, place = found.longest
     click.echo(
-        f"\n{unit} a line in train: half of the lines have {_at_most(found.lengths.percentile(50))}, 95 % "
-        f"{_at_most(found.lengths.percentile(95))}; the longest has {length:,} ({_short(str(place))})"
+        f"\n{unit} per line in train: median {_length(found.lengths.percentile(50))}, 95th percentile "
+        f"{_length(found.lengths.percentile(95))}; the longest has {length:,} ({_short(str(place))})"
     )
     most = max(lines for _, _, lines in rows)
     table = [
@@ -186,10 +186,10 @@ def _print_lengths(found: Survey, unit: str) -> None:
     print_table([[unit, "lines", ""], *table], right="01")
 
 
-def _at_most(length: int) -> str:
+def _length(length: int) -> str:
     from rnncli.corpus_check.facts import LONGEST_COUNTED
 
-    return f"{length:,} or {'fewer' if length < LONGEST_COUNTED else 'more'}"
+    return f"{length:,}" if length < LONGEST_COUNTED else f"{length:,} or more"
 
 
 def _print_findings(report: Report) -> None:

@@ -17,6 +17,7 @@ def print_dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
     """Read the texts, and print the sizes and the memory of training. Raises what the start of training would raise."""
     from rnncli.cli.display.reading import reading_display
     from rnncli.config import corpora
+    from rnncli.schema.suggestions import counted
     from rnncli.training import memory_forecast
 
     with reading_display() as watch:
@@ -27,10 +28,14 @@ def print_dry_run(config: Config, folder: RunFolder, as_json: bool) -> None:
         return
     rows = [["what", "size"], ["run folder", document["run"]]]
     rows += [
-        [f"{name} text", f"{text['tokens']:,} words in {text['lines']:,} lines, {text['oov']:,} unknown"]
+        [
+            f"{name} text",
+            f"{counted(text['tokens'], 'word')} in {counted(text['lines'], 'line')}, {text['oov']:,} unknown",
+        ]
         for name, text in document["texts"].items()
     ]
-    rows += [["vocabulary", f"{document['vocabulary']:,} words"], ["first epoch", f"{document['steps']:,} steps"]]
+    rows.append(["vocabulary", counted(document["vocabulary"], "word")])
+    rows.append(["first epoch", counted(document["steps"], "step")])
     rows += [[each["name"], " x ".join(map(str, each["shape"]))] for each in document["parameters"]]
     rows += [[f"memory: {name}", f"{size / 1e6:,.1f} MB"] for name, size in document["memory"].items() if size]
     rows.append(["peak memory", f"{document['predicted_peak_memory'] / 1e6:,.1f} MB, predicted for the whole process"])

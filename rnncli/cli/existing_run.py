@@ -43,7 +43,7 @@ def finished_run(folder: RunFolder, config: Config, choice: Choice, locked: bool
     if not folder.holds_run():
         for path in (folder.config, folder.vocabulary):
             if path.exists():
-                raise UsageError(f"{path}: exists, but belongs to no run; set another run.dir")
+                raise UsageError("exists, but belongs to no run", location=str(path), remedy="set another run.dir")
         return None
     if choice == "fresh":
         return None
@@ -56,8 +56,9 @@ def finished_run(folder: RunFolder, config: Config, choice: Choice, locked: bool
         step = last and last.metadata.progress.position.step
         found = "a run without a checkpoint yet" if last is None else f"an unfinished run, stopped at step {step}"
         raise UsageError(
-            f"{folder.path}: holds {found}; continue it with --resume, or start anew with --fresh "
-            "(the old run is moved aside)"
+            f"holds {found}",
+            location=str(folder.path),
+            remedy="continue it with --resume, or start anew with --fresh (the old run is moved aside)",
         )
     return None
 
@@ -68,13 +69,14 @@ def report_finished(session: Session, run: FinishedRun) -> None:
     from rnncli.config import corpora
     from rnncli.errors import RnncliError
     from rnncli.runs import checkpoint
+    from rnncli.schema.suggestions import counted
     from rnncli.text.files import size_of
 
     config, metadata = session.config, run.metadata
     if session.as_json:
-        session.print_done(done(metadata.progress, config, run.reason, metadata.random_seed), run.path)
+        session.print_done_row(done(metadata.progress, config, run.reason, metadata.random_seed), run.path)
     epochs = metadata.progress.position.epoch
-    notify(f"{session.folder.path}: finished already, after {epochs} epochs; --fresh trains it anew")
+    notify(f"{session.folder.path}: finished already, after {counted(epochs, 'epoch')}; --fresh trains it anew")
     texts = None
     with suppress(RnncliError), reading_display(session.quiet) as watch:  # a finished run needs no texts
         if size_of(corpora.files(config).paths) is not None:  # a pipe may have no writer: reading would block

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from rnncli.cli.options import notify
-from rnncli.errors import UsageError, WriteError
+from rnncli.errors import UsageError
+from rnncli.system import disk
 
 FILES = ("config.yaml", "corpus.txt")
 
@@ -25,12 +26,10 @@ def init(folder: str) -> None:
     """
     place = Path(folder)
     if taken := [str(place / name) for name in FILES if (place / name).exists()]:
-        raise UsageError(f"{' and '.join(taken)}: exists, and was not overwritten; name another folder")
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
+        raise UsageError("exists, and was not overwritten", location=" and ".join(taken), remedy="name another folder")
+    for name in FILES:
+        with disk.writing(place, "name another folder"):
+            place.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes(files("rnncli").joinpath("cli", "starter", name).read_bytes())
-            click.echo(place / name)
-    except OSError as error:
-        raise WriteError(f"{place}: cannot write: {error.strerror}; name another folder") from error
+        click.echo(place / name)
     notify(f"try: rnncli train {place / 'config.yaml'}")

@@ -53,7 +53,7 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
         return
     found = find.first_readable(path or run_path)
     for problem in found.problems:
-        notify(f"warning: passed over {problem}")
+        notify(f"warning: skipped {problem}")
     if path is None and run_path is None:
         notify(f"using {found.path}")
     if out is not None:
@@ -86,7 +86,7 @@ def _verify(paths: list[Path], as_json: bool) -> None:
         print_table([["checkpoint", "step", "epochs", "bytes", "good"], *rows], right="123")
     if bad:
         problems = "\n".join(str(each["problem"]) for each in bad)
-        raise RunError(f"{problems}\n{len(bad)} of {len(found)} not good")
+        raise RunError(f"{problems}\n{len(bad)} of {len(found)} checkpoints damaged")
 
 
 def _verified(path: Path) -> dict[str, Any]:
@@ -162,6 +162,7 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
 def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) -> None:
     from rnncli.cli.display.perplexities import print_evaluations
     from rnncli.cli.options import print_table
+    from rnncli.schema.suggestions import counted
 
     model, data, machine = document["config"]["model"], document["config"]["data"], document["machine"]
     entering = "one-hot" if model["embedding_size"] is None else f"embedding {model['embedding_size']}"
@@ -176,7 +177,7 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
     ]
     rows = [
         ["checkpoint", document["checkpoint"]],
-        ["progress", f"step {document['step']}, {document['epoch']} epochs"],
+        ["progress", f"step {document['step']}, {counted(document['epoch'], 'epoch')}"],
         ["perplexity", ", ".join(perplexities) or ("none measured" if document["epoch"] else "no epoch completed")],
         [
             "model",

@@ -44,7 +44,7 @@ def load(run_path: str | None) -> TrainedModel:
 
     loaded = load_run(run_path)
     for problem in loaded.damaged:
-        notify(f"warning: passed over {problem}")
+        notify(f"warning: skipped {problem}")
     if run_path is None or loaded.damaged:
         notify(f"using {loaded.checkpoint}")
     return loaded

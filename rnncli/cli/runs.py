@@ -56,7 +56,7 @@ def runs(folder: str | None, as_json: bool) -> None:
     found, now = [], time.time()
     for run in summaries(folder):
         for problem in run.problems:
-            notify(f"warning: passed over {problem}")
+            notify(f"warning: skipped {problem}")
         found.append(run)
     if as_json:
         print_json({"runs": [_document(run, now) for run in found]})

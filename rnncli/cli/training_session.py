@@ -48,7 +48,7 @@ class Session:
         elif random_seed is None:
             random_seed = draw_seed()
         if last is None and self.folder.guards():
-            notify(f"warning: {self.folder.path / 'guard'}: no valid file in it; training starts anew")
+            notify(f"warning: {self.folder.path / 'guard'}: no valid guard; starting from step 0")
         config = replace(self.config, training=replace(self.config.training, random_seed=random_seed))
         trainer = Trainer(config, texts, random_seed, self.folder)
         if last is not None:
@@ -79,7 +79,7 @@ class Session:
         if self.signals.received is not None and done.reason == self.signals.received.name:
             raise SystemExit(self.signals.exit_code)
 
-    def print_done(
+    def print_done_row(
         self, done: Done, path: Path, peak: int | None = None, profile: dict[str, Any] | None = None
     ) -> None:
         """Print the last JSON row: how the run ended, its checkpoint at `path`, and `peak` memory in bytes."""
@@ -94,7 +94,8 @@ class Session:
         if changed := checkpoint.config_differences(last.metadata, self.config, texts):
             listed = "".join(f"\n  {line}" for line in changed)
             raise RunError(
-                f"{last.path}: config or corpus has changed, cannot resume:{listed}\nstart anew with --fresh"
+                f"config or corpus has changed, cannot resume:{listed}\nstart anew with --fresh",
+                location=str(last.path),
             )
 
     def _warn_of_full_disk(self, trainer: Trainer) -> None:
@@ -126,7 +127,7 @@ class Session:
 
         peak, path = peak_memory(), self.folder.checkpoint_at(done.steps)
         if self.as_json:
-            self.print_done(done, path, peak, profile)
+            self.print_done_row(done, path, peak, profile)
             return
         print_done(done, peak)
         if profile:
@@ -142,7 +143,7 @@ def _resume(trainer: Trainer, last: ResumePoint) -> None:
     from rnncli.runs import checkpoint
 
     for problem in last.passed_over:
-        notify(f"warning: passed over {problem}")
+        notify(f"warning: skipped {problem}")
     trainer.resume(last.path)
     notify(f"resuming from {last.path}, step {trainer.progress.position.step}")
     for line in checkpoint.machine_differences(last.metadata):

@@ -10,10 +10,10 @@ from rnncli.config.corpora import small_stream_error
 from rnncli.errors import ConfigError
 from rnncli.model import Architecture, LanguageModel, Parameters
 from rnncli.model.cells import CELLS
-from rnncli.model.engines import COURSE_CELLS, ENGINES, STEPWISE_OUTPUTS
-from rnncli.model.engines.base import Stack
+from rnncli.model.engines import ENGINES, Input, Stack
 from rnncli.model.outputs import OUTPUTS, Output
 from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
+from rnncli.schema.suggestions import listed
 from rnncli.system.arrays import Array
 from rnncli.text.corpus import Corpus
 from rnncli.text.vocabulary import Vocabulary
@@ -35,26 +35,26 @@ def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
 def language_model(
     engine: str, architecture: Architecture, parameters: Parameters, counts: Array | None = None
 ) -> LanguageModel:
-    """A model that this engine runs. counts: (V,), of the words in the training text, None if unknown.
+    """A model that this engine runs. counts: of the words in the training text, (V,), if known.
 
-    Raises ConfigError for a cell or output layer that the engine does not implement.
+    Raises ConfigError if the engine does not implement the cell or the output layer.
     """
-    stack, output = parts(engine, architecture, counts)
-    return LanguageModel(architecture, ENGINES[engine].input(architecture), stack, output, parameters)
+    return LanguageModel(architecture, *parts(engine, architecture, counts), parameters)
 
 
-def parts(engine: str, architecture: Architecture, counts: Array | None = None) -> tuple[Stack, Output]:
-    """The stack and the output layer of such a model; without parameters, they need little memory."""
-    if engine not in engines_for(architecture):
-        raise ConfigError(f"model.engine {engine} does not implement this cell or output layer; choose fused")
-    made = ENGINES[engine]
-    return made.stack(architecture), made.output(architecture.output, architecture.output_options, counts)
+def parts(engine: str, architecture: Architecture, counts: Array | None = None) -> tuple[Input, Stack, Output]:
+    """Input, stack and output layer of such a model; they take little memory until they are used."""
+    if not ENGINES[engine].supports(architecture):
+        raise ConfigError(
+            f"model.engine {engine} does not implement this cell or output layer",
+            remedy=f"choose {listed(engines_for(architecture))}",
+        )
+    return ENGINES[engine].parts(architecture, counts)
 
 
 def engines_for(architecture: Architecture) -> list[str]:
     """The engines that can run a model of this architecture."""
-    proven = type(architecture.cell) in COURSE_CELLS and architecture.output in STEPWISE_OUTPUTS
-    return [name for name in ENGINES if proven or name == "fused"]
+    return [name for name, engine in ENGINES.items() if engine.supports(architecture)]
 
 
 def model(config: Config, parameters: Parameters, vocabulary: Vocabulary) -> LanguageModel:

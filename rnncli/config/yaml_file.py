@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from rnncli.config.config import Config, build, map_paths, to_dict
-from rnncli.errors import ConfigError, WriteError
+from rnncli.errors import ConfigError, reason
 from rnncli.schema.builder import Fault, Node, Source
 from rnncli.schema.suggestions import dotted, listed, nearest, shown
 from rnncli.system import disk
@@ -58,13 +58,18 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     try:
         here = os.getcwd()
     except OSError:
-        raise ConfigError("the current folder does not exist any more; change to another") from None
+        raise ConfigError("the current folder does not exist any more", remedy="change to another") from None
     root = _Composer(Source(name, os.path.dirname(os.path.join(here, name))), faults).document(text)
     if root.value is None:
-        raise ConfigError(f"{name}: the file is empty; it needs at least data.train, the text to train on")
+        raise ConfigError(
+            "the file is empty", location=name, remedy="it needs at least data.train, the text to train on"
+        )
     if not isinstance(root.value, dict):
-        example = "write sections, such as data: and below it train: and a path"
-        raise ConfigError(f"{root.source.label}: this is {shown(root.value)}, not a config; {example}")
+        raise ConfigError(
+            f"this is {shown(root.value)}, not a config",
+            location=root.source.label,
+            remedy="write sections, such as data: and below it train: and a path",
+        )
     for number, override in enumerate(overrides):
         label = f"--set {override if override.isprintable() else shown(override)}"
         _set_(root, override, Source(label, here, AFTER_THE_FILE + number), faults)
@@ -88,11 +93,8 @@ def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
 def write(config: Config, path: str | os.PathLike[str]) -> None:
     """Write a config to the file at `path` atomically. Raises WriteError."""
     name = os.fspath(path)
-    try:
-        with disk.replacing(Path(name)) as file:
-            file.write(to_yaml(config, os.path.dirname(os.path.abspath(name))).encode())
-    except OSError as error:
-        raise WriteError(f"{name}: cannot be written: {error.strerror}") from None
+    with disk.writing(Path(name)), disk.replacing(Path(name)) as file:
+        file.write(to_yaml(config, os.path.dirname(os.path.abspath(name))).encode())
 
 
 class _Dumper(yaml.SafeDumper):
@@ -112,28 +114,33 @@ def _text(name: str) -> str:
         with open(name, "rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{name}: no such file{_nearby(name)}") from None
+        meant, found = _nearby(name)
+        raise ConfigError(f"no such file{meant}", location=name, remedy=found) from None
     except IsADirectoryError:
-        raise ConfigError(
-            f"{name}: is a folder; give the path of a config file{_nearby(os.path.join(name, ''))}"
-        ) from None
+        _, found = _nearby(os.path.join(name, ""))
+        remedy = "; ".join(filter(None, ("give the path of a config file", found)))
+        raise ConfigError("is a folder", location=name, remedy=remedy) from None
     except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"cannot be read: {reason(error)}", location=name) from None
     except ValueError:
-        raise ConfigError(f"{shown(name)}: not a valid file name") from None
+        raise ConfigError("not a valid file name", location=shown(name)) from None
     if len(data) > LARGEST_FILE:
-        raise ConfigError(f"{name}: is larger than 1 MiB, so not a config; give a text to train on as data.train")
+        raise ConfigError(
+            "is larger than 1 MiB, so not a config", location=name, remedy="give a text to train on as data.train"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{name}:{line}: not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}; save the file as UTF-8"
+            f"not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}",
+            location=f"{name}:{line}",
+            remedy="save the file as UTF-8",
         ) from None
 
 
-def _nearby(name: str) -> str:
-    """A hint, for a message, at YAML files that the user may have meant."""
+def _nearby(name: str) -> tuple[str, str]:
+    """Hints, for a message, at YAML files: the one that the user may have meant; else those found."""
     folder, base = os.path.split(name)
     found = []
     for place in (folder, os.path.join(folder, "configs")):
@@ -145,8 +152,8 @@ def _nearby(name: str) -> str:
     stems = {os.path.splitext(os.path.basename(each))[0].lower(): each for each in reversed(found)}
     near = nearest(os.path.splitext(base)[0], stems) if base else None
     if near:
-        return f" (did you mean {stems[near]}?)"
-    return f"; found {listed(found[:5], 'and')}" if found else ""
+        return f" (did you mean {stems[near]}?)", ""
+    return "", f"found {listed(found[:5], 'and')}" if found else ""
 
 
 def _scalar(text: str) -> str | int | float | bool | None:
@@ -174,8 +181,8 @@ class _Composer:
         """The source of line `line`, counted from 0."""
         return Source(f"{self.start.label}:{line + 1}", self.start.folder, line) if self.lines else self.start
 
-    def refuse(self, line: int, message: str) -> ConfigError:
-        return ConfigError(f"{self.source(line).label}: {message}")
+    def refuse(self, line: int, problem: str, remedy: str) -> ConfigError:
+        return ConfigError(problem, location=self.source(line).label, remedy=remedy)
 
     def document(self, text: str, path: tuple[str, ...] = ()) -> Node:
         """Return the root of the only document in a text, a null node if the text is empty. `path`: key of the root."""
@@ -185,20 +192,21 @@ class _Composer:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(filter(None, (error.context, error.problem)))
             hint = next((hint for piece, hint in HINTS.items() if piece in problem), "write `key: value` lines")
-            raise self.refuse(mark.line if mark else 0, f"not valid YAML: {problem}; {hint}") from None
+            raise self.refuse(mark.line if mark else 0, f"not valid YAML: {problem}", hint) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position)
-            raise self.refuse(line, f"the character {error.character:#x} is not allowed in YAML; remove it") from None
+            problem = f"the character {error.character:#x} is not allowed in YAML"
+            raise self.refuse(line, problem, "remove it") from None
         except (ValueError, OverflowError):  # "\UFFFFFFFF", %YAML 99…9.1
-            message = "not valid YAML: a character or version has too large a number; remove it"
-            raise ConfigError(f"{self.start.label}: {message}") from None
+            problem = "not valid YAML: a character or version has too large a number"
+            raise ConfigError(problem, location=self.start.label, remedy="remove it") from None
 
     def _document(self, events: Iterator[Any], path: tuple[str, ...]) -> Node:
         root = Node(None, self.source(0))
         for event in events:
             line = event.start_mark.line
             if isinstance(event, yaml.DocumentStartEvent) and (root.text is not None or root.value is not None):
-                raise self.refuse(line, "a second document starts here; keep one of them")
+                raise self.refuse(line, "a second document starts here", "keep one of them")
             if isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, path)
         return root
@@ -208,18 +216,19 @@ class _Composer:
         line = event.start_mark.line
         self.nodes += 1
         if self.nodes > MOST_NODES:
-            raise self.refuse(line, f"more than {MOST_NODES} keys and values, so not a config; remove some")
+            raise self.refuse(line, f"more than {MOST_NODES} keys and values, so not a config", "remove some")
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self.refuse(line, "anchors and aliases (& and *) are not supported; write the value out, or quote it")
+            problem = "anchors and aliases (& and *) are not supported"
+            raise self.refuse(line, problem, "write the value out, or quote it")
         if event.tag is not None:
             tag = shown(event.tag.replace("tag:yaml.org,2002:", "!!"))
-            raise self.refuse(line, f"tags such as {tag} are not supported; remove it, or quote the value")
+            raise self.refuse(line, f"tags such as {tag} are not supported", "remove it, or quote the value")
         source = self.source(line if at is None else at)
         if isinstance(event, yaml.ScalarEvent):
             return Node(_scalar(event.value) if event.implicit[0] else event.value, source, event.value)
         if len(path) >= DEEPEST:
             raise self.refuse(
-                line, f"nested more than {DEEPEST} levels deep; a config has sections with keys and values"
+                line, f"nested more than {DEEPEST} levels deep", "a config has sections with keys and values"
             )
         if isinstance(event, yaml.MappingStartEvent):
             return Node(self._entries(events, path), source)
@@ -234,7 +243,8 @@ class _Composer:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             line = event.start_mark.line
             if not isinstance(event, yaml.ScalarEvent):
-                raise self.refuse(line, "a key must be a word, not a list, a mapping or an alias; write `key: value`")
+                problem = "a key must be a word, not a list, a mapping or an alias"
+                raise self.refuse(line, problem, "write `key: value`")
             key = self._node(event, events, path).text or ""
             if key in entries:
                 message = f"is given twice, first in line {lines[key] + 1}; keep one of them"

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from rnncli.config.config import Config
 from rnncli.corpus_check.block_survey import INVISIBLE
 from rnncli.corpus_check.facts import Occurrences, Survey
-from rnncli.corpus_check.finding import Finding, counted, percent, refusal
+from rnncli.corpus_check.finding import Finding, percent, refusal
+from rnncli.schema.suggestions import counted
 from rnncli.text.lines import not_utf8_error, nul_error
 
 BULK = 0.99  # of the letters: if one script has this share, letters of others are reported

@@ -58,8 +58,3 @@ def percent(share: float) -> str:
         return "under 0.01 %"
     digits = 0 if share >= 0.1 else 1 if share >= 0.01 else 2
     return f"{100 * share:.{digits}f} %"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 line`, `2,000 lines`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

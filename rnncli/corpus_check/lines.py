@@ -9,7 +9,8 @@ import numpy as np
 from rnncli.config.config import Config
 from rnncli.config.corpora import text_format
 from rnncli.corpus_check.facts import Survey
-from rnncli.corpus_check.finding import Finding, counted, percent
+from rnncli.corpus_check.finding import Finding, percent
+from rnncli.schema.suggestions import counted
 
 ENORMOUS = {"characters": 5_000}  # tokens, by tokenizer; 1,000 for any other
 FEW_LINES = 10  # with fewer, the median length says little

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rnncli.corpus_check.facts import Occurrences, Place, Survey
-from rnncli.corpus_check.finding import Finding, counted, percent, refusal
+from rnncli.corpus_check.finding import Finding, percent, refusal
+from rnncli.schema.suggestions import counted
 from rnncli.text.tokenize import UNKNOWN
 from rnncli.text.vocabulary import Vocabulary
 
@@ -51,7 +52,7 @@ def in_words(split: str, found: Survey, vocabulary: Vocabulary, train: Survey) -
         split,
         unknown.first,
         f"{what}{only}",
-        f"each is read as {UNKNOWN}; more training text would contain more of them, a larger vocabulary may",
+        f"each is read as {UNKNOWN}; add training text or enlarge the vocabulary",
         lacking.total(),
         share,
         unknown.detail,

@@ -54,12 +54,15 @@ class Architecture:
             cell_shapes = self.cell.shapes(n_x, self.hidden_size)
             shapes |= {f"layer{layer}.{name}": shape for name, shape in cell_shapes.items()}
             n_x = self.hidden_size
-        output_shapes = self.output.shapes(self.hidden_size, self.vocabulary_size, self.output_options)
-        shapes |= {f"output.{name}": shape for name, shape in output_shapes.items()}
+        shapes |= {f"output.{name}": shape for name, shape in self.output_shapes().items()}
         for alias, owner in self.aliases:
             if (shape := shapes.pop(alias)) != shapes[owner]:
                 raise ValueError(f"{alias} {shape} cannot share the tensor {owner} {shapes[owner]}")
         return shapes
+
+    def output_shapes(self) -> Shapes:
+        """The shape of every tensor of the output layer by its name there, aliases included."""
+        return self.output.shapes(self.hidden_size, self.vocabulary_size, self.output_options)
 
     def parameters(self, dtype: DTypeLike, vector: Array | None = None) -> Parameters:
         """Parameters of this model: zeros, or views of an existing vector."""
@@ -74,7 +77,7 @@ class Architecture:
             rng = stream(random_seed, "initialise layer", layer)
             with one_thread():  # an orthogonal matrix takes a thousand small products
                 self.cell.initialise_(parameters.section(f"layer{layer}"), rng)
-        output = parameters.section("output")
+        output = dict(parameters.section("output"))
         for alias, _ in self.aliases:
             if (name := alias.removeprefix("output.")) in output:
                 output[name] = np.empty_like(output[name])  # discarded: the value of the owner is used

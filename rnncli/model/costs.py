@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from functools import singledispatch
-from typing import Any
 
 from rnncli.model.architecture import Architecture
 from rnncli.model.cells import Cell, Gru, Lstm, Rnn
@@ -172,7 +171,7 @@ def packed_elements(architecture: Architecture, output: Output, positions: int, 
     size, left_out = architecture.hidden_size, ["embedding.E"]
     left_out += [] if output.exact else ["output.Wya"]
     left_out += ["layer0.Wxa"] if architecture.embedding_size is None else []
-    shapes: dict[str, Any] = architecture.shapes()
+    shapes = architecture.shapes() | {f"output.{name}": shape for name, shape in architecture.output_shapes().items()}
     tallest = max(shape[0] for name, shape in shapes.items() if len(shape) == 2 and name not in left_out)
     if narrow and size < strip:
         tallest = min(tallest, strip)

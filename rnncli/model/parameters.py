@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnncli.system.arrays import Array, Shapes
+from rnncli.system.arrays import Array, Shapes, Tensors
 
 CHUNK = 1 << 16  # elements of the vector that are processed together, so that they stay in a core's cache
 
@@ -50,6 +50,7 @@ class Parameters:
             self._views[name], self._starts[name] = self.vector[start : start + size].reshape(shape), start
             start += size
         self._shared = self._share()
+        self._sections: dict[str, Tensors] = {}
 
     def _share(self) -> dict[str, Array]:
         """The array of each alias: the view of its owner."""
@@ -69,10 +70,16 @@ class Parameters:
     def dtype(self) -> np.dtype[Any]:
         return self.vector.dtype
 
-    def section(self, prefix: str) -> dict[str, Array]:
+    def section(self, prefix: str) -> Tensors:
         """The tensors whose names begin with `prefix.`, by the rest of their names: `section("layer0")["Waa"]`."""
-        tensors = {**self._views, **self._shared}
-        return {name[len(prefix) + 1 :]: view for name, view in tensors.items() if name.startswith(prefix + ".")}
+        if prefix not in self._sections:
+            tensors, start = self._views | self._shared, f"{prefix}."
+            found = {name.removeprefix(start): view for name, view in tensors.items() if name.startswith(start)}
+            self._sections[prefix] = self._section(prefix, found)
+        return self._sections[prefix]
+
+    def _section(self, prefix: str, views: Tensors) -> Tensors:
+        return views
 
     def zeros_like(self) -> Parameters:
         """Zeros of the same names, shapes and dtype."""
@@ -125,7 +132,12 @@ class Gradients(Parameters):
         return {alias: np.zeros_like(self._views[owner]) for alias, owner in self.aliases.items()}
 
     def section(self, prefix: str) -> Section:
-        return Section(self, prefix, super().section(prefix))
+        found = super().section(prefix)
+        assert isinstance(found, Section)
+        return found
+
+    def _section(self, prefix: str, views: Tensors) -> Section:
+        return Section(self, prefix, views)
 
     def write_rows_(self, name: str, ids: Array, rows: Array) -> None:
         """Set the table to zero except for the sums of rows[k] at ids[k]."""

@@ -54,7 +54,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Check:
+class GradientCheck:
     """The result for one tensor: the largest errors over its elements and over the models that have it."""
 
     engine: str
@@ -64,9 +64,9 @@ class Check:
     max_absolute_error: float
     passed: bool
 
-    def worse(self, other: Check) -> Check:
+    def worse(self, other: GradientCheck) -> GradientCheck:
         """Both results combined."""
-        return Check(
+        return GradientCheck(
             self.engine,
             self.cell,
             self.parameter,
@@ -79,7 +79,7 @@ class Check:
 def small(cell: str, layers: int, embedded: bool, mode: str, output: str = "full", options: Any = None) -> Case:
     """A model small enough to perturb each of its numbers; the options of the output layer are reduced to fit."""
     options = options_of(OUTPUTS, output)() if options is None else options
-    reduced = Choice(output, REDUCED.get(output, lambda unchanged: unchanged)(options))
+    reduced = Choice(output, REDUCED.get(type(options), lambda unchanged: unchanged)(options))
     embedding_size = 3 if embedded else None
     config = ModelConfig(cell, layers, hidden_size=4, embedding_size=embedding_size, output=reduced)
     return Case(config, mode)
@@ -96,7 +96,10 @@ def _five_samples_at_most(options: SampledSoftmax.Options) -> SampledSoftmax.Opt
 
 
 # Reduces the options of an output layer to a vocabulary of seven words.
-REDUCED: dict[str, Callable[[Any], Any]] = {"adaptive": _two_clusters_at_most, "sampled": _five_samples_at_most}
+REDUCED: dict[type, Callable[[Any], Any]] = {
+    AdaptiveSoftmax.Options: _two_clusters_at_most,
+    SampledSoftmax.Options: _five_samples_at_most,
+}
 
 
 def standard_cases() -> list[Case]:
@@ -116,9 +119,9 @@ def standard_cases() -> list[Case]:
     ]
 
 
-def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[Check]:
-    """Check every case in each engine that can run it; one result for each (engine, cell, parameter), in that order."""
-    verdicts: dict[tuple[str, str, str], Check] = {}
+def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[GradientCheck]:
+    """Check every case in each engine that supports it; one result per (engine, cell, parameter), in that order."""
+    verdicts: dict[tuple[str, str, str], GradientCheck] = {}
     for engine in ENGINES:
         for cell in dict.fromkeys(case.config.cell for case in cases):
             for case in cases:
@@ -130,12 +133,12 @@ def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Ite
             yield from (check for key, check in verdicts.items() if key[:2] == (engine, cell))
 
 
-def check_case(case: Case, engine: str, method: str = "complex", random_seed: int = 0) -> list[Check]:
+def check_case(case: Case, engine: str, method: str = "complex", random_seed: int = 0) -> list[GradientCheck]:
     """The results for every parameter and for the starting states of one model in one engine."""
     found = check_architecture(case.architecture, engine, case.mode, method, random_seed)
     # NaN fails: it compares false.
     return [
-        Check(engine, case.config.cell, name, relative, absolute, relative <= TOLERANCE[method])
+        GradientCheck(engine, case.config.cell, name, relative, absolute, relative <= TOLERANCE[method])
         for name, relative, absolute in found
     ]
 

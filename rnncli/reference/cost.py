@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rnncli.reference.functional import Array
+from rnncli.system.arrays import Array
 
 Reduction = Literal["mean", "sum"]
 

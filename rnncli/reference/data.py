@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.reference.functional import Array, one_hot
+from rnncli.reference.functional import one_hot
+from rnncli.system.arrays import Array
 
 END = "<end>"
 FRUIT_SENTENCES = ("mango is yellow color", "banana is pink color", "hair has black color")

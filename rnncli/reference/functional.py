@@ -10,12 +10,10 @@ respect to the function's result.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from rnncli.system.arrays import Array
 
 
 def sigmoid(x: Array) -> Array:

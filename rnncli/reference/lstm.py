@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rnncli.reference.functional import Array, sigmoid, sigmoid_backward, tanh_backward
+from rnncli.reference.functional import sigmoid, sigmoid_backward, tanh_backward
 from rnncli.reference.output import output_forward
 from rnncli.reference.sequence import Caches, Gradients, Parameters, backward_over_time, forward_over_time
+from rnncli.system.arrays import Array
 
 LstmCache = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array, Parameters]
 

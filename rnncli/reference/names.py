@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnncli.reference.functional import Array
 from rnncli.reference.sequence import Gradients, Parameters
+from rnncli.system.arrays import Array
 
 H_NAMES = {
     "Wax": "Whx",

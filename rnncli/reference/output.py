@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rnncli.reference.cost import Reduction, cross_entropy_backward
-from rnncli.reference.functional import Array, softmax
+from rnncli.reference.functional import softmax
 from rnncli.reference.sequence import Gradients, Parameters
+from rnncli.system.arrays import Array
 
 
 def output_forward(a: Array, parameters: Parameters) -> Array | None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.reference.functional import Array, log_softmax
+from rnncli.reference.functional import log_softmax
 from rnncli.reference.sequence import Gradients, Parameters
+from rnncli.system.arrays import Array
 
 
 def log_uniform_proposal(n_y: int) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rnncli.reference.functional import Array
+from rnncli.system.arrays import Array
 
 Parameters = Mapping[str, Array]
 Gradients = dict[str, Array]

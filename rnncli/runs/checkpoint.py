@@ -18,6 +18,7 @@ from rnncli.model.architecture import Architecture
 from rnncli.model.parameters import Parameters
 from rnncli.runs import checkpoint_file
 from rnncli.runs.progress import EVALUATIONS, Progress, progress_of, stored_fields
+from rnncli.schema.suggestions import shown
 from rnncli.system import blas
 from rnncli.system.arrays import Array, Shapes
 from rnncli.text.corpus import Texts
@@ -124,7 +125,9 @@ def read(path: Path, resume: bool = True, out: Checkpoint | None = None) -> Chec
             raise ValueError(f"moment {negative[0]} contains numbers below 0")
         return Checkpoint(
             **{each.name: getattr(metadata, each.name) for each in fields(metadata)},
-            parameters=_tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None),
+            parameters=_architecture(metadata).parameters(
+                dtype, _tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None).vector
+            ),
             moments=moments,
             state=_state(stored, metadata) if resume else {},
         )
@@ -250,10 +253,11 @@ def config_differences(stored: Metadata, config: Config, texts: Texts | None) ->
         now["training.random_seed"] = stored.random_seed
     if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
         before["data.valid"] = now["data.valid"]  # the name may differ: its hash is compared below
+    # A key of one side only is an option of a choice whose name differs, which is reported.
     different = [
-        f"{key} was {before.get(key)!r}, and is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE)
+        f"{key} was {_written(before[key])}, and is {_written(now[key])}"
+        for key in sorted(before.keys() & now.keys())
+        if before[key] != now[key] and not key.startswith(CHANGEABLE)
     ]
     if texts is not None:
         if texts.vocabulary.words != stored.vocabulary.words:
@@ -272,6 +276,11 @@ def machine_differences(stored: Metadata) -> list[str]:
         for name, before in stored.machine.items()
         if before != here.get(name)
     ]
+
+
+def _written(value: Any) -> str:
+    """A value as a config has it."""
+    return repr(value) if isinstance(value, list) else shown(value)
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -34,27 +34,33 @@ class OtherVersionError(RunError):
     """The checkpoint has a format version that this rnncli does not read."""
 
 
-def write(path: Path, meta: Mapping[str, Any], members: Mapping[str, Array], durable: bool = True) -> None:
+def write(
+    path: Path,
+    meta: Mapping[str, Any],
+    members: Mapping[str, Array],
+    durable: bool = True,
+    remedy: str = "set run.dir to another folder",
+) -> None:
     """Write a checkpoint at `path`: write a temporary file in the same folder, fsync it, read it back and verify it,
     rename it, fsync the folder. Without `durable` no fsync: it survives a killed process, but not always a power cut.
 
-    Raises WriteError, which names the size needed; an older file at `path` is then unchanged.
+    Raises WriteError, which names the size needed and the `remedy`; an older file at `path` is then unchanged.
     """
     content = dict(meta) | {"format_version": FORMAT_VERSION}
     content["sha256"] = {name: _sha256(array) for name, array in members.items()}
     content["meta_sha256"] = hashlib.sha256(_json(content)).hexdigest()
     arrays = dict(members) | {"meta": np.frombuffer(_json(content), np.uint8)}
     need = sum(array.nbytes for array in arrays.values())
-    remedy = f"the checkpoint needs {need / 1e6:.1f} MB: make room there, or choose another folder with run.dir"
+    room = f"the checkpoint needs {need / 1e6:.1f} MB: make room there, or {remedy}"
     try:
-        with disk.writing(path, remedy), disk.replacing(path, verify, durable) as file:
+        with disk.writing(path, room), disk.replacing(path, verify, durable) as file:
             npz.write(file, arrays)
     except RunError as error:
         raise WriteError(
             f"the bytes read back differ from those written ({error})",
             location=str(path),
-            remedy="the disk or the memory of this machine is failing: resume on another machine, or with run.dir on "
-            "another disk",
+            remedy=f"the disk or the memory of this machine is failing: use another machine, or {remedy} on another "
+            "disk",
         ) from error
 
 

@@ -30,12 +30,12 @@ def newest_runs(folder: Path | None = None) -> list[Path]:
     """The run folders in `folder`: itself, or up to three levels below it; the latest write first.
 
     The latest write is that of a checkpoint or a row of metrics. Without a folder: the current folder if it is a run,
-    and those below ./runs.
+    then those below ./runs.
     """
     places = [(Path(), 0), (Path("runs"), DEPTH)] if folder is None else [(folder, DEPTH)]
     visited = set[str]()
     found = [run for place, depth in places for run in _runs_below(place, depth, visited)]
-    return sorted(found, key=lambda path: (-last_write(path), path))
+    return sorted(found, key=lambda path: (folder is None and path != Path(), -last_write(path), path))
 
 
 def _runs_below(folder: Path, depth: int, visited: set[str]) -> Iterator[Path]:
@@ -76,7 +76,7 @@ def candidates(path: str | Path | None) -> list[Path]:
     """
     if path is not None:
         return _checkpoints(path)
-    for run in sorted(newest_runs(), key=lambda run: run != Path()):  # stable: the newest first
+    for run in newest_runs():
         with suppress(RunError):  # a folder that cannot be read
             if paths := RunFolder(run).preferred():
                 return paths

@@ -29,6 +29,10 @@ class Position:
     gradient_norm: float = 0.0  # of the last step, before clipping
     learning_rate: float = 0.0  # of the last step
 
+    def begin_epoch_(self) -> None:
+        """Count the epoch in progress as completed, and begin the next."""
+        self.epoch, self.index, self.epoch_loss, self.epoch_words, self.epoch_nll_oov = self.epoch + 1, 0, 0.0, 0, 0.0
+
 
 @dataclass
 class Measured:

@@ -90,7 +90,9 @@ class Builder:
         """A dataclass of settings; an empty section (null) takes its defaults."""
         known, entries = settings_of(cls), node.value if isinstance(node.value, dict) else {}
         if entries is not node.value and node.value is not None:
-            self._fault(node, path, f"is {shown(node.value)}; it is a section: write its keys below it")
+            named = any(each.kind == "options" for each in known.values())
+            remedy = f"write {dotted(path)}: {{name: ...}}" if named else "write its keys below it"
+            self._fault(node, path, f"is {shown(node.value)}; it is a section: {remedy}")
         flat = next((each for each in known.values() if each.kind == "options"), None)
         if flat is not None:
             return self._section_with_options(cls, flat, entries, node, path)

@@ -17,7 +17,12 @@ Path = tuple[str, ...]
 def unknown_key(root: type, path: Path, name: str, known: Collection[str]) -> str:
     """Return the message for the key `name`, which the section of `root` at `path` does not have."""
     sections = {key: settings_of(each.type) for key, each in settings_of(root).items() if each.kind == "section"}
-    places = {inner: f"{key}.{inner}" for key, settings in sections.items() for inner in _keys(settings)}
+    places = {
+        inner: f"{key}.{inner}"
+        for key, settings in sections.items()
+        for inner in _keys(settings)
+        if (key,) != path or inner in known  # an option of another choice is no key here
+    }
     if not path and name in places.values():
         return "has a dot in it; write `{}:` and below it, indented, `{}:`".format(*name.split("."))
     if name in places:
@@ -106,3 +111,8 @@ def shown(value: object) -> str:
         return "a huge number"  # str() refuses an int of more than 4300 digits
     text = repr(value[: LONGEST + 1] if isinstance(value, str) else value)
     return text if len(text) <= LONGEST + 2 else text[:LONGEST] + "…" + text[-1]
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 line`, `2,000 lines`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def give_memory_back() -> None:
-    """Return freed memory that the C library keeps to the system, if it can (glibc)."""
+    """Return to the operating system the freed memory that the C library (glibc) keeps, if it can."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

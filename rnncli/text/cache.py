@@ -231,9 +231,10 @@ def _building(folder: Path, entry: Path, size: int) -> Iterator[tuple[Path, _Siz
         disk.sync(folder)
     except OSError as error:
         raise WriteError(
-            f"cannot write the encoded texts there ({reason(error)}): they take about {estimate.bytes() / 1e6:,.1f} MB",
+            f"cannot write: {reason(error)}",
             location=str(folder),
-            remedy="make room, or set data.cache to another folder",
+            remedy=f"the encoded texts need about {estimate.bytes() / 1e6:,.1f} MB: make room there, or set data.cache "
+            "to another folder",
         ) from None
     finally:
         if descriptor >= 0:

@@ -1,4 +1,4 @@
-"""Decompress files of one or more members. After a member comes another or the end of the file; else it is corrupt.
+"""Decompress files of one or more members. Other data after a member means that the file is corrupt.
 
 The standard library's `bz2.open` and `lzma.open` silently ignore a damaged second member as trailing garbage.
 """

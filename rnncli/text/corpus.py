@@ -9,28 +9,26 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import TextError
+from rnncli.system.arrays import Ids
 from rnncli.text.encode import LINE_END, Text, TextFormat, WordCounts, location_of, read_text
 from rnncli.text.files import WRITING, Source, Watch
 from rnncli.text.spool import Spool
 from rnncli.text.vocabulary import Rules, Vocabulary, build
 
-__all__ = ["Corpus", "Ids", "TextFormat", "Texts", "encode", "prepare"]
-
-Ids = npt.NDArray[np.integer[Any]]
-"""Word ids; those of a `Corpus` have the smallest unsigned type that holds them."""
+__all__ = ["Corpus", "TextFormat", "Texts", "encode", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """A text as ids. Its arrays may be memory maps: gather from them, never copy them whole.
 
-    ids: (tokens,), every predicted position in order: the words of each line and, if lines end in one, `<end>`.
+    ids: (tokens,), every predicted position in order: the words of each line and, if lines end in one, `<end>`; in the
+    smallest unsigned type that holds them.
     line_starts: (lines + 1,) int64: line i is `ids[line_starts[i]:line_starts[i + 1]]`.
     oov_positions: unsigned, sorted: the positions in `ids` of words outside the vocabulary; a literal `<unk>` in the
     text is not one of them.

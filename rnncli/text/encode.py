@@ -1,4 +1,7 @@
-"""Encode the files of a text in one pass on all cores: a provisional id for each token. Memory holds distinct words."""
+"""Encode the files of a text in one pass on all cores: a provisional id for each token.
+
+Only distinct words are kept in memory.
+"""
 
 from __future__ import annotations
 

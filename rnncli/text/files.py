@@ -257,4 +257,4 @@ def _nearby(path: Path) -> str:
     close = difflib.get_close_matches(path.name, names, n=3)
     if close:
         return "did you mean " + " or ".join(str(path.parent / name) for name in close) + "?"
-    return f"the folder {path.parent} holds nothing of a similar name"
+    return f"no file in {path.parent} has a similar name"

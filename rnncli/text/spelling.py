@@ -110,7 +110,7 @@ class Spelling:
         return rows, context[rows] * self._symbols + symbols[rows]
 
 
-def held(words: Sequence[str]) -> int:
+def peak_bytes(words: Sequence[str]) -> int:
     """Approximate peak memory in bytes to train a model on these words, or to score others with it."""
     return LEARNING * min(sum(map(len, words)) + len(words), LEARNT) + SPELLING
 

@@ -98,9 +98,10 @@ def _temporary() -> io.FileIO:
 def _no_room(error: OSError, done: int) -> WriteError:
     folder = tempfile.tempdir or "the folder for temporary files"
     return WriteError(
-        f"cannot write the encoded text there ({reason(error)}) after {done / 1e6:,.0f} MB",
+        f"cannot write: {reason(error)}",
         location=folder,
-        remedy="make room for several times as much, or set TMPDIR to another folder",
+        remedy=f"{done / 1e6:,.0f} MB of the encoded text are written: make room there for several times as much, or "
+        "set TMPDIR to another folder",
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.errors import ConfigError, TextError, WriteError, reason
+from rnncli.errors import ConfigError, TextError
 from rnncli.system import disk
 from rnncli.text.lines import read_lines
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
@@ -185,7 +184,7 @@ def build(
 
 def write_words(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
     """Write `vocabulary.txt` atomically: one word a line, in the order of the ids. Raises WriteError."""
-    with _write_errors(path), disk.replacing(Path(path)) as file:
+    with disk.writing(Path(path), "make room there, or name another file"), disk.replacing(Path(path)) as file:
         file.write(_lines(vocabulary.words))
 
 
@@ -196,23 +195,12 @@ def write_counts(vocabulary: Vocabulary, path: str | os.PathLike[str]) -> None:
     """
     assert vocabulary.counts is not None
     counts = vocabulary.counts.tolist()
-    with _write_errors(path):
+    with disk.writing(Path(path), "make room there, or name another file"):
         Path(path).write_bytes(_lines(f"{word}\t{n}" for word, n in zip(vocabulary.words, counts, strict=True)))
 
 
 def _lines(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-@contextmanager
-def _write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise an OSError of the body as WriteError."""
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            f"cannot be written ({reason(error)})", location=os.fspath(path), remedy="is there room, and permission?"
-        ) from None
 
 
 def _most_frequent(frequency: dict[str, int], rules: Rules, location: str) -> dict[str, int]:

@@ -47,25 +47,24 @@ def predict(config: Config, texts: Texts) -> Prediction:
     resident = process.resident_memory() or process.peak_memory() or PYTHON_AND_NUMPY
     made = build.architecture(config.model, len(texts.vocabulary))
     shapes, item = made.shapes(), np.dtype(config.training.dtype).itemsize
-    stack, output = build.parts(config.model.engine, made, texts.vocabulary.counts)
+    _, stack, output = build.parts(config.model.engine, made, texts.vocabulary.counts)
     sizes = {name: item * math.prod(shape) for name, shape in shapes.items()}
     end_id, parameters = texts.vocabulary.end_id, sum(sizes.values())
     trained = build.training_batches(config, texts.train, end_id, 0)
     read = [build.evaluation_batches(config, text, end_id) for text in (texts.valid, texts.test) if text]
     windows = [each.largest_window for each in [trained, *read]]
     positions, scored = math.prod(windows[0]), max(map(math.prod, windows[1:]), default=0)
-    of_output = {name.removeprefix("output."): shape for name, shape in shapes.items() if name.startswith("output.")}
     parts = {
         "process": resident + LATER,
         "parameters": parameters,
-        "gradients": parameters,
+        "gradients": parameters + sum(sizes[owner] for _, owner in made.aliases),  # each use has an array of its own
         "moments": parameters * len(build.optimizer_class(config).moment_names),
         "activations": item * max(stack_elements(stack, made, *window) for window in windows),
-        "logits": item * output_elements(output, of_output, positions, scored),
+        "logits": item * output_elements(output, made.output_shapes(), positions, scored),
         "products": item * packed_elements(made, output, positions, PACKED, threads.count() == 1),
         "order": max(each.order_bytes for each in [trained, *read]),
         # The spelling of the unknown words of the training text, at the end of an epoch.
-        "spelling": spelling.held(texts.vocabulary.words) if texts.train.outside else 0,
+        "spelling": spelling.peak_bytes(texts.vocabulary.words) if texts.train.outside else 0,
         MAPPED: _mapped(config, texts),
     }
     initialising = parts["process"] + parameters + orthogonal_bytes(made)

@@ -47,7 +47,7 @@ class Keeper:
             self._written = at
             self._folder.prune(self._keep, p.step, (best, *self._best_of_guards.values()))
 
-    def guard(self, contents: Checkpoint) -> None:
+    def guard_(self, contents: Checkpoint) -> None:
         """Write a guard; keep it and the previous one. Raises as `save` does."""
         step, recovery = contents.progress.position.step, contents.progress.recovery
         _check(contents)
@@ -73,11 +73,14 @@ class Keeper:
 
         If the guard is lost: the newest checkpoint before the rejected step.
         """
-        self._written = None  # existing checkpoints of later steps belong to the part that is discarded
         r = progress.recovery
         failed_again = r.rollbacks > 0 and at <= r.diverged_at and r.back_to == r.guarded
         until = r.guarded - self._every if failed_again else r.guarded
         return self._folder.newest(until, progress.position.step) if until > 0 else None
+
+    def discard_later_steps(self) -> None:
+        """The run was rolled back: existing checkpoints of later steps no longer belong to it."""
+        self._written = None
 
 
 def room(contents: Checkpoint, keep: int) -> int:

@@ -21,34 +21,39 @@ from rnncli.system.arrays import Array
 class Communicator(Protocol):
     """Reduction over the processes that train the same model, each on its part of every batch."""
 
-    def sum_(self, gradients: Gradients) -> None:
-        """Replace the gradients by their sum over all processes; call `Gradients.forget_rows_` if that adds rows."""
+    def sum_(self, gradients: Gradients, loss: float) -> float:
+        """Replace the gradients by their sum over all processes, and return the sum of the losses.
+
+        Calls `Gradients.forget_rows_` if that adds rows.
+        """
 
 
 class Alone:
     """The communicator of a single process."""
 
-    def sum_(self, gradients: Gradients) -> None:
-        """Nothing to do: the sum over one process."""
+    def sum_(self, gradients: Gradients, loss: float) -> float:
+        """Nothing to add: the sum over one process."""
+        return loss
 
 
 @dataclass(frozen=True)
 class Attempt:
     """A step before its update.
 
-    loss: in nats per word, before the step. losses: (words,), of each real position. norm: of the gradient before
-    clipping.
+    loss: in nats per word, before the step, over the `words` of the whole batch. losses: of each real position of
+    `batch`. norm: of the gradient before clipping.
     """
 
     batch: Batch
+    words: int
     loss: float
     losses: Array
     norm: float
     gradients: Gradients
 
 
-Check = Callable[[Attempt], None]
-"""Raises if a step must not be taken; nothing has changed by then."""
+StepCheck = Callable[[Attempt], None]
+"""Raises if a step must not be taken; nothing has changed by then. All processes must decide alike."""
 
 
 class Learner:
@@ -69,7 +74,9 @@ class Learner:
         self.communicator = communicator or Alone()
         self.state: State = ()
 
-    def step_(self, batch: Batch, number: int, learning_rate: float, check: Check, words: int | None = None) -> Attempt:
+    def step_(
+        self, batch: Batch, number: int, learning_rate: float, check: StepCheck, words: int | None = None
+    ) -> Attempt:
         """Take the step `number` (from 1) on a batch.
 
         check: called before anything changes; its exceptions pass through. words: of the whole batch, if `batch` is a
@@ -81,9 +88,9 @@ class Learner:
             passed = model.forward(batch, model.entering(batch, self.state), noise, words)
             gradients, _ = model.backward_(passed)
             profile.enter("clip and update")
-            self.communicator.sum_(gradients)
+            loss = self.communicator.sum_(gradients, float(passed.loss))
             norm = clip_by_global_norm_(gradients.vector, self.clip_norm, gradients.touched())
-            attempt = Attempt(batch, float(passed.loss), passed.losses, norm, gradients)
+            attempt = Attempt(batch, passed.words, loss, passed.losses, norm, gradients)
             check(attempt)
             profile.enter("clip and update")  # `check` may have evaluated another batch
             self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, number, gradients.touched())

@@ -125,7 +125,7 @@ class Trainer:
             for step in self.steps():
                 yield step
                 if step.step % self.config.guard.every == 0:
-                    self._keeper.guard(self.contents())
+                    self._keeper.guard_(self.contents())
                 reason = stop()
                 due = every.unit == "step" and step.step % every.count == 0
                 if due or (every.unit == "second" and time.monotonic() - saved_at >= every.count):
@@ -177,8 +177,8 @@ class Trainer:
         calm = taken.loss <= self._check.limit(running)
         divergence.update_running_loss_(running, taken.loss, calm, p)
         p.step, p.index = p.step + 1, p.index + 1
-        p.epoch_loss += taken.loss * batch.words
-        p.epoch_words += batch.words
+        p.epoch_loss += taken.loss * taken.words
+        p.epoch_words += taken.words
         p.gradient_norm, p.learning_rate = taken.norm, learning_rate
 
     @property
@@ -209,7 +209,7 @@ class Trainer:
         m.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
         if self._exact:
             m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
-        p.epoch, p.index, p.epoch_loss, p.epoch_words, p.epoch_nll_oov = p.epoch + 1, 0, 0.0, 0, 0.0
+        p.begin_epoch_()
         seconds = self._epoch_seconds
         rate = self._epoch_words / seconds if seconds else None
         self._epoch_words, self._epoch_seconds = 0, 0.0
@@ -248,6 +248,7 @@ class Trainer:
         if before.recovery.rollbacks >= self.config.guard.rollbacks:
             raise divergence.given_up(diverged, at, self.folder, self.config, before, self._learning_rate)
         target = self._keeper.rollback_target(before, at)
+        self._keeper.discard_later_steps()
         self._restore(target) if target else self._begin()
         recovery = self.progress.recovery
         recovery.rollbacks, recovery.diverged_at = before.recovery.rollbacks + 1, at

@@ -76,7 +76,9 @@ class Candidates:
         resident = process.resident_memory() or memory_forecast.PYTHON_AND_NUMPY
         files = corpora.files(config)
         for file in filter(passing, files.train):
-            raise TextError(f"{file}: can be read only once, and its beginning is needed again; save it as a file")
+            raise TextError(
+                "can be read only once, and its beginning is needed again", location=file, remedy="save it as a file"
+            )
         train, valid = read_parts(files.train, corpora.text_format(config.data), files.valid, watch=watch)
         for part in (train, valid):
             if part is not None:  # the words and their counts are kept

@@ -237,7 +237,7 @@ def test_little_is_padded(batch_size, sentences):
         assert words > 0.98 * positions
 
 
-def test_the_smaller_batch_is_of_any_length():
+def test_the_smaller_batch_may_have_any_length():
     """If it were always the last, the longest sentences would share the small batch in every epoch."""
     ids, starts = starts_of(range(1, 42))
     batches = SentenceBatches(ids, starts, END, 4, 100, seed=0)

@@ -29,8 +29,7 @@ def test_the_fruit(rnncli, fruit_config):
         "text   file            size  lines  blank  repeated  words  distinct  unknown",
         "train  data/fruit.txt  64 B      3      0         0     12         9        0",
         "",
-        "words a line in train: half of the lines have 4 or fewer, 95 % 4 or fewer; "
-        "the longest has 4 (data/fruit.txt:1)",
+        "words per line in train: median 4, 95th percentile 4; the longest has 4 (data/fruit.txt:1)",
         "words  lines",
         "    4      3  ########################################",
         "",
@@ -148,7 +147,7 @@ def test_the_view_has_no_line_end_if_the_tokenizer_has_none(rnncli, config):
     words = ("--set", "data.mode=stream", "--set", "data.line_end=false", "--set", "data.tokenizer=characters")
     output = rnncli("data", config, *words).stdout
     assert "  text.txt:1  a| |b| |c\n" in output
-    assert "characters a line in train: half of the lines have 5 or fewer" in output
+    assert "characters per line in train: median 5, " in output
 
 
 def test_enormous_lines_are_cut(rnncli, config):

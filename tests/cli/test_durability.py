@@ -45,7 +45,7 @@ def test_a_damaged_later_checkpoint_does_not_cost_the_one_just_written(rnncli, f
     assert checkpoint_file.read(folder().checkpoint_at(15), lambda name: True)[0]["step"] == 15
     predicted = rnncli("predict", "--run", "runs/fruit", "--seed", "mango", "--json")
     assert json.loads(predicted.stdout)["checkpoint"] == str(folder().checkpoint_at(15))
-    assert "warning: passed over runs/fruit/checkpoints/step-00000020.npz" in result.stderr
+    assert "warning: skipped runs/fruit/checkpoints/step-00000020.npz" in result.stderr
     assert steps() == [15]
     assert rnncli(*words, "--epochs", 20, "--resume").exit_code == 0
     rnncli(*words, "--epochs", 20, "--set", "run.dir=whole")
@@ -86,7 +86,7 @@ def test_a_damaged_best_checkpoint(rnncli, with_a_best, damage):
         result = rnncli(*command)
         assert result.exit_code == 0
         passed_over, using = result.stderr.splitlines()
-        assert passed_over.startswith(f"warning: passed over {best}: not a valid checkpoint")
+        assert passed_over.startswith(f"warning: skipped {best}: not a valid checkpoint")
         assert using == f"using {last}"
     assert json.loads(rnncli("predict", *words).stdout)["checkpoint"] == str(last)
 
@@ -238,6 +238,15 @@ def test_a_killed_run_resumes_from_its_guard(start, rnncli, fruit_config):
     assert at >= 40
     rnncli("train", fruit_config, *words, "--set", "run.dir=whole")
     assert newest().read_bytes() == newest("whole").read_bytes()
+
+
+def test_a_run_whose_only_guard_is_damaged_starts_from_step_0(rnncli, fruit_config):
+    guard = Path("runs/fruit/guard/step-00000020.npz")
+    guard.parent.mkdir(parents=True)
+    guard.write_bytes(b"half")
+    result = rnncli("train", fruit_config, "--epochs", 2, "--resume")
+    assert "warning: runs/fruit/guard: no valid guard; starting from step 0\n" in result.stderr
+    assert steps() == [2]
 
 
 def test_a_run_that_another_process_trains_is_in_use_however_far_it_is(start, refused, fruit_config):

@@ -74,7 +74,7 @@ def test_verify(rnncli, refused, copy):
     assert result.exit_code == 5
     assert [line.split()[-1] for line in result.stdout.splitlines()] == ["good", "yes", "no"]
     assert "step-00000150.npz: not a valid checkpoint (the content of parameter." in result.stderr
-    assert result.stderr.endswith("1 of 2 not good\n")
+    assert result.stderr.endswith("1 of 2 checkpoints damaged\n")
     assert rnncli("inspect", "--verify", copy.checkpoint_at(100)).exit_code == 0
     assert rnncli("inspect", "--verify", copy.checkpoint_at(150)).exit_code == 5
 
@@ -148,4 +148,4 @@ def test_strip_overwrites_nothing(refused, rnncli, copy):
     damage(copy.checkpoint_at(150))
     result = rnncli("inspect", "--strip", "x.npz", "--json")
     assert json.loads(result.stdout)["checkpoint"] == str(copy.checkpoint_at(100))
-    assert "warning: passed over runs/fruit/checkpoints/step-00000150.npz" in result.stderr
+    assert "warning: skipped runs/fruit/checkpoints/step-00000150.npz" in result.stderr

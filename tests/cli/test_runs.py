@@ -42,7 +42,7 @@ def test_the_table(rnncli, three):
     assert re.fullmatch(r"runs/fruit\.1 +stopped +100/150 +100 +1\.\d\d +-  lstm 1x32 +0\.\d  \d+ days", damaged)
     assert re.fullmatch(r"runs/fruit +finished +150/150 +150 +1\.25 +-  lstm 1x32 +0\.\d  \d+ days", finished)
     passed_over, count = result.stderr.splitlines()
-    assert passed_over.startswith("warning: passed over runs/fruit.1/checkpoints/step-00000150.npz: ")
+    assert passed_over.startswith("warning: skipped runs/fruit.1/checkpoints/step-00000150.npz: ")
     assert count == "3 runs; for details: rnncli inspect runs/fruit.1"
 
 

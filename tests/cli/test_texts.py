@@ -76,9 +76,10 @@ def test_a_cache(rnncli, texts):
 
 def test_a_cache_that_cannot_be_written(refused, texts):
     Path("cache").write_text("a file")
-    message = "cache: cannot write the encoded texts there (File exists): they take about "
-    refused(7, [message, "make room, or set data.cache to another folder"], "train", texts, "--set", "data.cache=cache")
-    refused(7, "cannot write the encoded texts", "train", texts, "--set", "data.cache=cache/in/it")
+    message = "cache: cannot write: File exists; the encoded texts need about "
+    pieces = [message, "make room there, or set data.cache to another folder"]
+    refused(7, pieces, "train", texts, "--set", "data.cache=cache")
+    refused(7, "the encoded texts need about", "train", texts, "--set", "data.cache=cache/in/it")
     assert Path("cache").read_text() == "a file"
     assert not Path("runs").exists()
 

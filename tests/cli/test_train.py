@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 from pathlib import Path
 
@@ -225,6 +226,7 @@ def test_what_a_training_perplexity_alone_was_counted_over(rnncli, fruit_config)
     assert "15 words to train on, <end> counted; " in rnncli("train", fruit_config, "--fresh", "--epochs", 3).stderr
     one = ("--set", "training.batch_size=1")
     output = rnncli("train", fruit_config, "--fresh", "--max-time", "0.001s", *one).stdout
+    assert output.startswith("0 epochs, 1 step: ")
     assert "; train over the 5 tokens read so far" in output
 
 
@@ -257,6 +259,8 @@ def test_dry_run_writes_nothing(rnncli, refused, fruit_config, work):
     assert result.exit_code == 0
     for piece in ("run folder", "runs/fruit", "10 words in 2 lines", "vocabulary", "layer0.Waa", "128 x 32", "memory"):
         assert piece in result.stdout
+    assert re.search(r"^first epoch +1 step$", result.stdout, re.MULTILINE)
+    assert re.search(r"^validation text +5 words in 1 line, ", result.stdout, re.MULTILINE)
     assert "nothing was trained" in result.stderr
     refused(4, "nope.txt: no such file", "train", fruit_config, "--dry-run", "--set", "data.train=nope.txt")
     refused(3, "hidden_size", "train", fruit_config, "--dry-run", "--set", "model.hidden_size=0")

@@ -56,6 +56,6 @@ def test_bad_input(refused, words):
     refused(2, "already exists", "vocab", words, "--write", "text.txt")
     refused(2, "give whole numbers from 3 on", "vocab", words, "--max-size", "2")
     refused(2, "give whole numbers from 1 on", "vocab", words, "--min-count", "1,x")
-    refused(7, "cannot be written", "vocab", words, "--write", "nowhere/list.txt")
+    refused(7, "cannot write", "vocab", words, "--write", "nowhere/list.txt")
     refused(4, "no such file", "vocab", words, "--set", "data.train=none.txt")
     refused(3, "data.trian", "vocab", words, "--set", "data.trian=none.txt")

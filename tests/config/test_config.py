@@ -406,6 +406,11 @@ def test_any_value_anywhere_is_taken_or_a_config_error(place: tuple[str, str], v
         ({"beta2": 0.99}, []),  # of the default, adam
         ({"name": "sgd", "beta1": 0.9}, ["optimizer.beta1 is not a key of sgd; it takes no options"]),
         ({"name": "adam", "beta1": 1}, ["optimizer.beta1 is 1; give a number, at least 0, below 1"]),
+        (
+            {"name": "sgd", "beta": 0.9},
+            ["optimizer.beta is not a known key; section optimizer has name, learning_rate, clip_norm and schedule"],
+        ),
+        ("sgd", ["optimizer is 'sgd'; it is a section: write optimizer: {name: ...}"]),
         ({"epsilom": 0.9}, ["optimizer.epsilom is not a known key", "did you mean optimizer.epsilon?"]),
         ({"name": "adams", "beta1": 0.5}, ["optimizer.name is 'adams'; choose adam, lazy_adam or sgd"]),
     ],
@@ -417,6 +422,7 @@ def test_the_options_of_an_optimizer_stand_beside_its_name(optimizer, faults):
             from_dict(mapping)
         assert all(fault in str(error.value) for fault in faults), str(error.value)
         assert "\n" not in str(error.value)
+        assert "did you mean optimizer.beta" not in str(error.value) or optimizer["name"] != "sgd"
         return
     config = from_dict(mapping)
     given = {key: value for key, value in optimizer.items() if key != "name"}

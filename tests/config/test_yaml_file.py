@@ -376,5 +376,5 @@ def test_a_written_config_is_read_back_wherever_the_folders_go_together(folder: 
 
 
 def test_a_config_that_cannot_be_written_is_a_write_error() -> None:
-    with pytest.raises(WriteError, match=r"nowhere/config\.yaml: cannot be written: No such file"):
+    with pytest.raises(WriteError, match=r"nowhere/config\.yaml: cannot write: No such file"):
         write(Config(DataConfig(("/x",))), "nowhere/config.yaml")

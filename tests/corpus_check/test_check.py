@@ -18,8 +18,9 @@ from rnncli.cli import main
 from rnncli.config import yaml_file
 from rnncli.corpus_check import SEVERITIES, Finding, check, ranked
 from rnncli.corpus_check.facts import Place
-from rnncli.corpus_check.finding import counted, percent, refusal
+from rnncli.corpus_check.finding import percent, refusal
 from rnncli.errors import TextError
+from rnncli.schema.suggestions import counted
 
 # --- training refuses exactly the texts with errors -----------------------------------------------------------------
 
@@ -110,13 +111,13 @@ SPACES = PLAIN | {"mode": "stream", "line_end": False, "tokenizer": "characters"
 @example((b"a b", b""), b"", b"c", b"", False, PLAIN | {"test": "test.txt"}, 1 << 20)
 @example((b"\xff\xfea\0\n\0", b"a"), b"", b"", b"", True, PLAIN | {"valid": 0.5}, 1 << 20)
 def test_training_refuses_exactly_the_texts_with_errors(
-    tmp_path_factory, train, valid, test, words, both, chosen, held
+    tmp_path_factory, train, valid, test, words, both, chosen, longest
 ):
     folder = tmp_path_factory.getbasetemp() / "agreement"
     folder.mkdir(exist_ok=True)
     texts = {"train.txt": train[0], "more.txt": train[1], "valid.txt": valid, "test.txt": test, "words.txt": words}
     path = write(folder, texts, ["train.txt", "more.txt"] if both else "train.txt", chosen)
-    with mock.patch("rnncli.text.lines.LONGEST_HELD", held):  # lines come in pieces
+    with mock.patch("rnncli.text.lines.LONGEST_HELD", longest):  # lines come in pieces
         trained = CliRunner().invoke(main, ["train", path, "--dry-run"])
         looked = CliRunner().invoke(main, ["data", path, "--json"])
     assert trained.exit_code in (0, 3, 4), trained.output

@@ -193,11 +193,11 @@ def test_parts_of_a_text_are_those_of_training(tmp_path_factory, first, second, 
 @given(
     st.lists(st.sampled_from([b"ab ", b"c", b"  ", b"\xc3\xa9", b"\n"]), max_size=60).map(b"".join), st.integers(1, 6)
 )
-def test_lines_in_pieces(content, held):
+def test_lines_in_pieces(content, longest):
     """They have the same words if no word is longer than a piece."""
     text_format = TextFormat(Tokenizer("characters", False), "sentences", True)
     whole = of(content, text_format)
-    with mock.patch("rnncli.text.lines.CHUNK", 2), mock.patch("rnncli.text.lines.LONGEST_HELD", held + 4):
+    with mock.patch("rnncli.text.lines.CHUNK", 2), mock.patch("rnncli.text.lines.LONGEST_HELD", longest + 4):
         pieces = of(content, text_format)
     assert (pieces.lines, pieces.words, pieces.longest) == (whole.lines, whole.words, whole.longest)
     assert (pieces.lengths.counts == whole.lengths.counts).all()
@@ -207,7 +207,7 @@ def test_lines_in_pieces(content, held):
     assert pieces.blank == whole.blank
 
 
-def test_a_line_without_end_is_not_held():
+def test_a_line_without_end_is_not_kept_in_memory():
     class Endless(io.BytesIO):
         left = 300
 
@@ -265,18 +265,18 @@ def test_joiners_belong_to_some_scripts():
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    good, bad, gone = tmp_path / "good.txt", tmp_path / "bad.gz", tmp_path / "gone.txt"
+    good, bad, missing = tmp_path / "good.txt", tmp_path / "bad.gz", tmp_path / "missing.txt"
     good.write_text("a b\n")
     bad.write_bytes(gzip.compress(b"c d\n" * 100_000)[:-20])
-    found = survey([str(gone), str(bad), str(good)], SENTENCES)
+    found = survey([str(missing), str(bad), str(good)], SENTENCES)
     errors = [file.error for file in found.files]
-    assert str(errors[0]).startswith(f"{gone}: no such file; ")
+    assert str(errors[0]).startswith(f"{missing}: no such file; ")
     assert re.match(rf"{bad}:\d+: damaged or cut off", str(errors[1]))
     assert errors[2] is None
     assert found.words["b"] == 1
     assert found.place(found.lines - 1) == Place(str(good), 1)
-    assert lines_at(str(gone), [1], 5) == {}
-    assert count_lines([str(gone), str(good)]) == 1
+    assert lines_at(str(missing), [1], 5) == {}
+    assert count_lines([str(missing), str(good)]) == 1
 
 
 def test_progress_is_in_bytes_on_disk(tmp_path):

@@ -1,4 +1,4 @@
-"""What chance does to a checkpoint: bits, ends, sectors. It is refused by name, or nothing that it says has changed."""
+"""Random damage to a checkpoint: flipped bits, truncation, swapped sectors. It is refused, or every value is intact."""
 
 import os
 import shutil
@@ -20,14 +20,14 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Of some 5 MB."""
+    """A checkpoint of about 5 MB."""
     folder = tmp_path_factory.mktemp("large")
     train(settings(folder, model__hidden_size=320, data__mode="stream"), folder / "run", stop_at=1)
     return parts(folder / "run" / "checkpoints" / "step-00000001.npz")
 
 
 class Damaged:
-    """A copy of a checkpoint to damage, and how often it was still believed, as this one or as another as a whole."""
+    """A copy of a checkpoint to damage; counts how often it was refused, and how often read with undamaged values."""
 
     def __init__(self, original, folder, *others):
         self.path = folder / original.path.name
@@ -36,7 +36,7 @@ class Damaged:
         self.accepted = self.refused = 0
 
     def check(self, what):
-        """Both readers refuse it by name, or find what was written."""
+        """Both readers refuse it with its path, or both accept it and the values are those written."""
         found = [self._read(checkpoint.read), self._read(checkpoint_file.verify)]
         if all(found):
             assert contents(self.path) in self.expected, what
@@ -48,10 +48,10 @@ class Damaged:
         try:
             reader(self.path)
         except RunError as error:
-            told = str(error)
+            message = str(error)
         else:
             return True
-        assert told.startswith(f"{self.path}: ")
+        assert message.startswith(f"{self.path}: ")
         return False
 
     def flip(self, bit):
@@ -63,7 +63,7 @@ class Damaged:
                 if byte != self.raw[bit // 8]:
                     self.check(f"bit {bit} flipped")
 
-    def hold(self, content, what):
+    def check_content(self, content, what):
         if content == self.raw:
             return
         self.path.write_bytes(content)
@@ -74,7 +74,7 @@ class Damaged:
 
 
 def drawn(random, number, below, always=()):
-    """Different whole numbers below a limit, those of `always` among them."""
+    """Distinct integers below a limit, including those of `always`."""
     return sorted({*always, *random.sample(range(below), min(below, number))})
 
 
@@ -85,9 +85,9 @@ def test_no_flipped_bit_changes_a_value(small, tmp_path, soak):
     damaged.report(soak, f"bits flipped in {len(small.raw):,} bytes")
 
 
-def test_no_flipped_bit_of_a_large_one_changes_a_value(large, tmp_path, soak):
+def test_no_flipped_bit_of_a_large_checkpoint_changes_a_value(large, tmp_path, soak):
     damaged = Damaged(large, tmp_path)
-    structure = range(8 * (len(large.raw) - 4000), 8 * len(large.raw))  # the directory of the zip and the meta data
+    structure = range(8 * (len(large.raw) - 4000), 8 * len(large.raw))  # the zip directory and the metadata
     half = soak.times(5, 1000)
     for bit in drawn(soak.random, half, 8 * len(large.raw), soak.random.sample(structure, half)):
         damaged.flip(bit)
@@ -100,7 +100,7 @@ def test_every_truncation_is_refused(small, tmp_path, soak):
     check_truncations(Damaged(small, tmp_path), lengths, soak)
 
 
-def test_truncations_of_a_large_one_are_refused(large, tmp_path, soak):
+def test_truncations_of_a_large_checkpoint_are_refused(large, tmp_path, soak):
     whole = len(large.raw)
     near_the_end = [whole - 1 - k for k in range(soak.times(20, 3000))]
     lengths = drawn(soak.random, soak.times(60, 7000), whole, near_the_end)
@@ -123,30 +123,30 @@ def test_sectors_zeroed_swapped_and_taken_from_another_checkpoint(small, tmp_pat
         changed = bytearray(small.raw)
         start, length = random.randrange(len(changed)), random.choice([1, 2, 8, 64, SECTOR, 4096])
         stop = min(start + length, len(changed), len(other.raw))
-        for name, piece in (("zeroed", bytes(stop - start)), ("of another", other.raw[start:stop])):
+        for name, piece in (("zeroed", bytes(stop - start)), ("from another checkpoint", other.raw[start:stop])):
             changed[start:stop] = piece
-            damaged.hold(bytes(changed), f"{start} to {stop} {name}")
+            damaged.check_content(bytes(changed), f"{start} to {stop} {name}")
             changed[:] = small.raw
         one, two = (SECTOR * random.randrange(sectors) for _ in range(2))
         changed[one : one + SECTOR], changed[two : two + SECTOR] = (
             small.raw[two : two + SECTOR],
             small.raw[one : one + SECTOR],
         )
-        damaged.hold(bytes(changed), f"sectors at {one} and {two} swapped")
+        damaged.check_content(bytes(changed), f"sectors at {one} and {two} swapped")
     damaged.report(soak, "runs of bytes and sectors")
 
 
-def test_bytes_put_in_front_behind_or_between(small, tmp_path, soak):
+def test_bytes_inserted_or_removed(small, tmp_path, soak):
     damaged, random = Damaged(small, tmp_path), soak.random
     for _ in range(soak.times(20, 1000)):
         junk = random.choice(
             [bytes(random.choice([1, 22, 4096])), random.randbytes(random.randrange(1, 70)), small.raw]
         )
         at = random.choice([0, len(small.raw), random.randrange(len(small.raw))])
-        damaged.hold(small.raw[:at] + junk + small.raw[at:], f"{len(junk)} bytes put in at {at}")
+        damaged.check_content(small.raw[:at] + junk + small.raw[at:], f"{len(junk)} bytes inserted at {at}")
         cut = random.randrange(1, 100)
-        damaged.hold(small.raw[:at] + small.raw[at + cut :], f"{cut} bytes taken out at {at}")
-    damaged.report(soak, "bytes put in or taken out")
+        damaged.check_content(small.raw[:at] + small.raw[at + cut :], f"{cut} bytes removed at {at}")
+    damaged.report(soak, "bytes inserted or removed")
 
 
 def test_the_head_of_one_checkpoint_and_the_tail_of_another(small, tmp_path, soak):
@@ -154,5 +154,5 @@ def test_the_head_of_one_checkpoint_and_the_tail_of_another(small, tmp_path, soa
     damaged = Damaged(small, tmp_path, other)
     for at in drawn(soak.random, soak.times(40, 1000), len(small.raw)):
         for head, tail in ((small, other), (other, small)):
-            damaged.hold(head.raw[:at] + tail.raw[at:], f"torn at {at}")
+            damaged.check_content(head.raw[:at] + tail.raw[at:], f"torn at {at}")
     damaged.report(soak, "torn between two checkpoints")

@@ -1,4 +1,4 @@
-"""Anything at all through the commands: what was wrong is told with its exit code, without a traceback, in seconds."""
+"""Random input to the commands: each ends within seconds with a documented exit code and no traceback."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from rnncli.config.config import Config, DataConfig, to_dict
 from rnncli.schema.fields import settings_of
 
 LONGEST = 5.0  # seconds
-LONGEST_MESSAGE = 50_000  # characters: a hundred faults of a config, each in its line
+LONGEST_MESSAGE = 50_000  # characters: a hundred errors in a config, one a line
 DONE, USAGE, CONFIG, TEXT, RUN, NUMERICAL, WRITING = 0, 2, 3, 4, 5, 6, 7
 
 HERE = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ KEYS = {section: sorted(DEFAULTS[section]) for section in settings_of(Config)}
 DOTTED = [f"{section}.{key}" for section, keys in KEYS.items() for key in keys]
 DOTTED += ["model.output.name", "model.output.cutoffs", "model.output.samples", "optimizer.schedule.name"]
 
-# Values as they are written in YAML; no path that leads out of the folder.
+# Values as written in YAML; no path leads out of the folder.
 SCALARS = [
     "null",
     "true",
@@ -167,7 +167,7 @@ CONTROLS = [
     "\uffff",
     "\U0010ffff",
 ]
-# What stands for a number on the command line.
+# Values for a number on the command line.
 NUMBERS = [
     "0",
     "1",
@@ -194,7 +194,7 @@ NUMBERS += ["9" * 20, "9" * 400, "9" * 5000, "-0", "+1", "1,5", "１", "true"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A command, and the exit codes that it may have."""
+    """A command, and the exit codes it may return."""
 
     kind: str
     words: tuple
@@ -208,7 +208,7 @@ class Trial:
 
 
 class Fuzzer:
-    """Draws trials in a folder of its own, which is the current one: `run` is a run, `good` a checkpoint of it."""
+    """Draws trials in the current folder: `made/run` is a run, `good.npz` a checkpoint of it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -237,7 +237,7 @@ class Fuzzer:
         return self.on_config(random, "--set", tuple(word for each in sets for word in ("--set", each)))
 
     def on_config(self, random, kind, more):
-        """A command that takes a config: nothing is trained but what is tiny, and into the run folder here."""
+        """A command that takes a config; training is limited to a tiny model and to the run folder `new-run`."""
         shutil.rmtree("new-run", ignore_errors=True)
         tiny = ["run.dir=new-run", "data.cache=cache", "data.train=text.txt", "model.hidden_size=2", "model.layers=1"]
         tiny += ["training.epochs=1", "training.batch_size=2", "training.bptt=3", "model.embedding_size=2"]
@@ -277,7 +277,7 @@ class Fuzzer:
         return self.on_checkpoint(random, "damage", bytes(raw))
 
     def meta_data(self, random):
-        """Any change of the meta data or of a member, with hashes that are right."""
+        """Any change to the metadata or to a member, with correct hashes."""
         meta, members = json.loads(json.dumps(self.meta)), dict(self.good.members)
         for _ in range(random.choice([1, 1, 2])):
             altered(random, meta)
@@ -286,7 +286,7 @@ class Fuzzer:
             members[name] = altered_array(random, members[name])
         path = Path("bad.npz")
         craft(path, self.good.__class__(path, b"", meta, members))
-        return self.on_checkpoint(random, "meta data", path.read_bytes())
+        return self.on_checkpoint(random, "metadata", path.read_bytes())
 
     def on_checkpoint(self, random, kind, raw):
         name = random.choice(["inspect", "verify", "strip", "predict", "evaluate", "train"])
@@ -294,15 +294,15 @@ class Fuzzer:
             shutil.rmtree(self.folder / "made" / "run")
             (self.folder / "made" / "run" / "checkpoints").mkdir(parents=True)
             (self.folder / "made" / "run" / "checkpoints" / self.good.path.name).write_bytes(raw)
-            codes = (DONE, RUN) + ((NUMERICAL,) if kind == "meta data" else ())
+            codes = (DONE, RUN) + ((NUMERICAL,) if kind == "metadata" else ())
             return Trial(kind, ("train", "made/config.yaml", "--resume", "--quiet"), codes)
         Path("bad.npz").write_bytes(raw)
         Path("out.npz").unlink(missing_ok=True)
         more = {"inspect": (), "verify": ("--verify",), "strip": ("--strip", "out.npz"), "evaluate": ("text.txt",)}
         more = more.get(name, ("--seed", "sun the"))
         json_ = random.choice([(), ("--json",)])
-        # another vocabulary or tokenizer has no place for these words
-        codes = (DONE, RUN, TEXT) if kind == "meta data" and name in ("predict", "evaluate") else (DONE, RUN)
+        # these words may be unknown to a changed vocabulary or tokenizer
+        codes = (DONE, RUN, TEXT) if kind == "metadata" and name in ("predict", "evaluate") else (DONE, RUN)
         command = name if name in COMMANDS else "inspect"
         return Trial(kind, (command, "--run", "bad.npz", *more, *json_), codes)
 
@@ -335,7 +335,7 @@ class Fuzzer:
         if kind == 0:
             names = ["--top", "--top-k", "--top-p", "--temperature", "--beam", "--random-seed", "--words", "--samples"]
             chosen = random.sample(names, random.choice([1, 2, 3]))
-            few = {"--words": "3", "--samples": "2"}  # what is large and allowed takes its time
+            few = {"--words": "3", "--samples": "2"}  # large values are allowed, but take long
             pairs = [(name, few.get(name) or random.choice(NUMBERS)) for name in chosen]
             bad = [
                 (name, random.choice(["0", "-1", "x", "", "nan", "1e3", "9" * 400]))
@@ -368,7 +368,7 @@ class Fuzzer:
         checkpoints = run / "checkpoints"
         checkpoints.mkdir(parents=True)
         (run / "metrics.jsonl").write_text('{"step": 1}\n')
-        shutil.copy("good.npz", "linked.npz")  # what is written through a link changes it
+        shutil.copy("good.npz", "linked.npz")  # a write through a link would change it
         if random.random() < 0.7:
             shutil.copy("good.npz", checkpoints / self.good.path.name)
         for _ in range(random.choice([1, 1, 2, 4])):
@@ -394,7 +394,7 @@ class Fuzzer:
         return Trial("run folder", words, codes)
 
     def odd(self, random, run, checkpoints):
-        """Something in a run folder that is not as it should be."""
+        """Put an unexpected file, folder or link into a run folder."""
         names = ["step-00000001.npz", "step-00000009.npz", "step-99999999999999999999.npz", "step-.npz", "step-1.npz"]
         names += [
             self.good.path.name,
@@ -440,7 +440,7 @@ class Fuzzer:
 
 
 def mutated(random):
-    """The bytes of a config, changed here and there."""
+    """The bytes of a config with random changes."""
     content = bytearray(random.choice(CONFIGS).encode())
     for _ in range(random.choice([1, 1, 2, 5, 30])):
         at = random.randrange(len(content) + 1)
@@ -457,7 +457,7 @@ def mutated(random):
 
 
 def lines_of(random):
-    """The lines of a config, doubled, left out, moved and indented."""
+    """The lines of a config, some repeated, removed, indented or with another value."""
     lines = random.choice(CONFIGS).splitlines()
     for _ in range(random.choice([1, 2, 5])):
         at, kind = random.randrange(len(lines)), random.randrange(5)
@@ -477,7 +477,7 @@ def lines_of(random):
 
 
 def built(random):
-    """A config put together from keys that there are and values of any kind."""
+    """A config of existing keys with values of any kind."""
     lines = ["data:", f"  train: {random.choice(['text.txt'] * 200 + SCALARS)}"]
     for section in random.sample(sorted(KEYS), random.randrange(len(KEYS) + 1)):
         keys = random.sample(KEYS[section], random.randrange(len(KEYS[section]) + 1))
@@ -489,7 +489,7 @@ def built(random):
 
 
 def wrong(random):
-    """One key of a value that is most likely none for it."""
+    """One key with a value that is most likely invalid for it."""
     section = random.choice(sorted(KEYS))
     key = random.choice(KEYS[section] + [f"{each[:-1]}x" for each in KEYS[section]])
     value = random.choice(SCALARS + FLOWS)
@@ -499,7 +499,7 @@ def wrong(random):
 
 
 def large(random):
-    """Up to 2 MiB, or a few levels too deep."""
+    """A config of up to 2 MiB, or nested a few levels too deep."""
     size = random.choice([1000, 20_000, 1 << 20, (1 << 20) + 1, 1 << 21])
     piece = random.choice(
         ["[", "{", "{a: ", "- ", "a: 1\n", "a", "x: &a [*a]\n", "#\n", "\n", "'", "é", "? ", "!", "&a ", "- - "]
@@ -522,7 +522,7 @@ def junk(random):
 
 
 def override(random):
-    """What is given to --set."""
+    """An argument of --set."""
     key = random.choice(
         [*DOTTED, *DOTTED, random.choice(DOTTED) + ".x", "x", "model", "", "model.", ".", "model.cell.x", "é"]
     )
@@ -535,7 +535,7 @@ def override(random):
     return f"{key}={value}"
 
 
-# Meta data
+# Metadata
 
 
 def altered(random, meta):
@@ -626,25 +626,25 @@ def text_bytes(random):
     return text + random.choice([b"", b"\n", b"\r\n", b"\n\n"])
 
 
-# How it is held
+# Running the trials
 
 
 def fault_of(trial, exit_code, stdout, stderr, seconds):
-    """What is wrong with how a command ended, or None."""
-    told = stderr.strip() or (stdout.strip() if trial.words[0] == "data" else "")  # whose result is what is wrong
-    if "Traceback" in told:
-        return told[-600:]
+    """Fault in how a command ended, or None."""
+    message = stderr.strip() or (stdout.strip() if trial.words[0] == "data" else "")  # its result lists the errors
+    if "Traceback" in message:
+        return message[-600:]
     if exit_code not in trial.codes:
-        return f"exit code {exit_code}, not one of {trial.codes}: {told[-300:]!r}"
-    if exit_code and not told:
+        return f"exit code {exit_code}, not one of {trial.codes}: {message[-300:]!r}"
+    if exit_code and not message:
         return f"exit code {exit_code} without a message"
-    if len(told) > LONGEST_MESSAGE:
-        return f"a message of {len(told)} characters: {told[:100]!r}"
+    if len(message) > LONGEST_MESSAGE:
+        return f"a message of {len(message)} characters: {message[:100]!r}"
     return f"took {seconds:.1f} s" if seconds > LONGEST else None
 
 
 def in_process(trial):
-    """Run it in this process; exit code and what was wrong."""
+    """Run it in this process; the exit code and the fault, if any."""
     started = time.monotonic()
     try:
         with at_most(LONGEST):
@@ -657,7 +657,7 @@ def in_process(trial):
 
 
 def as_a_process(trial):
-    """Run it as the system does; None for what no system can be told."""
+    """Run it as a process; None if the system cannot pass these arguments."""
     try:
         words = [os.fsencode(str(word)) for word in trial.words]
     except UnicodeEncodeError:
@@ -683,23 +683,23 @@ def fuzzer(tmp_path, monkeypatch):
 
 
 def check(soak, fuzzer, number, how, what):
-    """So many trials, each drawn from a number of its own, which is told where something is wrong."""
-    faults, codes, held = [], Counter(), 0
-    while held < number:
+    """Run this many trials, each drawn from one number; a failure prints that number."""
+    faults, codes, finished = [], Counter(), 0
+    while finished < number:
         one = soak.random.getrandbits(64)
         trial = fuzzer.trial(module_of_random.Random(one))
         ended = how(trial)
         if ended is None:
             continue
-        held += 1
+        finished += 1
         exit_code, fault = ended
         codes[exit_code] += 1
         if fault:
             faults.append(f"{one}: {trial}\n  {fault}")
     unlike = list({fault.strip().rsplit("\n", 1)[-1][:60]: fault for fault in faults}.values())
     assert not faults, f"{len(faults)} of {number} trials, such as:\n" + "\n".join(unlike[:40])
-    told = ", ".join(f"{count:,} with {code}" for code, count in sorted(codes.items()))
-    soak.report(f"{what}: {number:,} commands ended as documented, {told}")
+    by_code = ", ".join(f"{count:,} with {code}" for code, count in sorted(codes.items()))
+    soak.report(f"{what}: {number:,} commands ended as documented, {by_code}")
 
 
 @pytest.mark.alone

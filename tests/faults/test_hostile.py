@@ -1,6 +1,6 @@
-"""Checkpoints made to do harm: refused with exit code 5 and one message, in little memory and time.
+"""Malicious checkpoints: refused with exit code 5 and one message, in little memory and time.
 
-Each command runs in a process of its own. Its memory is held against that of the same command on a good checkpoint.
+Each command runs in a separate process. Its memory is compared with that of the same command on a good checkpoint.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from support.measured import Measured
 
 from rnncli.runs import checkpoint_file
 
-MARGIN = 64_000_000  # bytes, beside twice the file
+MARGIN = 64_000_000  # bytes, in addition to twice the file size
 LONGEST = 5.0  # seconds
-LONGEST_MESSAGE = 1500  # characters: a message does not spill what is in the file
+LONGEST_MESSAGE = 1500  # characters: a message must not print the contents of the file
 
 ALL = ("inspect", "verify", "predict", "evaluate", "train")
 RESUMING = ("verify", "train")
-MEASURED = ("inspect", "verify", "train")  # who shows, or goes on from, what was measured
+MEASURED = ("inspect", "verify", "train")  # commands that show measured losses, or resume from them
 NONE = ()
 TERA = 10**12
 
@@ -35,7 +35,7 @@ W, MOMENT, STATE = "parameter.layer0.Waa", "moment.m.layer0.Waa", "state.layer0.
 
 @dataclass(frozen=True)
 class Case:
-    """`make(path, good)` writes a checkpoint; `must` names the commands that have to refuse it, others may."""
+    """`make(path, good)` writes a checkpoint; the commands in `must` have to refuse it, the others may."""
 
     name: str
     make: object
@@ -43,7 +43,7 @@ class Case:
 
 
 class Place:
-    """A run folder for one hostile checkpoint after another, and the commands on it."""
+    """A run folder for one hostile checkpoint at a time, and the commands that read it."""
 
     def __init__(self, folder, commands):
         self.folder, self.commands = folder, commands
@@ -66,14 +66,14 @@ class Place:
         return self.commands.run(*self.words[name], cwd=self.folder)
 
     def fresh(self, keep=False):
-        """The run folder as it was; without `keep`, without its checkpoints."""
+        """Restore the run folder; without its checkpoints unless `keep`."""
         shutil.rmtree(self.folder / "run")
         shutil.copytree(self.folder / "kept", self.folder / "run")
         for path in () if keep else self.checkpoints.iterdir():
             path.unlink()
 
     def faults(self, case, names):
-        """What is wrong with how the commands take a checkpoint, one text each."""
+        """Faults in how the commands treat a checkpoint, one text each."""
         self.fresh()
         case.make(self.good.path, self.good)
         size, found = self.good.path.stat().st_size, []
@@ -85,17 +85,17 @@ class Place:
         return found
 
     def _faults(self, name, outcome, size, must):
-        told = outcome.stderr.strip()
-        if "Traceback" in told or outcome.exit_code not in (0, 5):
-            yield f"exit code {outcome.exit_code}, {told[-300:]!r}"
+        message = outcome.stderr.strip()
+        if "Traceback" in message or outcome.exit_code not in (0, 5):
+            yield f"exit code {outcome.exit_code}, {message[-300:]!r}"
         elif outcome.exit_code == 0 and must:
-            yield "believed"
+            yield "accepted"
         elif outcome.exit_code == 5:
-            if not told.startswith(f"{self.good.path}: ") or (outcome.stdout and name != "verify"):
-                yield f"message {told[:200]!r}"
-            lines = told.removesuffix("\n1 of 1 not good").count("\n")
-            if len(told) > LONGEST_MESSAGE or (lines and " config" not in told and "can use" not in told):
-                yield f"message of {len(told)} characters in {told.count(chr(10)) + 1} lines: {told[:200]!r}"
+            if not message.startswith(f"{self.good.path}: ") or (outcome.stdout and name != "verify"):
+                yield f"message {message[:200]!r}"
+            lines = message.removesuffix("\n1 of 1 checkpoints damaged").count("\n")
+            if len(message) > LONGEST_MESSAGE or (lines and " config" not in message and "can use" not in message):
+                yield f"message of {len(message)} characters in {message.count(chr(10)) + 1} lines: {message[:200]!r}"
         if (more := outcome.peak - self.baseline[name].peak) > 2 * size + MARGIN:
             yield f"{more / 1e6:.0f} MB more than usual, for a file of {size / 1e6:.1f} MB"
         if outcome.seconds > LONGEST:
@@ -105,12 +105,12 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
-    with Measured(folder / "told") as commands:
+    with Measured(folder / "output") as commands:
         yield Place(folder, commands)
 
 
 def check(place, soak, cases, short, what):
-    """Every case with every command; in a short test some cases with one. All that is wrong is told at once."""
+    """Every case with every command; in a short test, some cases with one command each. Reports all faults at once."""
     chosen = cases if soak.full else soak.random.sample(cases, min(short, len(cases)))
     commands = [ALL if soak.full else (soak.random.choice(case.must or ALL),) for case in chosen]
     faults = [fault for case, names in zip(chosen, commands, strict=True) for fault in place.faults(case, names)]
@@ -118,8 +118,8 @@ def check(place, soak, cases, short, what):
     soak.report(f"{what}: {len(chosen)} checkpoints, {sum(map(len, commands))} commands")
 
 
-def test_what_is_made_by_hand_is_a_checkpoint(place):
-    """Or every case below would be refused for the wrong reason."""
+def test_a_crafted_checkpoint_is_accepted(place):
+    """Otherwise every case below would be refused for the wrong reason."""
     place.fresh(keep=True)
     craft(place.folder / "by-hand.npz", place.good)
     assert (place.folder / "by-hand.npz").read_bytes() == place.good.raw
@@ -132,7 +132,7 @@ def test_what_is_made_by_hand_is_a_checkpoint(place):
 
 
 def with_member(name, data):
-    """A member's `.npy` is these bytes, a function of the good one's; all hashes stay."""
+    """Replace a member's `.npy` by these bytes, or by a function of its array; the hashes do not change."""
 
     def make(path, good):
         raw_meta = np.frombuffer(meta_bytes(good.meta, good.members), np.uint8)
@@ -144,7 +144,7 @@ def with_member(name, data):
 
 
 def with_array(name, change):
-    """A member is another array, and its hash that of it."""
+    """Replace a member by `change(array)`, with a matching hash."""
     return lambda path, good: craft(path, good.with_members(**{name.replace(".", "__"): change(good.members[name])}))
 
 
@@ -163,9 +163,9 @@ def of_version(version):
 SHAPES = {
     "terabytes": f"({TERA},)",
     "terabytes of rows": f"({TERA}, 5)",
-    "more than there are bytes": f"({10**30},)",
+    "more bytes than can exist": f"({10**30},)",
     "a product that overflows": f"({2**32}, {2**32})",
-    "a product that overflows to what is there": f"({2**63}, 2, 25)",
+    "a product that overflows to the actual size": f"({2**63}, 2, 25)",
     "a negative dimension": "(-1, 5)",
     "two negative dimensions": "(-20, -5)",
     "no dimension": "()",
@@ -186,7 +186,7 @@ DESCRS += ["<f0", "<f99999999999", "", "f4,f4", "|V0", "<f4\0", "é"]
 
 
 def refusing(member):
-    """Who must refuse what is wrong with a member: those that use it."""
+    """Commands that must refuse a bad member: those that use it."""
     return ALL if member.startswith("parameter") or member == "meta" else RESUMING
 
 
@@ -200,11 +200,11 @@ def header_cases():
         headers = {
             "an empty header": "",
             "no dict": "[]",
-            "a key more": "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), 'more': 1, }",
-            "a key less": "{'descr': '<f4', 'shape': (20, 5), }",
+            "an extra key": "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), 'more': 1, }",
+            "a missing key": "{'descr': '<f4', 'shape': (20, 5), }",
             "fields": "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (20, 5), }",
             "fields of objects": "{'descr': [('a', '|O')], 'fortran_order': False, 'shape': (20, 5), }",
-            "an order that is none": "{'descr': '<f4', 'fortran_order': 7, 'shape': (20, 5), }",
+            "an invalid order": "{'descr': '<f4', 'fortran_order': 7, 'shape': (20, 5), }",
             "a header of 60,000 bytes": "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5), }" + " " * 60_000,
             "an open bracket": "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 5, }",
             "a header that is not ASCII": b"{'descr': '<f4', '\xff': \x00}",
@@ -213,7 +213,7 @@ def header_cases():
             data = lambda array, header=header: npy_of(header, np.asarray(array).tobytes())  # noqa: E731
             yield Case(f"{member} has {what}", with_member(member, data), refusing(member))
         for version in ((2, 0), (3, 0), (0, 0), (255, 255)):
-            yield Case(f"{member} is of version {version}", with_member(member, of_version(version)), refusing(member))
+            yield Case(f"{member} has version {version}", with_member(member, of_version(version)), refusing(member))
         for what, data in {
             "nothing": b"",
             "six bytes": b"\x93NUMPY",
@@ -225,7 +225,7 @@ def header_cases():
             yield Case(f"{member} is {what}", with_member(member, data), refusing(member))
 
 
-def test_headers_that_lie(place, soak):
+def test_false_headers(place, soak):
     check(place, soak, list(header_cases()), 8, "headers of arrays")
     assert not list(place.folder.rglob("harm"))
 
@@ -248,7 +248,7 @@ def dtype_cases():
         "flat": lambda a: a.reshape(-1),
         "one row more": lambda a: np.concatenate([a, a[:1]]),
         "one row less": lambda a: a[:-1],
-        "of a dimension more": lambda a: a[None],
+        "with an extra dimension": lambda a: a[None],
         "empty": lambda a: a[:0],
         "a number": lambda a: a.reshape(-1)[0],
         "NaN": lambda a: np.full_like(a, math.nan),
@@ -260,16 +260,16 @@ def dtype_cases():
             if not (what in ("transposed", "flat") and member.endswith("by")):  # a vector is both
                 yield Case(f"{member} is {what}", with_array(member, change), refusing(member))
     yield Case("moment.v is negative", with_array("moment.v.layer0.Waa", lambda a: -1 - np.abs(a)), ("train",))
-    for member in (W, MOMENT, STATE):  # the same numbers, and as good as what was written
+    for member in (W, MOMENT, STATE):  # the same numbers, so it is accepted
         yield Case(f"{member} is in Fortran's order", with_array(member, np.asfortranarray), NONE)
 
 
-def test_arrays_of_another_kind_with_hashes_that_are_right(place, soak):
+def test_wrong_arrays_with_correct_hashes(place, soak):
     check(place, soak, list(dtype_cases()), 8, "arrays")
 
 
 class Harm:
-    """Unpickled, it leaves a mark."""
+    """Creates a file when unpickled."""
 
     def __reduce__(self):
         return Path.touch, (Path("harm"),)
@@ -309,7 +309,7 @@ def twice(name, array=None):
 
 
 def renamed(raw, name, other):
-    """Bytes of the same number in place of a name, wherever it stands in the zip."""
+    """Replace a name by bytes of the same length, everywhere in the zip."""
     assert len(name) == len(other)
     changed = bytearray(raw)
     for each, local, central in entries(raw):
@@ -320,7 +320,7 @@ def renamed(raw, name, other):
 
 
 def with_name(other, utf8=False):
-    """An odd name for a member that is there; its hash is listed under it where it is text."""
+    """Give an extra member an odd name, with `utf8` marked as UTF-8 in the zip."""
 
     def make(path, good):
         plain = "x" * (len(other) - 4)
@@ -340,7 +340,7 @@ def member_cases():
         for data in pickled:
             yield Case(f"{name} is pickled", with_member(name, data), refusing(name))
         yield Case(f"{name} twice", twice(name))
-        yield Case(f"{name} twice, once otherwise", twice(name, np.zeros(5, np.uint8)))
+        yield Case(f"{name} twice, once with other data", twice(name, np.zeros(5, np.uint8)))
     for listed in (True, False):
         yield Case(f"an extra member, listed {listed}", with_extra("more", listed), NONE if listed else ALL)
         yield Case(f"an extra parameter, listed {listed}", with_extra("parameter.more", listed), NONE)
@@ -375,7 +375,7 @@ def test_members_pickled_twice_extra_and_badly_named(place, soak):
 
 
 def rezipped(change):
-    """The good checkpoint's bytes, changed."""
+    """Change the bytes of the good checkpoint."""
     return lambda path, good: path.write_bytes(change(good.raw))
 
 
@@ -384,7 +384,7 @@ def end_of(raw):
 
 
 def with_end(**values):
-    """The end of the directory says something else."""
+    """Change fields in the end record of the zip."""
     places = {"disk": (4, "H"), "start_disk": (6, "H"), "here": (8, "H"), "count": (10, "H"), "size": (12, "I")}
     places |= {"start": (16, "I"), "comment": (20, "H")}
 
@@ -398,7 +398,7 @@ def with_end(**values):
 
 
 def with_directory(change):
-    """Another central directory, the end right for it: `change(entries)` gives the bytes of each entry."""
+    """Replace the central directory by `change(entries)`, bytes of each entry, with a correct end record."""
 
     def make(path, good):
         raw, at = good.raw, end_of(good.raw)
@@ -410,7 +410,7 @@ def with_directory(change):
 
 
 def directory(pieces, start):
-    """A central directory of these entries, and its end, in ZIP64 where there are many."""
+    """A central directory of these entries with its end record, ZIP64 if they are many."""
     joined, count, extra = b"".join(pieces), len(pieces), b""
     if count >= 0xFFFF:
         extra = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(joined), start)
@@ -420,14 +420,14 @@ def directory(pieces, start):
 
 
 def with_zip64(end=b"", locator=None, **values):
-    """Nonsense where the end of a large archive is told of."""
+    """Wrong ZIP64 end record or locator."""
 
     def change(raw):
         at = end_of(raw)
         found = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1) if locator is None else locator
         fields = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-        told = {"count": 5, "size": 100, "start": 0} | values
-        numbers = (told["count"], told["count"], told["size"], told["start"])
+        stated = {"count": 5, "size": 100, "start": 0} | values
+        numbers = (stated["count"], stated["count"], stated["size"], stated["start"])
         whole = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, *numbers)
         return raw[:at] + (end or whole) + found + fields
 
@@ -435,7 +435,7 @@ def with_zip64(end=b"", locator=None, **values):
 
 
 def with_extra_field(field, where="central", **values):
-    """The first entry, or its local header, has this extra field."""
+    """Set the extra field of the first entry in the central directory."""
 
     def change(pieces):
         first = bytearray(pieces[0])
@@ -450,7 +450,7 @@ def with_extra_field(field, where="central", **values):
 
 
 def many(number, overlapping):
-    """A directory of so many entries, each for the same data or for what is not there."""
+    """Add this many entries to the directory, all for the same data or each at a different offset."""
 
     def change(pieces):
         first, made = pieces[0], []
@@ -486,11 +486,11 @@ def local_zip64(name, size, packed):
 
 
 def zip_cases():
-    huge = {"4 GB": 0xFFFFFFF0, "what ZIP64 would tell": 0xFFFFFFFF}
+    huge = {"4 GB": 0xFFFFFFF0, "the ZIP64 marker": 0xFFFFFFFF}
     for member in (W, "meta"):
         for what, size in huge.items():
             for where in ("both", "local", "central"):
-                must = ALL if where != "local" else NONE  # who reads by the directory never looks there
+                must = ALL if where != "local" else NONE  # the local header is not read
                 make = only(where, member, size=size, packed=size)
                 yield Case(f"{member}: {where} claims {what}", make, must)
                 yield Case(f"{member}: {where} claims {what} unpacked", only(where, member, size=size), must)
@@ -499,7 +499,7 @@ def zip_cases():
             yield Case(f"{member} has the flags {flag:#x}", in_both(member, flags=flag), NONE if flag == 8 else ALL)
         for method in (1, 8, 9, 12, 14, 93, 97, 98, 99, 0xFFFF):
             yield Case(f"{member} is packed by method {method}", in_both(member, method=method))
-        yield Case(f"{member} has a CRC that is wrong", in_both(member, crc=12345), NONE)
+        yield Case(f"{member} has a wrong CRC", in_both(member, crc=12345), NONE)
         for offset in (0xFFFFFFF0, 0xFFFFFFFF, 1, 1000):
             yield Case(f"{member} begins at {offset}", only("central", member, offset=offset))
         for length in (0, 1, 0xFFFF):
@@ -522,7 +522,7 @@ def zip_cases():
     yield Case("ZIP64: 2**64 - 1 bytes", with_zip64(count=2**64 - 1, size=2**64 - 1, start=2**64 - 1))
     yield Case("ZIP64: terabytes of entries", with_zip64(count=TERA, size=46 * TERA, start=0))
     yield Case("ZIP64: a directory before the file", with_zip64(size=10**9))
-    yield Case("ZIP64: an end that is none", with_zip64(end=bytes(56)))
+    yield Case("ZIP64: an invalid end record", with_zip64(end=bytes(56)))
     fields = {
         "terabytes": struct.pack("<HHQQ", 1, 16, TERA, TERA),
         "too short a field": struct.pack("<HHQ", 1, 8, TERA),
@@ -539,11 +539,11 @@ def zip_cases():
     yield Case("a directory without its last entry", with_directory(lambda pieces: pieces[:-1]))
     yield Case("a directory that begins again", with_directory(lambda pieces: pieces * 2))
     yield Case("a directory in another order", with_directory(lambda pieces: pieces[::-1]), NONE)
-    yield Case("entries in exchange", with_directory(exchanged))
+    yield Case("two entries exchanged", with_directory(exchanged))
     yield Case("a zip before it", rezipped(lambda raw: raw + raw), NONE)
-    yield Case("an empty zip behind it", rezipped(lambda raw: raw + b"PK\x05\x06" + bytes(18)))
+    yield Case("an empty zip after it", rezipped(lambda raw: raw + b"PK\x05\x06" + bytes(18)))
     yield Case("a program in front of it", rezipped(lambda raw: b"#!/bin/sh\n" * 100 + raw), NONE)
-    yield Case("a comment behind it", rezipped(lambda raw: raw[:-2] + b"\x05\x00" + b"PK\x05\x06!"), NONE)
+    yield Case("a comment after it", rezipped(lambda raw: raw[:-2] + b"\x05\x00" + b"PK\x05\x06!"), NONE)
     yield Case("no zip", lambda path, good: path.write_bytes(b"\x1f\x8b" + bytes(1000)))
     yield Case("a tar", lambda path, good: path.write_bytes(bytes(10_240)))
     yield Case("an array", lambda path, good: path.write_bytes(npy(np.zeros(100))))
@@ -551,18 +551,18 @@ def zip_cases():
 
 
 def exchanged(pieces):
-    """The first two entries, each with the place of the other."""
+    """The first two entries with exchanged offsets."""
     one, two = bytearray(pieces[0]), bytearray(pieces[1])
     one[42:46], two[42:46] = two[42:46], one[42:46]
     return [bytes(one), bytes(two), *pieces[2:]]
 
 
-def test_zips_that_lie(place, soak):
+def test_false_zips(place, soak):
     check(place, soak, list(zip_cases()), 10, "zips")
 
 
 def packed(member, method, array):
-    """A member that is packed 1000:1."""
+    """Compress a member, about 1000:1."""
 
     def make(path, good):
         members = good.members | {"meta": np.frombuffer(meta_bytes(good.meta, good.members), np.uint8)}
@@ -585,7 +585,7 @@ def bomb_cases(large):
     yield Case(f"zeros, {size:,} of them", with_array(W, lambda a: zeros))
     yield Case(f"a state of {size:,}", with_array(STATE, lambda a: zeros.reshape(5, -1)), RESUMING)
     yield Case(f"an extra member of {size:,}", lambda path, good: craft(path, good.with_members(more=zeros)), NONE)
-    yield Case("zeros behind it", rezipped(lambda raw: raw + bytes(size)), NONE)
+    yield Case("zeros after it", rezipped(lambda raw: raw + bytes(size)), NONE)
     yield Case("zeros in front of it", rezipped(lambda raw: bytes(size) + raw), NONE)
 
 
@@ -593,7 +593,7 @@ def test_bombs_and_crowds(place, soak):
     check(place, soak, list(bomb_cases(soak.full)), 4, "bombs")
 
 
-# The meta data
+# The metadata
 
 
 def with_meta(must=ALL, **changes):
@@ -601,7 +601,7 @@ def with_meta(must=ALL, **changes):
 
 
 def inside(change):
-    """The meta data as `change` leaves a deep copy of it."""
+    """Apply `change` to a deep copy of the metadata."""
 
     def make(path, good):
         meta = json.loads(json.dumps(good.meta))
@@ -628,13 +628,13 @@ def set_in(*keys, value):
 
 
 def raw_value(key, text):
-    """`text` is the JSON of one value, whatever it is; the hash of the meta data is right for it."""
+    """Set one value to this JSON text, valid or not, with a matching hash of the metadata."""
 
     def make(path, good):
         hashes = {name: sha256(array) for name, array in good.members.items()}
         content = good.meta | {"format_version": checkpoint_file.FORMAT_VERSION, "sha256": hashes} | {key: "@@"}
-        told = as_json(content).replace(b'"@@"', text)
-        mark = hashlib.sha256(told).hexdigest()
+        hashed = as_json(content).replace(b'"@@"', text)
+        mark = hashlib.sha256(hashed).hexdigest()
         whole = as_json(content | {"meta_sha256": mark}).replace(b'"@@"', text)
         craft(path, good, raw_meta=whole)
 
@@ -646,7 +646,7 @@ def raw_whole(text):
 
 
 def rewritten(change):
-    """The text of the meta data, changed."""
+    """Change the text of the metadata."""
     return lambda path, good: craft(path, good, raw_meta=change(meta_bytes(good.meta, good.members)))
 
 
@@ -661,7 +661,7 @@ def json_cases(large):
         "empty texts": b"[" + b'"",' * (size // 3) + b'""]',
         "keys": b"{" + b",".join(b'"%07d":0' % k for k in range(size // 12)) + b"}",
         "one text": b'"' + b"x" * (most // 2) + b'"',
-        "one text that is wide": b'"' + "\U0001f600".encode() + b"x" * (size // 2) + b'"',
+        "one text of wide characters": b'"' + "\U0001f600".encode() + b"x" * (size // 2) + b'"',
         "one text of escapes": b'"' + b"\\u0000" * (size // 12) + b'"',
         "a number": b"9" * (size // 2),
     }
@@ -678,7 +678,7 @@ def json_cases(large):
             yield Case(f"nothing but {depth:,} {what} opened", raw_whole(low * depth))
 
 
-def test_json_that_takes_much(place, soak):
+def test_large_json(place, soak):
     check(place, soak, list(json_cases(soak.full)), 8, "large JSON")
 
 
@@ -699,11 +699,11 @@ def odd_json_cases():
     }.items():
         yield Case(f"meta is {what}", raw_whole(text))
     for what, change in {
-        "something behind it": lambda raw: raw + b"{}",
-        "NUL behind it": lambda raw: raw + b"\0",
+        "something after it": lambda raw: raw + b"{}",
+        "NUL after it": lambda raw: raw + b"\0",
         "half of it": lambda raw: raw[: len(raw) // 2],
         "a key twice": lambda raw: b'{"step":9,' + raw[1:],
-        "a key twice, the last otherwise": lambda raw: raw[:-1] + b',"step":9}',
+        "a key twice, the last with another value": lambda raw: raw[:-1] + b',"step":9}',
         "an unknown key": lambda raw: raw[:-1] + b',"zzz":9}',
         "invalid UTF-8": lambda raw: raw.replace(b'"sun"', b'"s\xffn"'),
         "a surrogate": lambda raw: raw.replace(b'"sun"', b'"\\ud800"'),
@@ -716,7 +716,7 @@ def odd_json_cases():
         "a byte order mark": lambda raw: b"\xef\xbb\xbf" + raw,
         "UTF-16": lambda raw: raw.decode().encode("utf-16"),
         "escapes": lambda raw: raw.replace(b'"sun"', b'"\\u0073un"'),
-        "a number written otherwise": lambda raw: raw.replace(b'"step":6', b'"step":6e0'),
+        "a number in another notation": lambda raw: raw.replace(b'"step":6', b'"step":6e0'),
     }.items():
         yield Case(f"meta has {what}", rewritten(change), NONE)
     for key in ("step", "epoch_loss", "gradient_norm", "best_loss", "random_seed", "vocabulary", "counts", "machine"):
@@ -727,7 +727,7 @@ def odd_json_cases():
             yield Case(f"{key} is {text[:10].decode()}… ({len(text)})", raw_value(key, text))
 
 
-def test_json_that_is_odd(place, soak):
+def test_odd_json(place, soak):
     check(place, soak, list(odd_json_cases()), 10, "odd JSON")
 
 
@@ -750,7 +750,7 @@ def nothing(value):
     return False
 
 
-# What each key may be; what only looks like it is decided by more than its type, and neither is asked for.
+# Values that each key may have, by type. Values that need more than a type check are not tested here.
 TYPES = {
     **dict.fromkeys(
         ("step", "epoch", "index", "epoch_words", "epochs_without_gain", "random_seed", "rollbacks"), a_count
@@ -765,11 +765,11 @@ TYPES = {
     "counts": lambda value: value is None,
     **dict.fromkeys(("config", "vocabulary", "data", "machine"), nothing),
 }
-# Where the type is right and the value may be refused by those alone who go on with the run.
+# The same for nested keys. Outside `config`, only a resumed training has to refuse a wrong value.
 INSIDE = {
     ("data", "train"): lambda value: type(value) is str,
     ("data", "valid"): or_none(lambda value: type(value) is str),
-    ("machine", "threads"): lambda value: value is None or isinstance(value, str | int),  # it is shown, and no more
+    ("machine", "threads"): lambda value: value is None or isinstance(value, str | int),  # only shown
     ("machine", "numpy"): lambda value: value is None or isinstance(value, str | int),
     ("config", "data"): nothing,
     ("config", "model"): nothing,
@@ -796,7 +796,7 @@ EVALUATION = {
 
 
 def optional(path, value):
-    """An empty section of a config has its defaults."""
+    """An empty section of a config means its defaults."""
     return path[0] == "config" and value in (None, {}) and type(value) in (type(None), dict)
 
 
@@ -814,7 +814,7 @@ def type_cases():
             yield Case(f"{name}.{key} is missing", evaluation(name, key, None, leave_out=True), MEASURED)
             for value in VALUES:
                 yield Case(f"{name}.{key} is {value!r}", evaluation(name, key, value), NONE if may(value) else MEASURED)
-        yield Case(f"{name} has a key more", evaluation(name, "more", 1), NONE)
+        yield Case(f"{name} has an extra key", evaluation(name, "more", 1), NONE)
 
 
 SOUND = {"tokens": 50, "ends": True, "oov": 3, "vocabulary": 12, "characters": 200, "nll_spelling": 9.5}
@@ -826,8 +826,8 @@ def evaluation(name, key, value, leave_out=False):
     return with_meta(**{name: changed})
 
 
-def test_values_of_another_type_in_the_meta_data(place, soak):
-    check(place, soak, list(type_cases()), 15, "types in meta data")
+def test_wrong_types_in_the_metadata(place, soak):
+    check(place, soak, list(type_cases()), 15, "types in metadata")
 
 
 def vocabulary_cases():
@@ -840,10 +840,10 @@ def vocabulary_cases():
 
     yield Case("a word twice", words(lambda w: [w[1], *w[1:]]))
     yield Case("no <end>", words(lambda w: ["x" if word == "<end>" else word for word in w]))
-    yield Case("a word more", words(lambda w: [*w, "more"]))
-    yield Case("a word more with its count", words(lambda w: [*w, "more"], lambda c: [*c, 1]))
-    yield Case("a word less", words(lambda w: [word for word in w if word != "sun"]))
-    yield Case("a word less with its count", words(lambda w: [x for x in w if x != "sun"], lambda c: c[1:]))
+    yield Case("an extra word", words(lambda w: [*w, "more"]))
+    yield Case("an extra word with its count", words(lambda w: [*w, "more"], lambda c: [*c, 1]))
+    yield Case("a missing word", words(lambda w: [word for word in w if word != "sun"]))
+    yield Case("a missing word with its count", words(lambda w: [x for x in w if x != "sun"], lambda c: c[1:]))
     yield Case("no word", words(lambda w: [], lambda c: []))
     for word in ("", "a\nb", "a\0b", "\ud800", 7, None, 1.5, ["sun"], {"a": 1}, True):
         must = NONE if word == "a\0b" else ALL
@@ -889,7 +889,7 @@ def config_cases():
     ]:
         yield Case(f"config: {'.'.join(keys)} is {str(value)[:40]}", set_in("config", *keys, value=value))
     both = {"hidden_size": large, "layers": 1000, "embedding_size": large}
-    yield Case("config: all of the model giant", inside(lambda meta: meta["config"]["model"].update(both)))
+    yield Case("config: a giant model in all sizes", inside(lambda meta: meta["config"]["model"].update(both)))
     yield Case(
         "config: an optimizer without these moments", set_in("config", "optimizer", "name", value="sgd"), ("train",)
     )
@@ -903,7 +903,7 @@ def config_cases():
         (("optimizer", "learning_rate"), 1e300),
     ]:
         yield Case(f"config: {'.'.join(keys)} is {value}", set_in("config", *keys, value=value), ("train",))
-    yield Case("config: epochs giant", set_in("config", "training", "epochs", value=large), NONE)
+    yield Case("config: a giant number of epochs", set_in("config", "training", "epochs", value=large), NONE)
 
 
 def version_cases():
@@ -932,13 +932,13 @@ def progress_cases():
         ("a step far beyond all", NONE, {"step": 10**12}),
         ("a step beyond any number", ALL, {"step": 2**70}),
         ("a step of 400 digits", ALL, {"step": 10**400}),
-        ("no word in the epoch under way", NONE, {"epoch_words": 0, "epoch_loss": 0.0}),
+        ("no word in the current epoch", NONE, {"epoch_words": 0, "epoch_loss": 0.0}),
         ("more words than the epoch has", NONE, {"epoch_words": 10**15}),
         ("the end of the epoch without a word", train, {"epoch_words": 0, "epoch_loss": 0.0, "index": 4}),
-        ("the best a step that is not there", NONE, {"best_step": 77_777, "best_loss": 1.0}),
-        ("the best below zero", ALL, {"best_step": -3}),
-        ("the best beyond any number", ALL, {"best_step": 10**400}),
-        ("the best beyond this step", NONE, {"best_step": 7}),
+        ("the best at a step that does not exist", NONE, {"best_step": 77_777, "best_loss": 1.0}),
+        ("a best step below zero", ALL, {"best_step": -3}),
+        ("a best step beyond any number", ALL, {"best_step": 10**400}),
+        ("a best step beyond this step", NONE, {"best_step": 7}),
         ("a best step without a loss", NONE, {"best_step": 4, "best_loss": None}),
         ("a huge loss", NONE, {"epoch_loss": 1e308, "train_loss": 1e308, "valid_loss": 1e308, "best_loss": 1e308}),
         ("a loss below zero", NONE, {"epoch_loss": -1e308, "train_loss": -1e308, "valid_loss": -5.0}),
@@ -949,12 +949,12 @@ def progress_cases():
         ("no seed", ALL, {"random_seed": None}),
         ("a seed of text", ALL, {"random_seed": "7"}),
         ("another seed", NONE, {"random_seed": 8}),
-        ("weights alone, it says", train, {"weights_only": True}),
+        ("marked as weights only", train, {"weights_only": True}),
         ("no machine", ALL, {"machine": None}),
         ("a machine of nonsense", NONE, {"machine": {"numpy": "x" * 1000, "threads": -3}}),
         ("no hash of the data", RESUMING, {"data": {}}),
         ("other hashes of the data", train, {"data": {"train": "0" * 64, "valid": "0" * 64}}),
-        ("a hash of the data too many", NONE, {"data": {"train": "0", "valid": "0", "more": "0"}}),
+        ("one hash of the data too many", NONE, {"data": {"train": "0", "valid": "0", "more": "0"}}),
         ("no tokens", MEASURED, {"train": SOUND | {"tokens": 0}}),
         ("no characters", MEASURED, {"valid": SOUND | {"characters": 0}}),
         ("more unknown words than tokens", NONE, {"best": SOUND | {"oov": 51}}),
@@ -970,7 +970,7 @@ def test_vocabularies_and_counts(place, soak):
     check(place, soak, list(vocabulary_cases()), 8, "vocabularies")
 
 
-def test_configs_in_the_meta_data(place, soak):
+def test_configs_in_the_metadata(place, soak):
     check(place, soak, list(config_cases()), 8, "configs")
 
 
@@ -978,12 +978,12 @@ def test_versions_and_hashes(place, soak):
     check(place, soak, list(version_cases()), 8, "versions and hashes")
 
 
-def test_progress_that_cannot_be(place, soak):
+def test_impossible_progress(place, soak):
     check(place, soak, list(progress_cases()), 6, "progress")
 
 
-def test_a_resumed_run_passes_over_a_hostile_checkpoint_to_the_one_before(place, soak):
-    """And ends with the bits of the run that never met one."""
+def test_a_resumed_run_skips_a_hostile_checkpoint_and_uses_the_previous_one(place, soak):
+    """It ends with the same bits as a run without a hostile checkpoint."""
     place.fresh(keep=True)
     assert place.run("train").exit_code == 0
     last = sorted(place.checkpoints.iterdir())[-1]

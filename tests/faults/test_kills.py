@@ -1,6 +1,6 @@
-"""A training that is killed, at every system call of saving and at any time, or told by a signal or an error to stop.
+"""A training is killed at any system call of saving or at a random time, or stopped by a signal or an error.
 
-Nothing that is believed afterwards may be wrong, and `--resume` gives what the run that was never stopped gives.
+Every checkpoint that verifies afterwards must be correct, and `--resume` must reproduce the uninterrupted run.
 """
 
 import re
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from support.recorded import Disk, checkpoints_ever, checkpoints_on, no_strace, operations, recording, traced
 from support.small_run import metrics
-from support.tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
+from support.tiny import DIVERGES, Whole, assert_only_genuine, config_in, start, train_words, verified
 
 from rnncli.runs import checkpoint_file
 from rnncli.runs.folder import RunFolder
@@ -25,19 +25,19 @@ strace = pytest.mark.skipif(no_strace() is not None, reason=str(no_strace()))
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
 
 ERRORS = ["ENOSPC", "EIO", "EDQUOT", "EACCES"]
-RUN = "runs/tiny"  # below the folder that is watched
+RUN = "runs/tiny"  # in the traced folder
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """How a run ends that nothing stops."""
+    """Result of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     return Whole(config_in(folder), folder / "run")
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, whole):
-    """What that run asks of the system, and what it may leave on the way."""
+    """System calls of that run, and every content that its checkpoints may have."""
     folder = tmp_path_factory.mktemp("saved")
     config, disk = config_in(folder), folder / "disk"
     disk.mkdir()
@@ -45,11 +45,11 @@ def saved(tmp_path_factory, whole):
     stderr = process.communicate(timeout=100)[1]
     assert process.returncode == 0, stderr
     done = operations(folder / "log", disk)
-    return SimpleNamespace(config=config, operations=done, true=checkpoints_ever(done, RUN), whole=whole)
+    return SimpleNamespace(config=config, operations=done, genuine=checkpoints_ever(done, RUN), whole=whole)
 
 
 def points(done):
-    """[(operation, newest checkpoint before it)] of all that a run does to its folder."""
+    """[(operation, newest checkpoint before it)] for each change that a run makes in its folder."""
     disk, found, opened_to_sync = Disk(), [], set()
     for number, o in enumerate(done):
         if o.kind == "fsync":
@@ -63,8 +63,8 @@ def points(done):
 
 
 def stopped_at(saved, folder, operation, how):
-    """Run into a kill, an error, or a write that is said to be done and is not, at one operation; exit code and stderr,
-    and the run.
+    """Inject a kill, an error, or a write that reports success but writes nothing, at one operation; returns the exit
+    code, stderr and the run.
     """
     folder.mkdir()
     (folder / "disk").mkdir()
@@ -89,11 +89,11 @@ def check(saved, operation, newest, how, result):
     else:
         assert code == 7, f"{what}: {code} {stderr}"
         assert stderr.strip(), what
-    only_true_ones(run, saved.true)
+    assert_only_genuine(run, saved.genuine)
     if newest is not None:
         assert RunFolder(run).last()[0].name >= newest, what
     try:
-        saved.whole.is_what_resuming_gives(run)
+        saved.whole.assert_resuming_reproduces_it(run)
     except AssertionError as error:
         raise AssertionError(f"{what}: {error}") from error
 
@@ -123,7 +123,7 @@ def test_a_kill_or_an_error_at_any_system_call_of_saving(saved, soak, tmp_path):
         for (operation, newest, how), result in zip(tried, stopped, strict=True):
             try:
                 check(saved, operation, newest, how, result.result())
-            except Exception as error:  # all of them are told
+            except Exception as error:  # report all of them
                 wrong.append(f"{how} at {operation}: {type(error).__name__}: {error}")
     soak.report(f"stopped at {dict(Counter(f'{how} {o.kind}' for o, _, how in tried))}")
     assert not wrong, "\n".join(wrong)
@@ -131,7 +131,7 @@ def test_a_kill_or_an_error_at_any_system_call_of_saving(saved, soak, tmp_path):
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
-    """How a run ends that saves every 3rd step and goes back at its first, and how many seconds its process takes."""
+    """Result of a run that saves every third step and rolls back at its first, and the seconds its process takes."""
     folder = tmp_path_factory.mktemp("long")
     config = config_in(folder, **DIVERGES, epochs=20, every=3)
     began = time.monotonic()
@@ -143,7 +143,7 @@ def long(tmp_path_factory):
 
 
 def killed(long, run, delays):
-    """Start and kill, again and again, until the run is finished or the delays are over; how many kills there were."""
+    """Start and kill repeatedly until the run is finished or the delays are used up; returns the number of kills."""
     for kills, delay in enumerate(delays):
         process = start(run.parent, train_words(long.config, run, "--resume"))
         try:
@@ -167,13 +167,13 @@ def test_kills_at_random_times(long, soak, tmp_path):
             folders = [tmp_path / f"run-{number}" for number in at_once]
             for run, count in zip(folders, pool.map(killed, [long] * len(folders), folders, delays), strict=True):
                 kills, runs = kills + count, runs + 1
-                long.whole.is_what_resuming_gives(run)
+                long.whole.assert_resuming_reproduces_it(run)
                 shutil.rmtree(run)
     soak.report(f"{kills} kills at random times, {runs} runs resumed to the same end")
 
 
-def steps_told(run):
-    """How many whole rows metrics.jsonl has."""
+def rows_written(run):
+    """Number of complete rows in metrics.jsonl."""
     path = run / "metrics.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -191,7 +191,7 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(soak, tmp_path):
         run = tmp_path / f"run-{number}"
         process = start(tmp_path, train_words(config, run))
         rows = soak.random.randint(1, 400)
-        wait_until(lambda run=run, rows=rows: steps_told(run) >= rows, process)
+        wait_until(lambda run=run, rows=rows: rows_written(run) >= rows, process)
         began = time.monotonic()
         process.terminate()
         _, stderr = process.communicate(timeout=100)
@@ -206,8 +206,8 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step(soak, tmp_path):
     )
 
 
-# Runs the command line on a disk that takes an hour to sync what is not under its final name yet, once there is one
-# checkpoint, and says when it does.
+# Runs the command line on a disk that, once a checkpoint exists, takes an hour to sync a temporary file, and prints
+# "syncing" when that starts.
 SLOW_DISK = """
 import os, sys, time
 from pathlib import Path
@@ -227,17 +227,17 @@ main()
 
 
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGUSR1", "SIGINT")])
-def test_a_second_signal_while_a_checkpoint_is_saved_leaves_at_once(whole, tmp_path, first, second):
+def test_a_second_signal_while_a_checkpoint_is_saved_exits_at_once(whole, tmp_path, first, second):
     config, run = config_in(tmp_path), tmp_path / "run"
     process = start(tmp_path, [run, *train_words(config, run)], program=("-c", SLOW_DISK))
     assert process.stdout.readline() == b"syncing\n"
-    before = {path.name: path.read_bytes() for path in believed(run)}
+    before = {path.name: path.read_bytes() for path in verified(run)}
     assert before
     process.send_signal(getattr(signal, first))
-    time.sleep(0.1)  # two of a kind that come at once are one
+    time.sleep(0.1)  # two pending signals of the same kind are merged into one
     process.send_signal(getattr(signal, second))
     _, stderr = process.communicate(timeout=100)
     assert process.returncode in {128 + getattr(signal, second), 128 + getattr(signal, first)}, stderr.decode()
     assert b"Traceback" not in stderr
-    assert {path.name: path.read_bytes() for path in believed(run)} == before
-    whole.is_what_resuming_gives(run)
+    assert {path.name: path.read_bytes() for path in verified(run)} == before
+    whole.assert_resuming_reproduces_it(run)

@@ -1,7 +1,7 @@
-"""Power cuts: a training that saves is recorded, and each state of the disk that a cut may leave must do to go on from.
+"""Power cuts: record a training that saves, and resume from each state of the disk that a power cut may leave.
 
-What was written since a file's last fsync may be lost, whole or in part, and each name that was made, changed or
-removed since its folder's last fsync, in any order. What was durable before the cut must be found again.
+Data written since a file's last fsync may be lost, whole or in part, and so may each name created, changed or removed
+since its folder's last fsync, in any order. A checkpoint that was durable before the cut must still be there.
 """
 
 import json
@@ -23,7 +23,7 @@ from support.recorded import (
     recording,
 )
 from support.small_run import TIMINGS
-from support.tiny import DIVERGES, Whole, believed, config_in, only_true_ones, start, train_words
+from support.tiny import DIVERGES, Whole, assert_only_genuine, config_in, start, train_words, verified
 
 from rnncli.errors import RnncliError, RunError
 from rnncli.runs import checkpoint_file
@@ -31,12 +31,12 @@ from rnncli.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(no_strace() is not None, reason=str(no_strace()))
 
-RUN = "runs/tiny"  # below the folder that stood there before
+RUN = "runs/tiny"  # in a folder that existed before
 
 
 @pytest.fixture(scope="module", params=[2, 1000], ids=["guards", "none"])
 def recorded(tmp_path_factory, request):
-    """A training on an empty disk, begun and gone on with: its operations there, and what it leaves."""
+    """A training on an empty disk, stopped and resumed: its operations there, and every checkpoint it wrote."""
     folder = tmp_path_factory.mktemp("recorded")
     config, disk = config_in(folder, **DIVERGES, keep=1, every=4, guard=request.param), folder / "disk"
     disk.mkdir()
@@ -47,11 +47,11 @@ def recorded(tmp_path_factory, request):
         stderr = process.communicate(timeout=100)[1]
         assert process.returncode == 0, stderr
         done += operations(log, disk)
-    return SimpleNamespace(operations=done, true=checkpoints_ever(done, RUN), whole=Whole(config, folder / "whole"))
+    return SimpleNamespace(operations=done, genuine=checkpoints_ever(done, RUN), whole=Whole(config, folder / "whole"))
 
 
 def durable_checkpoints(operations):
-    """After each operation: the newest checkpoint of which all was done that makes it durable, or None."""
+    """After each operation: the newest durable checkpoint, or None."""
     disk, newest = Disk(), []
     for operation in operations:
         disk.apply(operation)
@@ -59,11 +59,11 @@ def durable_checkpoints(operations):
     return newest
 
 
-def cuts(operations, random, drawn, heeds=None):
-    """(state, newest durable checkpoint, what was cut) after each operation, each state once: all that follows from
-    `CUTS`, and `drawn` times at random.
+def cuts(operations, random, drawn, obeys=None):
+    """(state, newest durable checkpoint, description of the cut) after each operation, each state once: every cut of
+    `CUTS`, and `drawn` random ones.
     """
-    disk, seen = Disk(heeds) if heeds else Disk(), set()
+    disk, seen = Disk(obeys) if obeys else Disk(), set()
     for operation, newest in zip(operations, durable_checkpoints(operations), strict=True):
         disk.apply(operation)
         if operation.kind in ("seek", "close"):
@@ -78,12 +78,12 @@ def cuts(operations, random, drawn, heeds=None):
 
 
 def fault_of(state, newest, recorded, folder):
-    """What is wrong with a state, built in this folder, or None."""
+    """Fault of a state, built in this folder, or None."""
     folder.mkdir()
     build(state, folder)
     run = folder / RUN
     try:
-        only_true_ones(run, recorded.true)
+        assert_only_genuine(run, recorded.genuine)
         last = RunFolder(run).last()
     except (AssertionError, RunError) as error:
         return str(error)
@@ -93,11 +93,11 @@ def fault_of(state, newest, recorded, folder):
         return None
     meta = checkpoint_file.verify(last[0])
     best = RunFolder(run).checkpoint_at(meta["best_step"] or 0)
-    if meta["best_step"] and best not in believed(run):
-        return f"{last[0].name} is there, and {best.name}, the best that it knows, is not"
+    if meta["best_step"] and best not in verified(run):
+        return f"{last[0].name} exists, but {best.name}, the best checkpoint it names, does not"
     wanted = [row for row in recorded.whole.metrics if _is_of(row, meta)]
     if rows(run)[: len(wanted)] != wanted:
-        return f"{last[0].name} is there, and rows of metrics.jsonl before it are not"
+        return f"{last[0].name} exists, but rows of metrics.jsonl before it do not"
     return None
 
 
@@ -106,7 +106,7 @@ def _is_of(row, meta):
 
 
 def rows(run):
-    """The rows of metrics.jsonl up to the first that is damaged, without what a clock measured."""
+    """The rows of metrics.jsonl before the first damaged one, without timings."""
     found = []
     with suppress(OSError, ValueError):
         for line in (run / "metrics.jsonl").read_bytes().splitlines():
@@ -115,7 +115,7 @@ def rows(run):
 
 
 def faults(states, recorded, folder):
-    """[what is wrong] with each of these states."""
+    """Faults of these states."""
     found = []
     for number, (state, newest, cut) in enumerate(states):
         place = folder / f"state-{number}"
@@ -125,8 +125,8 @@ def faults(states, recorded, folder):
     return found
 
 
-def test_what_was_durable_is_found_after_any_power_cut(recorded, soak, tmp_path):
-    checkpoints = {path for path in recorded.true if path.startswith("checkpoints/")}
+def test_a_durable_checkpoint_survives_any_power_cut(recorded, soak, tmp_path):
+    checkpoints = {path for path in recorded.genuine if path.startswith("checkpoints/")}
     durable = set(durable_checkpoints(recorded.operations)) - {None}
     assert {f"checkpoints/{name}" for name in durable} == checkpoints, (
         "not every checkpoint was made durable before the next"
@@ -146,7 +146,7 @@ def test_resuming_after_a_power_cut(recorded, soak, tmp_path):
         place.mkdir()
         build(state, place)
         try:
-            recorded.whole.is_what_resuming_gives(place / RUN)
+            recorded.whole.assert_resuming_reproduces_it(place / RUN)
         except (AssertionError, RnncliError) as error:
             wrong.append(f"{cut}: {error}")
         shutil.rmtree(place)
@@ -166,8 +166,8 @@ def not_metrics(operation, is_folder):
     return not operation.name.endswith("metrics.jsonl")
 
 
-@pytest.mark.parametrize("heeds", [only_files, only_folders, not_metrics])
-def test_a_disk_that_heeds_not_every_fsync_loses_something(recorded, soak, tmp_path, heeds):
-    """So the tests above would see it if one of them were left out."""
-    states = list(cuts(recorded.operations, soak.random, 1, heeds))
+@pytest.mark.parametrize("obeys", [only_files, only_folders, not_metrics])
+def test_a_disk_that_ignores_some_fsyncs_loses_data(recorded, soak, tmp_path, obeys):
+    """The tests above would therefore detect a missing fsync."""
+    states = list(cuts(recorded.operations, soak.random, 1, obeys))
     assert faults(soak.random.sample(states, 60), recorded, tmp_path)

@@ -1,7 +1,7 @@
-"""Random runs, stopped at random places, end in the bytes of the same runs that nothing stopped.
+"""Random runs, interrupted at random places, end with the same bytes as the same runs without interruptions.
 
-A pair is a config and a plan of interruptions, both drawn from one number, which a failure tells:
-`differences(number, folder)` does it again.
+A pair is a config and a plan of interruptions, both drawn from one number. A failure prints that number:
+`differences(number, folder)` repeats it.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ WORDS = ["sun", "Moon", "über", "rain", "the", "The", "falls", "rises,", "on", 
 RARE = ["comet", "Naïve", "x1", "zeta!", "quasar", "nebula"]
 SIGNALS = [name for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 
-# What interrupts a run: in this process a stop after a step, a stop at the n-th time that training asks whether to
-# stop (as it does while validating), an end without a word after some event; and in another process a time limit that
-# is over at once, or a signal.
+# Interruptions of a run. In this process: a stop after a step, a stop at the n-th call of `stop` (training calls it
+# while validating, too), or abandoning the training after some event without a save. In another process: a time limit
+# of zero, or a signal.
 HERE = ("step", "asked", "killed")
 ELSEWHERE = ("max_time", *SIGNALS)
 
@@ -57,7 +57,7 @@ def draw_vocabulary(r, folder):
 
 
 def draw_texts(r, folder):
-    """The text that is trained on, and what else is in `data`."""
+    """The training text, and the other settings of `data`."""
     (folder / "valid.txt").write_text(lines(r, r.randint(1, 12), [*WORDS, *RARE]), encoding="utf-8")
     (folder / "test.txt").write_text(lines(r, 3, WORDS), encoding="utf-8")
     data = {"data.mode": r.choice(["sentences", "stream"]), "data.lowercase": r.random() < 0.3}
@@ -71,7 +71,7 @@ def draw_texts(r, folder):
 
 
 def draw(r, folder):
-    """A config, and what was drawn for it."""
+    """A config, and the settings drawn for it."""
     folder.mkdir()
     text, drawn = draw_texts(r, folder)
     engine = r.choice(["fused", "fused", "stepwise"])
@@ -103,19 +103,19 @@ def draw(r, folder):
 
 
 def valid_draw(r, folder):
-    """A config that can be trained with; most are."""
+    """A config that can be trained; most can."""
     for n in range(50):
         try:
             config, drawn = draw(r, folder / f"config-{n}")
             Trainer(config, corpora.texts(config), config.training.random_seed, RunFolder(folder / "unused"))
             return config, drawn
-        except (ConfigError, TextError):  # an unknown word where there is no <unk>, fewer words than columns
+        except (ConfigError, TextError):  # an unknown word without <unk>, fewer words than columns
             continue
-    raise AssertionError("50 configs that cannot be trained with")
+    raise AssertionError("50 configs that cannot be trained")
 
 
 def train_here(config, folder, kind=None, at=0):
-    """Train on until the end or the interruption; the numbers of steps and of questions, and how it ended."""
+    """Resume until the end or the interruption; the numbers of steps and of calls of `stop`, and how it ended."""
     run = RunFolder(folder)
     run.create()
     made = Trainer(config, corpora.texts(config), config.training.random_seed, run)
@@ -127,7 +127,7 @@ def train_here(config, folder, kind=None, at=0):
         nonlocal asked
         asked += 1
         step = kind == "step" and made.progress.position.step >= at
-        return "told to" if step or (kind == "asked" and asked >= at) else None
+        return "requested" if step or (kind == "asked" and asked >= at) else None
 
     events, ended, training = 0, "", made.train(stop)
     try:
@@ -139,19 +139,19 @@ def train_here(config, folder, kind=None, at=0):
                 ended = kind
                 break
     except NumericalError as error:
-        ended = str(error).replace(str(folder), "").splitlines()[0]  # then: advice, by what is there
+        ended = str(error).replace(str(folder), "").splitlines()[0]  # advice follows, which depends on the files
     training.close()
     return made.progress.position.step, asked, ended
 
 
 def train_elsewhere(config_path, folder, kind, at):
-    """Train on in another process until the end or the interruption; how it ended."""
+    """Resume in another process until the end or the interruption; how it ended."""
     words = [sys.executable, "-m", "rnncli", "train", config_path, "--set", f"run.dir={folder}", "--resume", "--quiet"]
     limit = ["--max-time", "0s"] if kind == "max_time" else []
     process = subprocess.Popen([*words, *limit], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     before = steps_in(folder)
     while kind in SIGNALS and process.poll() is None:
-        if steps_in(folder) >= max(at, before + 1):  # by then it listens to signals
+        if steps_in(folder) >= max(at, before + 1):  # by then its signal handlers are set
             process.send_signal(getattr(signal, kind))
             break
         time.sleep(0.001)
@@ -167,7 +167,7 @@ def steps_in(folder):
 
 
 def draw_plan(r, steps, asked, elsewhere):
-    """One to four interruptions, each as its kind and its place; often at the first step, the last, or next to it."""
+    """One to four interruptions as (kind, place); often at the first two steps or the last two."""
     kinds = r.choices(ELSEWHERE if elsewhere else HERE, k=1 if r.random() < 0.5 else r.randint(2, 4))
     places = sorted(r.choice([1, 2, steps - 1, steps, *(r.randint(1, steps) for _ in range(6))]) for _ in kinds)
     return [
@@ -176,7 +176,7 @@ def draw_plan(r, steps, asked, elsewhere):
 
 
 def ends(folder, how):
-    """What must be the same however a run came to its end; one that gave up saves nothing there."""
+    """Results that interruptions must not change. A run that diverged saves no checkpoint at its end."""
     run, found = RunFolder(folder), {"metrics": metrics(folder), "the end": how}
     if how not in ("epochs", "patience"):
         return found
@@ -194,7 +194,7 @@ def ends(folder, how):
 
 
 def differences(number, folder, elsewhere=False):
-    """Train a pair in an empty folder: what is not the same in the end, what was drawn, and what happened."""
+    """Train a pair in an empty folder; returns the differences, the settings drawn, the plan, and what happened."""
     r = random.Random(number)
     config, drawn = valid_draw(r, folder)
     steps, asked, how = train_here(config, folder / "whole")
@@ -214,16 +214,16 @@ def differences(number, folder, elsewhere=False):
 
 
 @pytest.mark.parametrize(("elsewhere", "short", "full"), [(False, 9, 160), (True, 2, 40)], ids=["here", "elsewhere"])
-def test_resumed_runs_end_as_those_that_nothing_stopped(soak, tmp_path, elsewhere, short, full):
+def test_resumed_runs_equal_uninterrupted_ones(soak, tmp_path, elsewhere, short, full):
     interruptions, settings_seen, times = Counter(), set(), soak.times(short, full)
     for n in range(times):
         number, folder = soak.random.getrandbits(48), tmp_path / str(n)
         folder.mkdir()
         wrong, drawn, plan, happened = differences(number, folder, elsewhere)
-        told = "\n".join(f"  {key}: {str(each)[:2000]}" for key, each in wrong.items())
+        listed = "\n".join(f"  {key}: {str(each)[:2000]}" for key, each in wrong.items())
         assert not wrong, (
             f"pair {n} differs; again: differences({number}, folder, {elsewhere})\n"
-            f"{json.dumps(drawn, indent=1)}\nplan {plan}\nhappened {happened}\nwhole and resumed:\n{told}"
+            f"{json.dumps(drawn, indent=1)}\nplan {plan}\nhappened {happened}\nwhole and resumed:\n{listed}"
         )
         interruptions.update(f"{kind}: {how.split(':')[0][:20]}" for kind, how in happened)
         settings_seen |= {f"{key}={each}" for key, each in drawn.items() if key.count(".") == 1}

@@ -1,4 +1,4 @@
-"""Two trainings on one folder at once, of which one wins; and commands that read while a training goes on."""
+"""Two processes train in one folder at once, and exactly one gets it; other commands read while a training runs."""
 
 import shutil
 import signal
@@ -19,20 +19,20 @@ ROUND = 20  # epochs; a run that was stopped is resumed to the next multiple of 
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory):
-    """A config that is never done and saves every step, a run of it that was stopped, and how lone runs of it end."""
+    """A config that trains without end and saves every step, a stopped run of it, and results of lone runs."""
     folder = tmp_path_factory.mktemp("endless")
     config = config_in(folder, rate=0.01, epochs=1000000, keep=1, every=1)
     stopped = folder / "stopped"
     result = here(*train_words(config, stopped, "--epochs", 2))
     assert result.exit_code == 0, result.stderr
-    return SimpleNamespace(config=config, folder=folder, stopped=stopped, lone={})
+    return SimpleNamespace(config=config, folder=folder, stopped=stopped, lone_results={})
 
 
-def lone(endless, epochs):
-    """How a run of so many epochs ends on which no other process ever was."""
-    if epochs not in endless.lone:
-        endless.lone[epochs] = Whole(endless.config, endless.folder / f"lone-{epochs}", "--epochs", epochs)
-    return endless.lone[epochs]
+def lone_result(endless, epochs):
+    """Result of a run of this many epochs without another process."""
+    if epochs not in endless.lone_results:
+        endless.lone_results[epochs] = Whole(endless.config, endless.folder / f"lone-{epochs}", "--epochs", epochs)
+    return endless.lone_results[epochs]
 
 
 def contents(folder):
@@ -46,10 +46,10 @@ def first_to_end(processes):
             if process.poll() is not None:
                 return process
         time.sleep(0.005)
-    raise AssertionError("both go on")
+    raise AssertionError("neither process ended")
 
 
-# The command line where it takes a while to rename a folder.
+# The command line with a slow rename of folders.
 SLOW_MOVE = """
 import os, time
 real = os.rename
@@ -65,7 +65,7 @@ main()
 
 
 def contest(endless, run, words, pause, program):
-    """Two at once: one goes on, is stopped at last, and has all to itself."""
+    """Start two at once: one is refused, the other trains until it is stopped, and its run is as if it were alone."""
     processes = []
     for _ in range(2):
         processes.append(start(run.parent, train_words(endless.config, run, *words), program=program))
@@ -73,10 +73,10 @@ def contest(endless, run, words, pause, program):
     try:
         loser = first_to_end(processes)
         [winner] = [process for process in processes if process is not loser]
-        told = loser.communicate()[1].decode()
-        assert loser.returncode == 8, f"{words}: {loser.returncode} {told}"
-        assert f"in use by process {winner.pid} on {socket.gethostname()}" in told
-        assert "Traceback" not in told
+        loser_stderr = loser.communicate()[1].decode()
+        assert loser.returncode == 8, f"{words}: {loser.returncode} {loser_stderr}"
+        assert f"in use by process {winner.pid} on {socket.gethostname()}" in loser_stderr
+        assert "Traceback" not in loser_stderr
         path = run / "metrics.jsonl"
         rows = path.read_bytes().count(b"\n") if path.exists() else 0
         while not path.exists() or path.read_bytes().count(b"\n") < rows + 3:
@@ -91,7 +91,7 @@ def contest(endless, run, words, pause, program):
             process.kill()
             process.communicate()
     epochs = checkpoint_file.verify(RunFolder(run).checkpoints()[-1])["epoch"] // ROUND * ROUND + ROUND
-    lone(endless, epochs).is_what_resuming_gives(run)
+    lone_result(endless, epochs).assert_resuming_reproduces_it(run)
 
 
 @pytest.mark.parametrize("words", [[], ["--resume"], ["--fresh"]], ids=str)
@@ -113,7 +113,7 @@ def test_one_of_two_wins(endless, soak, tmp_path, words):
 
 
 @pytest.fixture
-def going_on(endless, tmp_path):
+def running_training(endless, tmp_path):
     """Start a training that replaces its only checkpoint at every step, and wait for the first."""
     started = []
 
@@ -136,8 +136,8 @@ def steps_taken(run):
     return int(RunFolder(run).last()[0].stem.removeprefix("step-"))
 
 
-def test_a_training_that_goes_on_keeps_others_out(endless, soak, going_on):
-    process, run = going_on("--set", "data.valid=null")
+def test_a_running_training_keeps_others_out(endless, soak, running_training):
+    process, run = running_training("--set", "data.valid=null")
     times, wrong = soak.times(4, 150), []
     for _ in range(times):
         for words in ([], ["--resume"], ["--fresh"]):
@@ -154,9 +154,9 @@ def test_a_training_that_goes_on_keeps_others_out(endless, soak, going_on):
 
 
 @pytest.mark.parametrize("valid", ["null", "text.txt"])
-def test_reading_while_a_training_replaces_its_only_checkpoint(endless, soak, going_on, valid):
+def test_reading_while_a_training_replaces_its_only_checkpoint(endless, soak, running_training, valid):
     text = endless.folder / "text.txt"
-    process, run = going_on("--set", f"data.valid={valid if valid == 'null' else text}")
+    process, run = running_training("--set", f"data.valid={valid if valid == 'null' else text}")
     commands = [
         ("predict", "--run", run, "--seed", "mango", "--json"),
         ("evaluate", "--run", run, text, "--json"),

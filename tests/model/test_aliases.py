@@ -1,13 +1,19 @@
 """Two names for one tensor: an output matrix tied to the embedding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.models import architecture, language_model, noise_of
+from support.small_run import settings, train
 
 from rnncli.batches.stream import StreamBatches
+from rnncli.config import build, corpora
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.optim.adam import Adam
 from rnncli.proof.gradcheck import check_architecture
+from rnncli.runs import checkpoint
+from rnncli.training import memory_forecast
 from rnncli.training.step import Learner
 
 TIED = (("output.Wya", "embedding.E"),)
@@ -89,6 +95,25 @@ def test_rows_of_both_uses_are_touched():
     assert gradients.touched() == []
     gradients.write_rows_("embedding.E", np.array([2]), np.ones((1, 2)))
     assert gradients["embedding.E"].sum() == 2
+
+
+def test_a_tied_model_is_forecast_trained_and_resumed(tmp_path, monkeypatch):
+    """The whole way of a run, with a `build` that ties every model of a config."""
+    plain = build.architecture
+    monkeypatch.setattr(build, "architecture", lambda m, V: replace(plain(m, V), aliases=TIED))
+    config = settings(tmp_path, model__embedding_size=5)
+    texts = corpora.texts(config)
+    found = memory_forecast.check(config, texts)
+    shared = 4 * len(texts.vocabulary) * 5
+    assert found.parts["gradients"] == found.parts["parameters"] + shared
+    whole, _ = train(config, tmp_path / "whole")
+    assert "output.Wya" not in whole.model.parameters.shapes
+    train(config, tmp_path / "parts", stop_at=3)
+    resumed, _ = train(config, tmp_path / "parts", resume=True)
+    assert np.array_equal(resumed.model.parameters.vector, whole.model.parameters.vector)
+    stored = checkpoint.read(whole.folder.checkpoints()[-1])
+    model = build.model(stored.config, stored.parameters, stored.vocabulary)
+    assert np.shares_memory(model.parameters["output.Wya"], model.parameters["embedding.E"])
 
 
 def test_a_tensor_of_another_shape_cannot_be_shared():

@@ -6,7 +6,7 @@ from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.outputs import OUTPUTS
 from rnncli.proof import gradcheck
-from rnncli.proof.gradcheck import TOLERANCE, Check, check_case, relative_error, small, standard_cases
+from rnncli.proof.gradcheck import TOLERANCE, GradientCheck, check_case, relative_error, small, standard_cases
 
 
 def test_the_standard_set_is_exact_in_both_engines():
@@ -98,7 +98,10 @@ def test_verdicts_of_several_models_are_merged_to_the_worst():
     for name, check in merged.items():
         assert check.max_relative_error == max(c.max_relative_error for c in alone if c.parameter == name)
         assert check.max_absolute_error == max(c.max_absolute_error for c in alone if c.parameter == name)
-    good, bad = Check("fused", "rnn", "w", 1e-12, 1e-12, True), Check("fused", "rnn", "w", np.nan, np.nan, False)
+    good, bad = (
+        GradientCheck("fused", "rnn", "w", 1e-12, 1e-12, True),
+        GradientCheck("fused", "rnn", "w", np.nan, np.nan, False),
+    )
     for worse in (good.worse(bad), bad.worse(good)):
         assert not worse.passed
         assert np.isnan(worse.max_relative_error)

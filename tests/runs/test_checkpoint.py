@@ -125,6 +125,14 @@ def test_nothing_changed(made, tmp_path):
     assert changed(made, tmp_path / "another folder") == []
 
 
+def test_a_choice_that_differs_is_one_line(made, tmp_path):
+    assert changed(made, tmp_path, optimizer__name="sgd") == ["optimizer.name was 'adam', and is 'sgd'"]
+    assert changed(made, tmp_path, optimizer__beta2=0.99) == ["optimizer.beta2 was 0.999, and is 0.99"]
+    other = changed(made, tmp_path, model__output={"name": "adaptive", "cutoffs": [5]})
+    assert other == ["model.output.name was 'full', and is 'adaptive'"]
+    assert changed(made, tmp_path, vocabulary__unknown=True)[0] == "vocabulary.unknown was null, and is true"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -146,7 +154,7 @@ def test_settings_that_may_change(made, tmp_path, change):
         ({"training__random_seed": 8}, "training.random_seed was 7, and is 8"),
         ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate was 0.01, and is 0.5"),
         ({"training__batch_size": 5}, "training.batch_size was 4, and is 5"),
-        ({"data__lowercase": True}, "data.lowercase was False, and is True"),
+        ({"data__lowercase": True}, "data.lowercase was false, and is true"),
         ({"training__dtype": "float64"}, "training.dtype was 'float32', and is 'float64'"),
     ],
 )

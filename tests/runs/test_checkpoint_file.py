@@ -138,6 +138,8 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch, call):
     size = {"parameter.W": np.zeros(2_000_000)}
     with pytest.raises(WriteError, match=r"step-00000003\.npz: .*: No space left on device; .* 16\.0 MB: make room"):
         checkpoint_file.write(path, META, size)
+    with pytest.raises(WriteError, match=r"16\.0 MB: make room there, or name another file$"):
+        checkpoint_file.write(path, META, size, remedy="name another file")
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 

@@ -1,1 +1,1 @@
-"""What several tests start from, and what they compare with."""
+"""Fixtures and reference results shared by several tests."""

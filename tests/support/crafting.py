@@ -1,4 +1,4 @@
-"""Checkpoints made by hand: any meta data, any members and any zip around them, with hashes that are right."""
+"""Crafted checkpoints: any metadata, members and zip structure, with correct hashes."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from rnncli.runs import checkpoint, checkpoint_file
 from support.small_run import settings, train
 
 LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
-# Where a field of an entry stands, and its size, in the local header and in the central directory.
+# Offset and size of each field of an entry, in the local header and in the central directory.
 FIELDS = {
     "needs": ((4, "H"), (6, "H")),
     "flags": ((6, "H"), (8, "H")),
@@ -33,7 +33,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Good:
-    """A sound checkpoint of a run that stopped in the middle of an epoch, in parts."""
+    """The parts of a valid checkpoint of a run that stopped in the middle of an epoch."""
 
     path: Path
     raw: bytes
@@ -48,7 +48,7 @@ class Good:
 
 
 def good(folder, **changes):
-    """A small LSTM with Adam, state that is carried, a validation text and `<unk>`; `folder/config.yaml` made it."""
+    """A small LSTM with Adam, carried state, a validation text and `<unk>`; its config is `folder/config.yaml`."""
     fixed = {"data__mode": "stream", "data__valid": 0.3, "vocabulary__unknown": True, "run__dir": str(folder / "run")}
     config = settings(folder, **(fixed | {"training__epochs": 3} | changes))
     yaml_file.write(config, folder / "config.yaml")
@@ -67,7 +67,7 @@ def parts(path):
 
 
 def contents(path):
-    """All that a checkpoint says, to be compared; raises RunError as the readers do."""
+    """All values of a checkpoint, for comparison; raises RunError as the readers do."""
     found = checkpoint.read(path)
     arrays = {"parameters": found.parameters.vector, **found.moments, **found.state}
     return (
@@ -89,7 +89,7 @@ def as_json(content, allow_nan=True):
 
 
 def npy(array):
-    """What `np.save` writes; an array of objects is pickled."""
+    """Bytes that `np.save` writes; an array of objects is pickled."""
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.asanyarray(array), (1, 0))
     return stream.getvalue()
@@ -105,7 +105,7 @@ def npy_of(header, data, version=(1, 0)):
 
 
 def meta_bytes(meta, members, **over):
-    """The JSON of a checkpoint with these members, and its hashes; `over` has the last word, None leaves a key out."""
+    """Metadata JSON for these members, with hashes; `over` overrides keys, and None removes one."""
     hashes = {name: sha256(array) for name, array in members.items() if not isinstance(array, bytes)}
     content = meta | {"format_version": checkpoint_file.FORMAT_VERSION, "sha256": hashes} | over
     content = {key: value for key, value in content.items() if value is not None or key in meta}
@@ -115,7 +115,7 @@ def meta_bytes(meta, members, **over):
 
 
 def write(path, members, packed=(), method=zipfile.ZIP_STORED):
-    """A zip laid out as that of a checkpoint; members are pairs of a name and an array, or the bytes of a `.npy`."""
+    """Write a zip in the layout of a checkpoint; members are pairs of a name and an array or the bytes of a `.npy`."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in members:
             entry = zipfile.ZipInfo(f"{name}.npy")
@@ -125,13 +125,13 @@ def write(path, members, packed=(), method=zipfile.ZIP_STORED):
 
 
 def craft(path, given, raw_meta=None, **over):
-    """A checkpoint of the parts given, right in every hash and in its zip, whatever the parts say."""
+    """Write a checkpoint of these parts, with correct hashes and a correct zip even if the parts are invalid."""
     content = meta_bytes(given.meta, given.members, **over) if raw_meta is None else raw_meta
     write(path, [*given.members.items(), ("meta", np.frombuffer(content, np.uint8))])
 
 
 def entries(raw):
-    """Where the entries of a zip are told of: (name, local header, central header)."""
+    """Entries of a zip as (name, offset of the local header, offset of the central header)."""
     found, at = [], struct.unpack_from("<I", raw, raw.rindex(b"PK\x05\x06") + 16)[0]
     while raw[at : at + 4] == CENTRAL:
         name, extra, comment = struct.unpack_from("<HHH", raw, at + 28)
@@ -142,7 +142,7 @@ def entries(raw):
 
 
 def patched(raw, name, where="both", **values):
-    """A zip in which fields of one entry say something else, in its local header, in the directory, or in both."""
+    """Change fields of one entry of a zip, in its local header, in the central directory, or in both."""
     changed = bytearray(raw)
     (local, central), *_ = [(low, high) for each, low, high in entries(raw) if each == f"{name}.npy"]
     for field, value in values.items():

@@ -1,6 +1,6 @@
-"""Commands in processes of their own, which tell how long they took and how much memory.
+"""Run commands in separate processes, and measure their time and memory.
 
-`Measured` starts this file as a program, which has everything imported and forks for each command.
+`Measured` starts this file as a program, which imports everything once and forks for each command.
 """
 
 import json
@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_ADDRESSES = 8 << 30  # bytes: who believes a header that claims terabytes fails, and this machine lives on
+MOST_ADDRESSES = 8 << 30  # bytes: a command that allocates as much as a false header claims fails
 KILLED_AFTER = 20.0  # seconds
 
 
@@ -24,11 +24,11 @@ class Outcome:
     stdout: str
     stderr: str
     peak: int  # bytes
-    seconds: float  # of a core; what sleeps is killed
+    seconds: float  # of CPU time; a command that sleeps is killed
 
 
 class Measured:
-    """Runs commands, one after another; to be used with `with`."""
+    """Runs commands one at a time; a context manager."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -45,7 +45,7 @@ class Measured:
         self._server.stdout.close()
 
     def run(self, *words, cwd=".", stdin=os.devnull):
-        """Run `rnncli words…`, with what it writes and what it took."""
+        """Run `rnncli words…`; returns its output, memory and time."""
         asked = {"words": list(map(str, words)), "cwd": str(cwd), "stdin": str(stdin)}
         print(json.dumps(asked), file=self._server.stdin, flush=True)
         exit_code, peak, seconds = json.loads(self._server.stdout.readline())
@@ -54,7 +54,7 @@ class Measured:
 
 
 def serve(folder):
-    """Answer each line of standard input, the words of a command, with [exit code, peak memory, seconds]."""
+    """Read one command a line from standard input, and answer with [exit code, peak memory in bytes, seconds]."""
     from importlib import import_module
 
     from rnncli.system.threads import prepare
@@ -70,7 +70,7 @@ def serve(folder):
         *(f"cli.{each}" for each in commands),
     ):
         import_module(f"rnncli.{name}")
-    warnings.simplefilter("ignore", DeprecationWarning)  # a fork where OpenBLAS has threads, which it stops for it
+    warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads of OpenBLAS, which it stops before a fork
     for line in sys.stdin.buffer:
         asked = json.loads(line)
         child = os.fork()
@@ -83,7 +83,7 @@ def serve(folder):
 
 
 def run(asked, folder):
-    """In the child: the command as the system would start it; never returns."""
+    """In the child: run the command with its files and limits; never returns."""
     code = 1
     try:
         os.chdir(asked["cwd"])
@@ -111,7 +111,7 @@ def run(asked, folder):
 
 
 def wait(child, until):
-    """The exit code of a child, that of SIGKILL where it takes too long, and the seconds of a core that it took."""
+    """Exit code of a child, killed by SIGKILL if it takes too long, and its CPU time in seconds."""
     while True:
         done, status, used = os.wait4(child, os.WNOHANG)
         if done:

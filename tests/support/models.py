@@ -1,4 +1,4 @@
-"""Models by the names that a config has for their parts, and progress by the names of its fields."""
+"""Models from the part names of a config, and progress from the names of its fields."""
 
 from dataclasses import fields, replace
 
@@ -22,12 +22,12 @@ def language_model(engine, made, parameters, counts=None):
 
 
 def noise_of(batch, random_seed=0):
-    """What training draws for a batch."""
+    """The noise that training uses for a batch."""
     return Noise(random_seed, batch.epoch, batch.index)
 
 
 def progress(**values):
-    """Progress with these fields, whichever of its parts they belong to."""
+    """Progress with these fields, found in any of its parts."""
     made = Progress()
     for part in fields(Progress):
         for each in fields(getattr(made, part.name)):

@@ -1,4 +1,4 @@
-"""What the tests of the output layers share: tensors, positions, every number of a pass, and how they are compared."""
+"""Shared by the tests of the output layers: tensors, positions, all results of a pass, and comparisons."""
 
 import numpy as np
 
@@ -14,18 +14,18 @@ def random_tensors(shapes, dtype=np.float64, seed=0, spread=1.0):
 
 
 def positions(N, V, H, dtype=np.float64, seed=1):
-    """Hidden states in (-1, 1), as the cells give them, and targets, some of them equal."""
+    """Hidden states in (-1, 1), as from the cells, and targets, some of them equal."""
     rng = np.random.default_rng(seed)
     return np.tanh(rng.normal(size=(N, H))).astype(dtype), rng.integers(0, V, N)
 
 
 def counts_of(V):
-    """Counts as Zipf's law has them, and some words that the training text lacks."""
+    """Counts by Zipf's law; every fourth word does not occur in the training text."""
     return np.where(np.arange(V) % 4 == 3, 0, 1 + 30 // (np.arange(V) + 1))
 
 
 class FixedNoise:
-    """Noise that draws from one generator, whatever the purpose."""
+    """Noise from one generator for every purpose."""
 
     def __init__(self, rng):
         self._rng = rng
@@ -35,7 +35,7 @@ class FixedNoise:
 
 
 def section_of(p):
-    """Gradients of an output layer's parameters, with other numbers in them before they are written."""
+    """Gradients of an output layer's parameters, filled with other numbers before they are written."""
     dtype = next(iter(p.values())).dtype
     parameters = Parameters({f"output.{name}": tensor.shape for name, tensor in p.items()}, dtype)
     gradients = Gradients(parameters)
@@ -44,7 +44,7 @@ def section_of(p):
 
 
 def results(layer, p, hidden, targets, scale=1.0, rng=None):
-    """Losses, gradients by name, and that of the hidden states, copied."""
+    """Copies of the losses, the gradients by name, and the gradient of the hidden states."""
     nll, cache = layer.forward(p, hidden, targets, rng and FixedNoise(rng))
     nll = nll.copy()
     g = section_of(p)
@@ -53,7 +53,7 @@ def results(layer, p, hidden, targets, scale=1.0, rng=None):
 
 
 def assert_same(results, expected, tolerance):
-    """Each array to `tolerance` of its largest, or of 1 where that is less."""
+    """Compare each array to `tolerance` times its largest absolute value, or times 1 if that is larger."""
     assert results.keys() == expected.keys()
     for name, array in expected.items():
         assert results[name].shape == array.shape

@@ -1,4 +1,4 @@
-"""A checkpoint read with nothing but NumPy and JSON, and its model run one word at a time: what the tests trust."""
+"""Independent reference: reads a checkpoint with NumPy and JSON alone, and runs its model one word at a time."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Plain:
-    """P(next word | words before), from the arrays of a checkpoint in float64, by the equations as books have them."""
+    """P(next word | words before), from the arrays of a checkpoint in float64, by the textbook equations."""
 
     def __init__(self, path):
         with np.load(path, allow_pickle=False) as archive:
@@ -25,7 +25,7 @@ class Plain:
         return [(np.zeros(n), np.zeros(n)) for _ in range(self.layers)]
 
     def read(self, word, state):
-        """The ln P of every next word after one more word, and the state."""
+        """Read one word; ln P of every next word, and the new state."""
         x = np.eye(len(self.words))[self.id(word)]
         if "embedding.E" in self.p:
             x = x @ self.p["embedding.E"]
@@ -39,7 +39,7 @@ class Plain:
         return self.log_probabilities(x), after
 
     def log_probabilities(self, x):
-        """The ln P of every word; the full softmax, or the head and each cluster of the adaptive one."""
+        """Natural log P of every word, by the full softmax or by the head and clusters of the adaptive one."""
         clusters = sum(name.startswith("output.P") for name in self.p)
         head = log_softmax(self.p["output.Wya"] @ x + self.p["output.by"])
         words = len(head) - clusters
@@ -62,7 +62,7 @@ class Plain:
         return (1 - z) * np.tanh(n + sigmoid(r + ur) * (un + p["bna"])) + z * a, c
 
     def after(self, words):
-        """The ln P of every next word after `<end>` and these words, and the state."""
+        """Natural log P of every next word after `<end>` and these words, and the state."""
         log_p, state = self.read("<end>", self.start())
         for word in words:
             log_p, state = self.read(word, state)

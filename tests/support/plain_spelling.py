@@ -1,9 +1,9 @@
-"""The spelling model of characters in plain Python, with exact fractions: what the tests trust."""
+"""Independent reference: the spelling model of characters in plain Python, with exact fractions."""
 
 from collections import Counter
 from fractions import Fraction
 
-BEGIN, END = "begin", "end"  # no characters
+BEGIN, END = "begin", "end"  # symbols that are not characters
 OUTCOMES = sum(not 0xD800 <= code <= 0xDFFF for code in range(0x110000)) + 1
 
 
@@ -19,7 +19,7 @@ class PlainSpelling:
                     self.after.setdefault(tuple(symbols[i - n : i]), Counter())[symbols[i]] += 1
 
     def next(self, symbol, context, outcomes=OUTCOMES):
-        """P(symbol | context); the context as a tuple, BEGIN and END as they stand above."""
+        """P(symbol | context); the context is a tuple of characters, BEGIN and END."""
         lower = self.next(symbol, context[1:], outcomes) if context else Fraction(1, outcomes)
         if context not in self.after:
             return lower

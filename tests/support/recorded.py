@@ -1,7 +1,7 @@
-"""What a command asks of the system for the files of one folder, recorded, and the states of a disk it may leave.
+"""Record the system calls of a command on the files of one folder, and the disk states that a power cut may leave.
 
-strace writes down each system call; a `Disk` carries them out on names and bytes in memory. It knows what of them a
-power cut cannot take back: the content of a file at its last fsync, the names in a folder at the folder's.
+strace logs each system call; a `Disk` applies them to names and bytes in memory. It tracks what is durable: the content
+of a file at its last fsync, and the names in a folder at the folder's last fsync.
 """
 
 import os
@@ -23,7 +23,7 @@ STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 
 @cache
 def no_strace():
-    """Why nothing can be recorded here, or None."""
+    """Reason why strace cannot be used here, or None."""
     if shutil.which("strace") is None:
         return "needs strace"
     tried = subprocess.run([*traced(os.devnull, "write"), "true"], capture_output=True, check=False)
@@ -31,25 +31,25 @@ def no_strace():
 
 
 def traced(log, calls, inject=None):
-    """The words before a command which trace these calls of it into the file `log`."""
+    """Command prefix that traces these calls into the file `log`."""
     quick = [] if inject and "signal=" in inject else ["--seccomp-bpf"]  # with it, strace 6.1 sends no signal
     injected = ["-e", f"inject={inject}"] if inject else []
     return ["strace", "-f", *quick, "-qq", "-o", str(log), "-e", f"trace={calls}", *injected]
 
 
 def recording(log):
-    """The same for every call that `operations` understands, with all that is written."""
+    """Command prefix that traces every call `operations` reads, with the data written."""
     return [*traced(log, CALLS), "-xx", "-s", "100000000"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One system call which has to do with a folder. `nth` counts those of its name, the whole process through."""
+    """One system call on a path in the folder. `nth` is its index among all calls of that name in the process."""
 
     call: str
     nth: int
     kind: str
-    name: str = ""  # of the file, in the folder
+    name: str = ""  # path relative to the folder
     target: str = ""  # the new name
     descriptor: int = -1
     data: bytes = b""
@@ -61,7 +61,7 @@ class Operation:
 
 
 def operations(log, root):
-    """What the process that `log` tells of did below the folder `root`, in order."""
+    """Operations of the process traced in `log`, in the folder `root`, in order."""
     counts, names, found, process = {}, {}, [], None
     for line in Path(log).read_text().splitlines():
         if (match := LINE.match(line)) is None:
@@ -78,7 +78,7 @@ def operations(log, root):
 
 
 def _operation(call, nth, arguments, result, root, names):
-    """One line of the trace; `names` are the files of the folder that are open, by descriptor."""
+    """Parse one line of the trace; `names` are the open files of the folder, by descriptor."""
     strings = [bytes.fromhex(text.replace("\\x", "")) for text, cut in STRING.findall(arguments) if not cut]
     rest = STRING.sub("", arguments)
     first = int(match[0]) if (match := re.match(r"\d+", arguments)) else -1
@@ -121,11 +121,11 @@ def _inside(path, root):
 
 @dataclass
 class File:
-    """Its content as processes see it and as the disk must have it, and what was changed since."""
+    """Content that processes see, durable content, and the changes since."""
 
     content: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
-    changes: list = field(default_factory=list)  # (offset, bytes), or a length to cut to
+    changes: list = field(default_factory=list)  # (offset, bytes), or a new length
 
     def change(self, change):
         self.changes.append(change)
@@ -135,12 +135,12 @@ class File:
         self.durable, self.changes = bytes(self.content), []
 
     def after_a_cut(self, draw):
-        """Content that may be left, as the `draw` of a power cut decides."""
+        """Content left after a power cut, chosen by `draw`."""
         if not self.changes or draw.data == "lost":
             return self.durable
         if draw.data == "kept":
             return bytes(self.content)
-        if draw.data == "zeros":  # the length is known, what was written never got there
+        if draw.data == "zeros":  # the length was updated, but the data was not written
             return self.durable[: len(self.content)].ljust(len(self.content), b"\0")
         if draw.data == "writes":
             left = bytearray(self.durable)
@@ -151,7 +151,7 @@ class File:
         return self._in_sectors(draw.random)
 
     def _in_sectors(self, random):
-        """Each sector is as it was or as it was to be, or zeros where there was none."""
+        """Each sector is the old one or the new one; zeros beyond the end."""
         size = random.randint(*sorted((len(self.durable), len(self.content))))
         before, after = self.durable.ljust(size, b"\0"), bytes(self.content).ljust(size, b"\0")
         return b"".join(random.choice((before, after))[at : at + SECTOR] for at in range(0, size, SECTOR))[:size]
@@ -168,13 +168,13 @@ def _apply(content, change):
 
 
 class Folder:
-    """Its names as processes see them and as the disk must have them, and what was changed since."""
+    """Names that processes see, durable names, and the changes since."""
 
     def __init__(self):
         self.names, self.durable, self.changes = {}, {}, []
 
     def change(self, change):
-        """`change` is {name: file, folder or None where there is none of that name any more}."""
+        """`change` is {name: file or folder, or None if the name was removed}."""
         self.changes.append(change)
         _rename(self.names, change)
 
@@ -182,7 +182,7 @@ class Folder:
         self.durable, self.changes = dict(self.names), []
 
     def after_a_cut(self, draw):
-        """The names that may be left."""
+        """Names left after a power cut, chosen by `draw`."""
         if draw.names == "lost":
             return self.durable
         if draw.names == "kept":
@@ -206,7 +206,7 @@ def _rename(names, change):
 
 @dataclass
 class Draw:
-    """What a power cut does to names and data that no fsync has made sure of."""
+    """Effect of a power cut on names and data that are not durable."""
 
     names: str  # lost, kept, some, disordered
     data: str  # lost, kept, zeros, writes, sectors
@@ -218,13 +218,13 @@ RANDOM_CUTS = [(names, data) for names in ("some", "disordered", "kept") for dat
 
 
 class Disk:
-    """A folder, empty and durable at first, and the operations on it, carried out one after another.
+    """A folder, empty and durable at first, to which operations are applied in order.
 
-    `heeds` says of an fsync whether the disk does what it is asked: a test of the tests has one that does not.
+    `obeys(operation, is_folder)` returns whether the disk carries out an fsync; one test uses a disk that ignores some.
     """
 
-    def __init__(self, heeds=lambda operation, is_folder: True):
-        self.root, self._open, self._heeds = Folder(), {}, heeds
+    def __init__(self, obeys=lambda operation, is_folder: True):
+        self.root, self._open, self._obeys = Folder(), {}, obeys
 
     def apply(self, operation):
         o = operation
@@ -256,7 +256,7 @@ class Disk:
             opened[1] = offset + len(o.data)
         elif o.kind == "truncate":
             what.change(o.number)
-        elif self._heeds(o, isinstance(what, Folder)):
+        elif self._obeys(o, isinstance(what, Folder)):
             what.sync()
 
     def _opened(self, o):
@@ -278,7 +278,7 @@ class Disk:
         return folder, path.name
 
     def found(self, name):
-        """The file or folder of that name, as processes see it; None where there is none."""
+        """The file or folder of that name that processes see, or None."""
         folder = self.root
         for part in PurePosixPath(name).parts:
             if not isinstance(folder, Folder) or part not in folder.names:
@@ -287,7 +287,7 @@ class Disk:
         return folder
 
     def after_a_cut(self, draw):
-        """{name: content} of the files that may be left, and None for a folder."""
+        """{name: content} of the files left after a power cut; None for a folder."""
         left = {}
         _cut(self.root, "", draw, left)
         return left
@@ -303,7 +303,7 @@ def _cut(folder, at, draw, left):
 
 
 def build(state, folder):
-    """Write a state down in an empty folder."""
+    """Create the files of a state in an empty folder."""
     for name, content in state.items():
         if content is None:
             (folder / name).mkdir()
@@ -312,7 +312,7 @@ def build(state, folder):
 
 
 def checkpoints_ever(operations, run):
-    """{path in the run: every content} that checkpoints and guards have had under their own names."""
+    """{path in the run: every content} of checkpoints and guards under their final names."""
     disk, ever = Disk(), {}
     for operation in operations:
         disk.apply(operation)
@@ -324,13 +324,13 @@ def checkpoints_ever(operations, run):
 
 
 def checkpoints_on(disk, folder):
-    """{file name: content} of the checkpoints in a folder that processes see."""
+    """{file name: content} of the checkpoints that processes see in a folder."""
     found = disk.found(folder)
     return {name: bytes(file.content) for name, file in _checkpoints(found.names if found else {})}
 
 
 def durable_on(disk, folder):
-    """The file names of the checkpoints there that no power cut takes."""
+    """File names of the durable checkpoints in a folder."""
     found = disk.found(folder)
     return [name for name, _ in _checkpoints(found.durable if found else {})]
 

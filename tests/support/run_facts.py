@@ -1,4 +1,4 @@
-"""All that a run leaves behind, with rollbacks in it, stopped and killed and resumed, to compare with `==`."""
+"""Files of runs with rollbacks that are stopped, killed and resumed, for comparison with `==`."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from unittest import mock
 
 TIMINGS = ("words_per_second", "seconds")
 LINES = [f"{a} {b} {c}" for a in ("sun", "moon", "sea") for b in ("is", "was") for c in ("high", "low", "far")]
-DIVERGES_AT = {2: 1, 4: 1, 8: 1, 12: 2}  # a step, and how often
+DIVERGES_AT = {2: 1, 4: 1, 8: 1, 12: 2}  # step: number of times
 SETTINGS = {
     "model": {"hidden_size": 3, "embedding_size": 2},
     "optimizer": {"learning_rate": 0.02, "clip_norm": 0.05},
@@ -17,7 +17,7 @@ SETTINGS = {
     "run": {"keep": 1, "checkpoint_every": "3 steps"},
     "guard": {"every": 4, "rollbacks": 9, "learning_rate_factor": 0.5},
 }
-# loss, gradient norm, steps taken, running level, spread, jump
+# loss, gradient norm, steps, running level, spread, jump
 FAULTS = [
     *((float("nan"), 1.0, 50, 1.0, 0.1, 3.0), (1.0, float("inf"), 50, 1.0, 0.1, 3.0), (3.9, 1.0, 50, 1.0, 0.1, 3.0)),
     *((4.1, 1.0, 50, 1.0, 0.1, 3.0), (4.1, 1.0, 50, 1.0, 0.5, 3.0), (7.5, 1.0, 50, 4.0, 0.1, 3.0)),
@@ -27,8 +27,8 @@ FAULTS = [
 
 
 def facts():
-    """What the package as it is imported now makes of it, one thing after another."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):  # which takes most of the time
+    """Yield results of the package as it is imported now, one at a time."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):  # fsync takes most of the time
         text = Path(folder, "text")
         text.write_text("".join(f"{line}\n" for line in LINES))
         yield _faults()
@@ -64,9 +64,9 @@ def _runs(folder, text):
     def fault(loss, norm, progress, jump, uniform):
         before = sum(times for step, times in DIVERGES_AT.items() if step <= progress.position.step)
         here = DIVERGES_AT.get(progress.position.step + 1, 0)
-        return "told to" if before <= progress.recovery.rollbacks < before + here else None
+        return "diverged" if before <= progress.recovery.rollbacks < before + here else None
 
-    divergence.fault = fault  # of a package that is thrown away, or put back
+    divergence.fault = fault  # the caller discards or restores the package
     config = from_dict(SETTINGS | {"data": {"train": [str(text)], "mode": "stream", "valid": 0.2}})
     texts = corpora.texts(config)
 
@@ -90,8 +90,8 @@ def _runs(folder, text):
             continue
         again = trainer(f"{n}")
         if stopped:
-            told = []
-            list(again.train(lambda told=told, n=n: told.append(0) or ("stop" if len(told) >= n // 2 else None)))
+            calls = []
+            list(again.train(lambda calls=calls, n=n: calls.append(0) or ("stop" if len(calls) >= n // 2 else None)))
         else:
             training = again.train()
             for _ in range(n):

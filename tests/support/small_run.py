@@ -37,18 +37,18 @@ def settings(folder, text=None, **changes):
 
 
 def trainer(config, folder):
-    """A trainer whose run stands in `folder`, at its beginning."""
+    """A new trainer with its run in `folder`."""
     run = RunFolder(Path(folder))
     run.create()
     return Trainer(config, corpora.texts(config), config.training.random_seed, run)
 
 
 def train(config, folder, stop_at=None, resume=False):
-    """Train, to the step `stop_at` or to the end; the trainer and its events."""
+    """Train to the step `stop_at` or to the end; returns the trainer and its events."""
     made = trainer(config, folder)
     if resume:
         made.resume(made.folder.last()[0])
-    stop = (lambda: "told to" if made.progress.position.step >= stop_at else None) if stop_at else (lambda: None)
+    stop = (lambda: "requested" if made.progress.position.step >= stop_at else None) if stop_at else (lambda: None)
     return made, list(made.train(stop))
 
 
@@ -58,13 +58,13 @@ def last_bytes(folder):
 
 
 def metrics(folder):
-    """The rows of metrics.jsonl without what a clock measured."""
+    """The rows of metrics.jsonl without timings."""
     rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key not in TIMINGS} for row in rows]
 
 
 def contents(progress):
-    """What a checkpoint of a model of three words holds that stands at that progress."""
+    """A checkpoint, at this progress, of a model of three words."""
     config = from_dict({"data": {"train": ["text.txt"]}, "model": {"hidden_size": 2}, "optimizer": {"name": "sgd"}})
     architecture = build.architecture(config.model, 3)
     return Checkpoint(
@@ -80,7 +80,7 @@ def contents(progress):
 
 
 def learns_by_heart(folder, **changes):
-    """A model whose validation loss gets worse: it learns its few sentences by heart, and those held out differ."""
+    """A config that overfits: its few training sentences differ from the validation text, whose loss rises."""
     text = random_lines(8, seed=1) + "".join(f"{line[::-1]}\n" for line in random_lines(4, seed=5).splitlines())
     fixed = {"data__valid": 0.33, "vocabulary__unknown": True, "optimizer__learning_rate": 0.1, "training__epochs": 50}
     return settings(folder, text, **(fixed | changes))

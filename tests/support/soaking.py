@@ -1,19 +1,19 @@
-"""How long the tests of faults run: a little in every test run, in full with `--soak SEED`."""
+"""Extent of the fault tests: short in every test run, full with `--soak SEED`."""
 
 import random
 
 
 class Soak:
-    """What one test, known by its name, draws from and how often."""
+    """The random generator of one test, seeded with its name, and its number of trials."""
 
     def __init__(self, seed, name):
         self.full = seed is not None
         self.random = random.Random(f"{seed or 0} {name}")
 
     def times(self, short, full):
-        """How often to try."""
+        """Number of trials."""
         return full if self.full else short
 
     def report(self, what):
-        """Say what was done; `make soak` shows it."""
+        """Print what was done; `make soak` shows it."""
         print(f"\nsoak: {what}")

@@ -1,4 +1,4 @@
-"""A terminal that a process writes to, and what it shows."""
+"""A terminal that a process writes to, and its output."""
 
 import os
 import pty
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def terminal(columns):
-    """The end that a process is given, and what returns all that it showed, once that process has ended."""
+    """The descriptor for a process, and a function that returns all its output once the process has ended."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (25, columns))
 

@@ -1,4 +1,4 @@
-"""All that encoded texts say, to compare with `==`."""
+"""All values of encoded texts, for comparison with `==`."""
 
 
 def facts(corpus):

@@ -1,4 +1,4 @@
-"""A tiny training that faults are tried on, in this process and in others, and what must hold of its folder after."""
+"""A tiny training for the fault tests, in this process or in another, and checks of its folder afterwards."""
 
 import hashlib
 import os
@@ -25,11 +25,11 @@ training: {{epochs: {epochs}, batch_size: 1, random_seed: 7}}
 guard: {{every: {guard}, rollbacks: 20, learning_rate_factor: 0.7}}
 run: {{keep: {keep}, checkpoint_every: {every} steps}}
 """
-DIVERGES = {"optimizer": "adam", "rate": 4.0}  # at the first step, until the learning rate is lower
+DIVERGES = {"optimizer": "adam", "rate": 4.0}  # at the first step, until the learning rate is reduced
 
 
 def config_in(folder, optimizer="sgd", rate=0.5, epochs=3, keep=2, every=2, guard=4):
-    """The path of a config that takes 3 steps an epoch, with its texts beside it."""
+    """Path of a config with 3 steps an epoch; its texts are in the same folder."""
     (folder / "text.txt").write_text(TEXT)
     (folder / "valid.txt").write_text(CONTRADICTS_IT)
     path = folder / "tiny.yaml"
@@ -39,12 +39,12 @@ def config_in(folder, optimizer="sgd", rate=0.5, epochs=3, keep=2, every=2, guar
 
 
 def train_words(config, run, *words):
-    """The words behind `rnncli` which train in the folder `run`."""
+    """Arguments of `rnncli` that train in the folder `run`."""
     return ["train", str(config), "--set", f"run.dir={run}", "--quiet", *map(str, words)]
 
 
 def start(folder, words, before=(), program=("-m", "rnncli")):
-    """Start a command in another process, which does the same each time, down to its system calls."""
+    """Start a command in another process; it makes the same system calls each time."""
     return subprocess.Popen(
         [*before, sys.executable, *program, *map(str, words)],
         cwd=folder,
@@ -55,7 +55,7 @@ def start(folder, words, before=(), program=("-m", "rnncli")):
 
 
 def here(*words):
-    """A command in this process: what it wrote and its exit code; it never shows a traceback."""
+    """Run a command in this process; returns its output and exit code, and fails if it prints a traceback."""
     result = CliRunner().invoke(main, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -63,12 +63,12 @@ def here(*words):
     return result
 
 
-def believed(run):
-    """The checkpoints and guards that are found whole."""
-    return [path for path in sorted(run.glob("*/step-*.npz")) if _whole(path)]
+def verified(run):
+    """The checkpoints and guards that verify."""
+    return [path for path in sorted(run.glob("*/step-*.npz")) if _verifies(path)]
 
 
-def _whole(path):
+def _verifies(path):
     try:
         checkpoint_file.verify(path)
     except RunError:
@@ -81,43 +81,44 @@ def hashed(run):
     return hashlib.sha256(RunFolder(run).checkpoints()[-1].read_bytes()).hexdigest()
 
 
-def others(run):
-    """The names of what is in the folder beside checkpoints and guards."""
+def other_files(run):
+    """Names in the folder other than checkpoints and guards."""
     return {str(path.relative_to(run)) for path in run.rglob("*")} - {
         str(path.relative_to(run)) for path in run.glob("*/step-*.npz")
     }
 
 
-def said(run):
-    """What config.yaml and vocabulary.txt say, without where the texts stand."""
+def config_and_vocabulary(run):
+    """Contents of config.yaml and vocabulary.txt, without the paths of the texts."""
     folder = RunFolder(run)
     return portable_dict(yaml_file.read(str(folder.config), [])), folder.vocabulary.read_bytes()
 
 
 class Whole:
-    """How a run ends that nothing stops."""
+    """Result of an uninterrupted run."""
 
     def __init__(self, config, run, *words):
         self.config, self.words = config, words
         result = here(*train_words(config, run, *words))
         assert result.exit_code == 0, result.stderr
         self.hash, self.metrics = hashed(run), metrics(run)
-        self.others, self.said = others(run), said(run)
+        self.other_files, self.config_and_vocabulary = other_files(run), config_and_vocabulary(run)
 
-    def is_what_resuming_gives(self, run):
-        """Resume to the end, and compare all that is left."""
+    def assert_resuming_reproduces_it(self, run):
+        """Resume to the end, and compare all files."""
         result = here(*train_words(self.config, run, *self.words, "--resume"))
         assert result.exit_code == 0, result.stderr
-        self.is_what_stands_in(run)
+        self.assert_same_as(run)
 
-    def is_what_stands_in(self, run):
-        assert hashed(run) == self.hash, f"{run}: the last checkpoint is another"
-        assert metrics(run) == self.metrics, f"{run}: metrics.jsonl has other rows"
-        assert others(run) == self.others, f"{run} holds other files: {sorted(others(run) ^ self.others)}"
-        assert said(run) == self.said, f"{run}: config.yaml or vocabulary.txt is another"
+    def assert_same_as(self, run):
+        assert hashed(run) == self.hash, f"{run}: the last checkpoint differs"
+        assert metrics(run) == self.metrics, f"{run}: metrics.jsonl differs"
+        found = other_files(run)
+        assert found == self.other_files, f"{run}: other files differ: {sorted(found ^ self.other_files)}"
+        assert config_and_vocabulary(run) == self.config_and_vocabulary, f"{run}: config.yaml or vocabulary.txt differs"
 
 
-def only_true_ones(run, true):
-    """Every checkpoint that is believed has bytes which `true`, {path in the run: contents}, knows for its step."""
-    for path in believed(run):
-        assert path.read_bytes() in true[str(path.relative_to(run))], f"{path} is believed, and wrong"
+def assert_only_genuine(run, genuine):
+    """Every checkpoint that verifies has one of the contents in `genuine`, {path in the run: contents}."""
+    for path in verified(run):
+        assert path.read_bytes() in genuine[str(path.relative_to(run))], f"{path} verifies, but is wrong"

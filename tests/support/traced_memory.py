@@ -1,10 +1,10 @@
-"""What some work takes in memory."""
+"""Memory that a function allocates."""
 
 import tracemalloc
 
 
 def peak_of(work):
-    """Bytes that some work has at its peak beside what was there before, once it has imported what it needs."""
+    """Peak of the bytes that `work` allocates; it should have imported its modules before."""
     tracemalloc.start()
     try:
         work()

@@ -11,7 +11,7 @@ import pytest
 from rnncli.system import blas, process
 
 MEGABYTE = 1_000_000
-NEAR = 4 * MEGABYTE  # Linux counts some pages later, thread by thread
+NEAR = 4 * MEGABYTE  # Linux counts some pages late, for each thread
 counted = pytest.mark.skipif(process.resident_memory() is None, reason="the size of a process is unknown here")
 
 

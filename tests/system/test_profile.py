@@ -72,13 +72,13 @@ def test_time_counts_for_the_previous_section(clock):
 def test_time_between_steps_is_not_counted(clock):
     made = StepProfile()
     for _ in range(3):
-        made.enter("output")  # a validation
+        made.enter("output")  # of a validation
         clock.now += 100
         made.begin()
         clock.now += 50
         made.enter("cells forward")
         clock.now += 50
-        made.begin()  # the one before had no batch
+        made.begin()  # the previous step had no batch
         clock.now += 2
         made.end()
         clock.now += 1000
@@ -176,7 +176,7 @@ def test_a_run_that_is_stopped_has_a_profile(tmp_path):
     made = trainer(settings(tmp_path), tmp_path / "run")
     report = made.profiled().report
     list(made.train(lambda: "enough" if made.progress.position.step == 3 else None))
-    assert report()["steps"] == 3  # too few to leave out the first ones
+    assert report()["steps"] == 3  # too few steps to discard the first ones
 
 
 def counted(tmp_path, **changes):

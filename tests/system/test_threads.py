@@ -32,7 +32,7 @@ def three(monkeypatch):
 
 
 def in_another(barrier_of=2):
-    """A function that returns whether it runs in another thread than this; it waits for `barrier_of` callers."""
+    """A function that returns whether it runs in a thread other than the current; it waits for `barrier_of` callers."""
     here, barrier = threading.get_ident(), threading.Barrier(barrier_of)
 
     def elsewhere():
@@ -45,11 +45,11 @@ def in_another(barrier_of=2):
 @pytest.mark.parametrize("items", [[], [7], range(2), tuple("abc"), list(range(1000))], ids=repr)
 def test_every_item_once(count, items):
     seen = []
-    threads.each(seen.append, items)  # one append is never half done
+    threads.each(seen.append, items)  # an append is atomic
     assert sorted(seen) == sorted(items)
 
 
-def test_items_of_a_sequence_in_python_are_taken_once_too(three):
+def test_every_item_of_a_python_sequence_once(three):
     class Slow:
         def __len__(self):
             return 60
@@ -57,7 +57,7 @@ def test_items_of_a_sequence_in_python_are_taken_once_too(three):
         def __getitem__(self, k):
             if k >= 60:
                 raise IndexError
-            time.sleep(1e-4)  # another thread comes in between
+            time.sleep(1e-4)  # let another thread run in between
             return k
 
     seen = []
@@ -86,10 +86,10 @@ def test_an_exception_of_any_thread_is_raised(three, where):
 
     with pytest.raises(ZeroDivisionError):
         threads.each(work, range(20))
-    threads.each(int, range(20))  # and the next finds all in order
+    threads.each(int, range(20))  # the next call works
 
 
-def test_nothing_runs_any_more_when_it_raises(three):
+def test_all_threads_have_finished_when_it_raises(three):
     elsewhere, running = in_another(3), []
 
     def work(item):
@@ -100,12 +100,12 @@ def test_nothing_runs_any_more_when_it_raises(three):
         running.remove(item)
         raise ValueError
 
-    with pytest.raises(ZeroDivisionError):  # the caller's own, whatever the others raise
+    with pytest.raises(ZeroDivisionError):  # the error of the calling thread wins
         threads.each(work, range(3))
     assert running == []
 
 
-def test_errors_are_handled_as_the_caller_has_it(three):
+def test_the_callers_error_state_applies_in_all_threads(three):
     huge = np.array([1e30], np.float32)
     elsewhere = in_another(3)
     handled = []
@@ -123,7 +123,7 @@ def test_errors_are_handled_as_the_caller_has_it(three):
     assert handled == ["ignore"] * 2 + ["raise"] * 2
 
 
-def test_one_within_another(count):
+def test_nested_calls(count):
     seen = []
     threads.each(lambda i: threads.each(lambda k: seen.append((i, k)), range(5)), range(6))
     assert sorted(seen) == [(i, k) for i in range(6) for k in range(5)]
@@ -132,7 +132,7 @@ def test_one_within_another(count):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_makes_its_own_threads(three):
-    threads.each(int, range(5))  # the parent has made its own
+    threads.each(int, range(5))  # the parent now has threads
     child = os.fork()
     if child == 0:
         barrier, seen = threading.Barrier(3), []

@@ -404,14 +404,14 @@ def test_another_process_writes_the_entry_first():
 def assert_write_error(error):
     message = str(error.value)
     assert error.value.exit_code == 7
-    assert message.startswith("cache: cannot write the encoded texts there (")
-    assert " MB; make room, or set data.cache to another folder" in message
+    assert message.startswith("cache: cannot write: ")
+    assert " MB: make room there, or set data.cache to another folder" in message
     assert entries() == []
 
 
 @pytest.mark.parametrize("chosen", [{}, {"valid": 0.25, "rules": Rules(min_count=3)}])
 def test_no_room_for_a_file(chosen):
-    """For several amounts of room, set as a limit of the system on the size of any file."""
+    """For several limits on the file size, set with setrlimit."""
     prepared(**chosen)
     [entry] = entries()
     sizes = {path.name: path.stat().st_size for path in entry.iterdir()}
@@ -488,7 +488,7 @@ def test_a_disk_that_is_full_at_any_call():
 
 @pytest.mark.parametrize("folder", ["train.txt", "train.txt/cache", "/proc/no", "a" * 300])
 def test_a_folder_that_cannot_be_created(folder):
-    with pytest.raises(WriteError, match=f"^{folder}: cannot write the encoded texts there"):
+    with pytest.raises(WriteError, match=f"^{folder}: cannot write: .*; the encoded texts need about "):
         cache.prepared(Path(folder), **GIVEN)
 
 

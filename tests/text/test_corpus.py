@@ -93,10 +93,10 @@ def test_ids_are_the_tokens(text, text_format):
 @given(st.binary(max_size=80) | TEXTS.map(str.encode), FORMATS, st.none() | st.sampled_from([0.1, 0.3, 0.5]))
 def test_any_bytes_are_a_corpus_or_a_text_error(content, text_format, valid):
     try:
-        vocabulary, train, held = texts_of([file(content)], text_format, Rules(unknown=True), valid)
+        vocabulary, train, validation = texts_of([file(content)], text_format, Rules(unknown=True), valid)
     except TextError:
         return
-    total = train.characters + (held.characters if held else 0)
+    total = train.characters + (validation.characters if validation else 0)
     text = content.decode().removeprefix("\ufeff")
     assert total == len(text.replace("\r\n", "\n").removesuffix("\r")) + (not text.endswith("\n"))
     assert train.ids.max() < len(vocabulary)
@@ -150,17 +150,19 @@ def test_ids_take_the_smallest_type():
         assert vocabulary.decode(corpus.ids) == [*text.split(), END]
 
 
-@pytest.mark.parametrize(("fraction", "lines", "held"), [(0.1, 30, 3), (0.29, 100, 29), (0.1, 19, 1), (0.5, 3, 1)])
-def test_fraction_takes_the_last_lines(fraction, lines, held):
+@pytest.mark.parametrize(
+    ("fraction", "lines", "valid_lines"), [(0.1, 30, 3), (0.29, 100, 29), (0.1, 19, 1), (0.5, 3, 1)]
+)
+def test_fraction_takes_the_last_lines(fraction, lines, valid_lines):
     text = "".join(f"w{i // 2}\n" for i in range(lines))
     vocabulary, train, valid = texts_of([file(text, "t")], SENTENCES, Rules(unknown=True), fraction)
-    assert (train.lines, valid.lines) == (lines - held, held)
-    assert set(vocabulary.words) == {f"w{i // 2}" for i in range(lines - held)} | {END, UNKNOWN}
-    assert vocabulary.counts[vocabulary.end_id] == lines - held
+    assert (train.lines, valid.lines) == (lines - valid_lines, valid_lines)
+    assert set(vocabulary.words) == {f"w{i // 2}" for i in range(lines - valid_lines)} | {END, UNKNOWN}
+    assert vocabulary.counts[vocabulary.end_id] == lines - valid_lines
     assert lines_of(valid, vocabulary) == [
-        [word if word in vocabulary else UNKNOWN, END] for word in text.split()[-held:]
+        [word if word in vocabulary else UNKNOWN, END] for word in text.split()[-valid_lines:]
     ]
-    assert (train.tokens, valid.tokens) == (2 * (lines - held), 2 * held)
+    assert (train.tokens, valid.tokens) == (2 * (lines - valid_lines), 2 * valid_lines)
     assert train.characters + valid.characters == len(text)
 
 

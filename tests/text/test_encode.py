@@ -72,9 +72,9 @@ def files(texts):
 
 def prepared(train, text_format, rules, valid, test):
     """All facts of the texts, or the error message."""
-    held = files(valid) if isinstance(valid, list) else valid
+    validation = files(valid) if isinstance(valid, list) else valid
     try:
-        return all_of(prepare(files(train), text_format, rules, held, files(test)))
+        return all_of(prepare(files(train), text_format, rules, validation, files(test)))
     except TextError as error:
         return str(error)
 
@@ -107,13 +107,13 @@ def test_threads_change_nothing_in_a_text_of_many_blocks():
 def test_a_fraction_is_the_same_as_two_files(texts, text_format, rules, tenths, changed):
     text = "".join(each.removesuffix("\n") + "\n" for each in texts)
     lines = [f"{line}\n" for line in text.split("\n")[:-1]]
-    held = len(lines) * tenths // 10
+    valid_lines = len(lines) * tenths // 10
     try:
         two = prepare(
-            files(["".join(lines[: len(lines) - held])]),
+            files(["".join(lines[: len(lines) - valid_lines])]),
             text_format,
             rules,
-            files(["".join(lines[len(lines) - held :])]),
+            files(["".join(lines[len(lines) - valid_lines :])]),
         )
     except TextError:
         return
@@ -122,7 +122,7 @@ def test_a_fraction_is_the_same_as_two_files(texts, text_format, rules, tenths, 
     assert (one.vocabulary, one.vocabulary.counts.tolist()) == (two.vocabulary, two.vocabulary.counts.tolist())
     for part in ("train", "valid"):
         assert facts(one.named()[part])[:-2] == facts(two.named()[part])[:-2]
-    assert one.valid.files == (("text1", held - len(lines)),)
+    assert one.valid.files == (("text1", valid_lines - len(lines)),)
     assert one.valid.sha256 == one.train.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -270,10 +270,10 @@ def test_progress(tmp_path):
 @given(st.floats(0.001, 0.999), st.integers(2, 300))
 def test_a_fraction_is_the_decimal_as_written(fraction, lines):
     fraction = float(f"{fraction:.3f}")
-    held = math.floor(Fraction(str(fraction)) * lines)
-    if 0 < held < lines:
+    valid_lines = math.floor(Fraction(str(fraction)) * lines)
+    if 0 < valid_lines < lines:
         texts = prepare(files(["a\n" * lines]), SENTENCES, Rules(), fraction)
-        assert (texts.train.lines, texts.valid.lines) == (lines - held, held)
+        assert (texts.train.lines, texts.valid.lines) == (lines - valid_lines, valid_lines)
 
 
 def test_the_hash_depends_on_where_a_file_ends(tmp_path):

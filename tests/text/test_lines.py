@@ -243,7 +243,7 @@ def test_missing_file(tmp_path):
     (tmp_path / "train.txt").touch()
     with pytest.raises(TextError, match=r"trian\.txt: no such file; did you mean .*train\.txt\?"):
         list(read_lines(tmp_path / "trian.txt"))
-    with pytest.raises(TextError, match="nothing of a similar name"):
+    with pytest.raises(TextError, match="has a similar name"):
         list(read_lines(tmp_path / "qqqqqqqqqqqq"))
     with pytest.raises(TextError, match="there is no folder"):
         list(read_lines(str(tmp_path / "no" / "a.gz")))

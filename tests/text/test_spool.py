@@ -129,7 +129,7 @@ def small(tmp_path, monkeypatch):
 def test_a_full_folder_for_temporary_files(tmp_path, monkeypatch, small):
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: FullDisk(tmp_path / "unnamed", "w+b"))
     with pytest.raises(
-        WriteError, match=rf"^{tmp_path}: cannot .* \(No space left on device\) after 0 MB; .* TMPDIR"
+        WriteError, match=rf"^{tmp_path}: cannot write: No space left on device; 0 MB of .* TMPDIR"
     ) as error:
         small.append(np.arange(9))
     assert error.value.exit_code == 7
@@ -137,7 +137,7 @@ def test_a_full_folder_for_temporary_files(tmp_path, monkeypatch, small):
 
 def test_no_folder_for_temporary_files(tmp_path, small):
     tmp_path.rmdir()
-    with pytest.raises(WriteError, match=r"\(No such file or directory\) after 0 MB; .* set TMPDIR"):
+    with pytest.raises(WriteError, match=r"cannot write: No such file or directory; 0 MB of .* set TMPDIR"):
         small.append(np.arange(9))
     tmp_path.mkdir()
 

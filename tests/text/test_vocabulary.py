@@ -164,5 +164,5 @@ def test_words_are_written_in_the_order_of_their_ids(tmp_path):
     words = ("\ufeff", " ", "\r", END, "\x85", "\u2028", "é", "\x0b", "\0")
     write_words(Vocabulary(words), path)
     assert path.read_bytes().decode().split("\n") == [*words, ""]
-    with pytest.raises(WriteError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot write"):
         write_words(Vocabulary((END,)), tmp_path)

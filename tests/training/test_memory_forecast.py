@@ -192,10 +192,10 @@ def test_the_spelling_of_unknown_words_is_counted(tmp_path, machine):
     config = settings(tmp_path, vocabulary__max_size=6)
     words, outside = corpora.texts(config).vocabulary.words, [f"rare{i:06}" for i in range(50_000)]
     held = predicted(config).parts["spelling"]
-    assert held == spelling.held(words)
+    assert held == spelling.peak_bytes(words)
     assert 0.5 * held < peak_of(lambda: spelling.Spelling(words).nats(outside)) < 1.2 * held
     many = [f"{i:x}word" for i in range(50_000)]
-    assert 0.7 * spelling.held(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.held(many)
+    assert 0.7 * spelling.peak_bytes(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.peak_bytes(many)
 
 
 def test_mapped_texts_are_listed_but_can_be_reclaimed(tmp_path, machine):

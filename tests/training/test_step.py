@@ -64,12 +64,12 @@ class Halves:
     """Adds the gradients of two learners, each with half of every batch."""
 
     def __init__(self):
-        self.others = None
+        self.others = self.other_loss = None
 
-    def sum_(self, gradients):
-        if self.others is not None:
-            gradients.vector += self.others
-            gradients.forget_rows_()
+    def sum_(self, gradients, loss):
+        gradients.vector += self.others
+        gradients.forget_rows_()
+        return loss + self.other_loss
 
 
 def half(batch, columns):
@@ -89,17 +89,19 @@ def test_parts_of_a_batch_add_up_to_the_whole():
     for number, batch in enumerate(StreamBatches(IDS, 0, 4, 6).epoch(0), 1):
         expected = whole.step_(batch, number, 0.01, accepted)
         parts = [half(batch, slice(0, 2)), half(batch, slice(2, 4))]
-        gradients = []
+        gradients, losses = [], []
         for each, part in zip((left, right), parts, strict=True):
             entering = each.model.entering(part, each.state)
             passed = each.model.forward(part, entering, Noise(7, batch.epoch, batch.index), words=batch.words)
             gradients.append(each.model.backward_(passed)[0].vector.copy())
+            losses.append(passed.loss)
         left.communicator.others, right.communicator.others = gradients[1], gradients[0]
-        losses = [
-            each.step_(part, number, 0.01, accepted, words=batch.words).loss
-            for each, part in zip((left, right), parts, strict=True)
-        ]
-        np.testing.assert_allclose(sum(losses), expected.loss, rtol=1e-12)
+        left.communicator.other_loss, right.communicator.other_loss = losses[1], losses[0]
+        for each, part in zip((left, right), parts, strict=True):
+            taken = each.step_(part, number, 0.01, accepted, words=batch.words)
+            np.testing.assert_allclose(taken.loss, expected.loss, rtol=1e-12)
+            np.testing.assert_allclose(taken.norm, expected.norm, rtol=1e-12)
+            assert taken.words == batch.words
         for each in (left, right):
             np.testing.assert_allclose(each.model.parameters.vector, whole.model.parameters.vector, atol=1e-12)
 

@@ -25,6 +25,8 @@ def print_done(done: Done, peak: int | None) -> None:
 
     peak: peak memory of the process in bytes, if known.
     """
+    from rnncli.schema.suggestions import counted
+
     perplexities = {
         "train": done.train_perplexity,
         "valid": done.valid_perplexity,
@@ -39,14 +41,14 @@ def print_done(done: Done, peak: int | None) -> None:
     if peak:
         parts.append(f"{peak / 1e6:,.0f} MB at most")
     measured = {"valid": done.valid, "best valid": done.best_valid, "test": done.test}
-    counted = ""
+    over = ""
     if not any(measured.values()):
         if done.train:
-            counted = f"; train over {in_a_line(done.train)}"
+            over = f"; train over {in_a_line(done.train)}"
         elif done.train_tokens:
-            counted = f"; train over the {done.train_tokens:,} tokens read so far"
-    epochs = f"{done.epochs} epoch{'' if done.epochs == 1 else 's'}"
-    click.echo(f"{epochs}, {done.steps} steps: {', '.join(parts)}{counted}")
+            over = f"; train over the {counted(done.train_tokens, 'token')} read so far"
+    length = f"{counted(done.epochs, 'epoch')}, {counted(done.steps, 'step')}"
+    click.echo(f"{length}: {', '.join(parts)}{over}")
     if any(measured.values()):
         print_evaluations({"train": done.train} | measured)
     elif done.train:

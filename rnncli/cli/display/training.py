@@ -37,7 +37,7 @@ def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
 
 def _display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
     if as_json:
-        return Rows()
+        return JsonRows()
     match style(quiet):
         case Style.SILENT:
             return Silent()
@@ -177,7 +177,7 @@ class Silent:
         pass
 
 
-class Rows(Silent):
+class JsonRows(Silent):
     """The rows of metrics.jsonl on stdout; the command adds the last row itself."""
 
     def show(self, event: Event) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from rnncli.errors import NumericalError, RnncliError, RunError, RunInUseError, WriteError
+from rnncli.errors import NumericalError, RnncliError, RunError, RunInUseError, WriteError, reason
 from rnncli.proof.selftest.comparison import difference, digest, middle_of
 from rnncli.proof.selftest.program import LIMIT, FailedError, Program, own, steps_in
 from rnncli.runs.folder import RunFolder
+from rnncli.system import disk
 
 TRIES = 5  # attempts to stop a run before it ends
 FLIPPED = ("parameter.", "moment.", "state.", "meta")  # one bit is flipped in a member of each kind
@@ -76,7 +77,7 @@ class Selftest:
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="rnncli-selftest-"))
         except OSError as problem:
-            raise WriteError(f"cannot make a temporary folder: {problem.strerror}; set TMPDIR") from problem
+            raise WriteError(f"cannot make a temporary folder: {reason(problem)}", remedy="set TMPDIR") from problem
         self._program = Program(self._words, self._folder)
         try:
             self._write_texts()
@@ -90,13 +91,10 @@ class Selftest:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write_texts(self) -> None:
-        try:
+        corpus = files("rnncli").joinpath("cli", "starter", "corpus.txt").read_bytes()
+        with disk.writing(self._folder, "set TMPDIR"):
             (self._folder / "config.yaml").write_text(CONFIG)
-            (self._folder / "corpus.txt").write_bytes(
-                files("rnncli").joinpath("cli", "starter", "corpus.txt").read_bytes()
-            )
-        except OSError as error:
-            raise WriteError(f"{self._folder}: cannot write: {error.strerror}; set TMPDIR") from error
+            (self._folder / "corpus.txt").write_bytes(corpus)
 
     def _check(self, name: str, expected: str, error: type[RnncliError], check: Callable[[Selftest], str]) -> Check:
         started, passed = time.monotonic(), None
