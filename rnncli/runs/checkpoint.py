@@ -54,7 +54,7 @@ def hashes(texts: Texts) -> dict[str, str | None]:
     return {"train": texts.train.sha256, "valid": texts.valid.sha256 if texts.valid else None}
 
 
-def write(path: Path, checkpoint: Checkpoint, durable: bool = True) -> None:
+def write(path: Path, checkpoint: Checkpoint, durable: bool = True, remedy: str = checkpoint_file.REMEDY) -> None:
     """Write a checkpoint, as `checkpoint_file.write` does. Raises WriteError."""
     vocabulary, data = checkpoint.vocabulary, checkpoint.config.data
     meta = {
@@ -72,12 +72,12 @@ def write(path: Path, checkpoint: Checkpoint, durable: bool = True) -> None:
         tensors = Parameters(checkpoint.parameters.shapes, vector=vector)
         members |= {f"moment.{moment}.{name}": tensor for name, tensor in tensors.items()}
     members |= {f"state.{name}": array for name, array in checkpoint.state.items()}
-    checkpoint_file.write(path, meta, members, durable)
+    checkpoint_file.write(path, meta, members, durable, remedy)
 
 
 def write_weights(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint without moments and state, enough to predict and evaluate. Raises WriteError."""
-    write(path, replace(checkpoint, moments={}, state={}, weights_only=True))
+    write(path, replace(checkpoint, moments={}, state={}, weights_only=True), remedy="name another file")
 
 
 def read_metadata(path: Path) -> Metadata:

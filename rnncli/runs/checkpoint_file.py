@@ -24,6 +24,7 @@ from rnncli.system import disk
 from rnncli.system.arrays import Array
 
 FORMAT_VERSION = 3  # 2 had no guard, 1 drew the order of sentences otherwise
+REMEDY = "set run.dir to another folder"  # if a checkpoint of a run cannot be written
 READABLE = (2, 3)
 META_MEMORY = 60_000_000  # bytes of memory that metadata may need, in addition to twice the size of the file
 PIECE = 1 << 18  # bytes hashed at a time
@@ -39,7 +40,7 @@ def write(
     meta: Mapping[str, Any],
     members: Mapping[str, Array],
     durable: bool = True,
-    remedy: str = "set run.dir to another folder",
+    remedy: str = REMEDY,
 ) -> None:
     """Write a checkpoint at `path`: write a temporary file in the same folder, fsync it, read it back and verify it,
     rename it, fsync the folder. Without `durable` no fsync: it survives a killed process, but not always a power cut.

@@ -81,8 +81,8 @@ def candidates(path: str | Path | None) -> list[Path]:
             if paths := RunFolder(run).preferred():
                 return paths
     raise RunError(
-        "no run found: looked in ./runs and in the current folder; train one (`rnncli train CONFIG`), "
-        "or name one with --run PATH"
+        "no run found: looked in ./runs and in the current folder",
+        remedy="train one (`rnncli train CONFIG`), or name one with --run PATH",
     )
 
 

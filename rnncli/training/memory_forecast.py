@@ -83,7 +83,8 @@ def check(config: Config, texts: Texts) -> Prediction:
     if available is not None and found.peak - found.resident - found.parts[MAPPED] > available:
         raise ConfigError(
             f"training this model takes {found.peak / 1e9:.1f} GB, and {(available + found.resident) / 1e9:.1f} GB are "
-            "free here; lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
+            "free here",
+            remedy="lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size",
         )
     return found
 

@@ -285,7 +285,7 @@ class Trainer:
         columns = next(iter(stored.state.values())).shape[1]
         if not self.batches.has_place(p.epoch, p.index, p.epoch_words, columns):
             problem = "not a checkpoint that this rnncli can use: its position does not exist in this text"
-            raise RunError(f"{path}: {problem}")
+            raise RunError(problem, location=str(path))
 
     def _begin(self) -> None:
         """Reset the run to its beginning."""

@@ -129,8 +129,9 @@ def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
     edges = [*(default_cutoffs(vocabulary_size) if cutoffs is None else cutoffs), vocabulary_size]
     if sorted(set(edges)) != edges:
         raise ConfigError(
-            f"model.output.cutoffs: {reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words "
-            "of the vocabulary; remove them to use cutoffs that fit it"
+            f"{reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words of the vocabulary",
+            location="model.output.cutoffs",
+            remedy="remove them to use cutoffs that fit it",
         )
     return edges
 
