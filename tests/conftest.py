@@ -18,7 +18,7 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rnncli-tests-")
 
 prepare()  # before NumPy is imported, so that results here and in another process have the same bits
 
-settings.register_profile("steady", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile("steady", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.register_profile("soak", deadline=None, max_examples=3000, derandomize=False)
 settings.load_profile("steady")
 

@@ -92,7 +92,7 @@ PLAIN |= {"test": None, "batch_size": 1, "vocabulary": {}}
 SPACES = PLAIN | {"mode": "stream", "line_end": False, "tokenizer": "characters"}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=max(200, settings().max_examples), deadline=None)
 @given(st.tuples(TEXTS, TEXTS), TEXTS, TEXTS, TEXTS, st.booleans(), SETTINGS, st.sampled_from([1 << 20, 1 << 20, 9]))
 @example((b"a\n", b"\n"), b"", b"", b"", True, PLAIN | {"valid": 0.5}, 1 << 20)
 @example((b"\n\n", b"a"), b"", b"", b"", True, PLAIN | {"valid": 0.5}, 1 << 20)

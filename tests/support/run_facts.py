@@ -84,6 +84,18 @@ def _runs(folder, text):
 
     events = sum(1 for _ in trainer("whole").train())
     yield left("whole")
+    newest = RunFolder(folder / "whole").checkpoints()[-1]
+    content, refused = newest.read_bytes(), []
+    headers = [at for at in range(len(content)) if content.startswith(b"PK\3\4", at)]
+    for at in [*range(130, len(content), 701), *range(len(content) - 5000, len(content), 67), *headers]:
+        newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        try:
+            checkpoint.verify(newest)
+            refused.append(False)
+        except RunError:
+            refused.append(True)
+    newest.write_bytes(content)
+    yield refused
     for n in range(1, events):
         stopped = n % 2 and n < events - 1
         if stopped and n % 4 == 3:
@@ -104,14 +116,3 @@ def _runs(folder, text):
             again.resume(last.path)
         list(again.train())
         yield left(f"{n}")
-    newest = RunFolder(folder / "whole").checkpoints()[-1]
-    content, refused = newest.read_bytes(), []
-    headers = [at for at in range(len(content)) if content.startswith(b"PK\3\4", at)]
-    for at in [*range(130, len(content), 701), *range(len(content) - 5000, len(content), 67), *headers]:
-        newest.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        try:
-            checkpoint.verify(newest)
-            refused.append(False)
-        except RunError:
-            refused.append(True)
-    yield refused
