@@ -26,10 +26,11 @@ EVALUATION_STREAM_STEPS = 512
 
 def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
     """The architecture of a config's model. Its methods raise ConfigError for output options that do not fit."""
-    output = OUTPUTS[m.output.name]
-    return Architecture(
-        vocabulary_size, CELLS[m.cell], m.layers, m.hidden_size, m.embedding_size, output, m.output.options
-    )
+    output, D = OUTPUTS[m.output.name], m.embedding_size
+    aliases = (("output.Wya", "embedding.E"),) if m.tied else ()
+    projected = D if m.tied and m.hidden_size != D else None
+    sizes = (vocabulary_size, CELLS[m.cell], m.layers, m.hidden_size, D)
+    return Architecture(*sizes, output, m.output.options, aliases, projected)
 
 
 def language_model(
@@ -70,6 +71,11 @@ def exact(config: Config) -> bool:
 
 def optimizer_class(config: Config) -> type[Optimizer]:
     return OPTIMIZERS[config.optimizer.name]
+
+
+def moment_names(config: Config) -> tuple[str, ...]:
+    """Names of the moments of the optimizer of a config."""
+    return optimizer_class(config).moment_names(config.optimizer.options)
 
 
 def optimizer(config: Config, parameters: Parameters) -> Optimizer:

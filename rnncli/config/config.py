@@ -14,6 +14,7 @@ from typing import Any
 
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
+from rnncli.model.noise import Dropout
 from rnncli.model.outputs import OUTPUTS
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.schedules import SCHEDULES
@@ -55,6 +56,7 @@ class ModelConfig:
     embedding_size: int | None = setting(None, minimum=1)
     output: Choice = setting(Choice.of(OUTPUTS, "full"), choices=OUTPUTS)
     engine: str = setting("fused", choices=ENGINES)
+    tied: bool = setting(False, later=True)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class OptimizerConfig:
     learning_rate: float = setting(0.001, above=0)
     clip_norm: float | None = setting(5.0, above=0)
     schedule: Choice = setting(Choice.of(SCHEDULES, "constant"), choices=SCHEDULES)
+    weight_decay: float = setting(0.0, minimum=0, below=1, later=True)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Config:
     guard: GuardConfig = field(default_factory=GuardConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    dropout: Dropout = field(default_factory=Dropout)
 
 
 # Settings that exclude each other: the keys (the fault is reported at the first), the condition, the message after it.
@@ -147,6 +151,39 @@ CONFLICTS: tuple[Conflict, ...] = (
         "is lazy_adam, which needs the row lists of the fused engine; set model.engine to fused, or use adam",
     ),
     (
+        ("model.tied", "model.embedding_size"),
+        lambda c: c.model.tied and c.model.embedding_size is None,
+        "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",
+    ),
+    (
+        ("model.tied", "model.output"),
+        lambda c: c.model.tied and c.model.output.name == "adaptive",
+        "is true, but the matrices of an adaptive softmax have several sizes; set model.output to full or sampled",
+    ),
+    *(
+        (
+            (f"dropout.{name}", "model.embedding_size"),
+            lambda c, name=name: getattr(c.dropout, name) > 0 and c.model.embedding_size is None,
+            "drops parts of embedding rows, but one-hot vectors enter the model; set model.embedding_size",
+        )
+        for name in ("input", "word")
+    ),
+    (
+        ("dropout.hidden", "model.layers"),
+        lambda c: c.dropout.hidden > 0 and c.model.layers == 1,
+        "acts between layers, and there is one; set dropout.output, or model.layers to 2 or more",
+    ),
+    (
+        ("optimizer.schedule", "data.valid"),
+        lambda c: c.optimizer.schedule.name == "plateau" and c.data.valid is None,
+        "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
+    ),
+    (
+        ("optimizer.weight_decay", "optimizer.name"),
+        lambda c: c.optimizer.weight_decay > 0 and c.optimizer.name == "lazy_adam",
+        "changes every weight in every step, and lazy_adam leaves rows alone; use adam, or set weight_decay to 0",
+    ),
+    (
         ("data.line_end", "data.mode"),
         lambda c: c.data.line_end is False and c.data.mode == "sentences",
         "is false, but in mode sentences each line end is an <end>; remove it, or set data.mode to stream",
@@ -173,7 +210,19 @@ def portable_dict(config: Config) -> dict[str, Any]:
     """Return `to_dict` without settings of one machine or one start: paths are reduced to file names; `run.dir`,
     `data.cache` and `training.max_time` are None.
     """
+    return to_dict(_portable(config))
 
+
+def stored_dict(config: Config) -> dict[str, Any]:
+    """Return `portable_dict` as a checkpoint stores it: without `later` settings that have their defaults, so that a
+    new setting leaves the bytes of existing runs unchanged.
+    """
+    plain = _plain(_portable(config), stored=True)
+    assert isinstance(plain, dict)
+    return {section: settings for section, settings in plain.items() if settings}
+
+
+def _portable(config: Config) -> Config:
     def base(path: str) -> str:
         name = os.path.basename(path) or path
         return name if name.strip() else os.path.join(os.curdir, name)  # a file name may consist of a line end
@@ -181,17 +230,7 @@ def portable_dict(config: Config) -> dict[str, Any]:
     named = map_paths(config, base)
     data, run = dataclasses.replace(named.data, cache=None), dataclasses.replace(named.run, dir=None)
     training = dataclasses.replace(named.training, max_time=None)
-    return to_dict(dataclasses.replace(named, data=data, run=run, training=training))
-
-
-def stored_dict(config: Config) -> dict[str, Any]:
-    """Return `portable_dict` as a checkpoint stores it: without optimizer options that have their defaults, so that a
-    new option of an optimizer leaves the bytes of existing runs unchanged.
-    """
-    plain, options = portable_dict(config), config.optimizer.options
-    defaults = _plain(type(options)())
-    plain["optimizer"] = {key: value for key, value in plain["optimizer"].items() if defaults.get(key, ...) != value}
-    return plain
+    return dataclasses.replace(named, data=data, run=run, training=training)
 
 
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:
@@ -221,17 +260,19 @@ def build(root: Node, faults: list[Fault]) -> Config:
     return config
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, stored: bool = False) -> Any:
+    """Dataclasses as mappings; `stored`: without `later` settings that have their defaults."""
     if isinstance(value, Choice):
-        return {"name": value.name, **_plain(value.options)}
+        return {"name": value.name, **_plain(value.options, stored)}
     if isinstance(value, Duration | Interval):
         return value.canonical()
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, stored) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain: dict[str, Any] = {}
         for name, each in settings_of(type(value)).items():
-            of_setting = _plain(getattr(value, name))
-            plain |= of_setting if each.kind == "options" else {name: of_setting}
+            here = getattr(value, name)
+            if not (stored and each.rule.later and here == each.default):
+                plain |= _plain(here, stored) if each.kind == "options" else {name: _plain(here, stored)}
         return plain
     return value

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from rnncli.model.cells.base import Cell, LayerState
-from rnncli.model.initialise import uniform_
+from rnncli.model.initialise import glorot_, uniform_
 from rnncli.model.outputs.base import OutputLayer
 from rnncli.model.parameters import Parameters
 from rnncli.system.arrays import Array, Shapes
@@ -26,9 +26,11 @@ class Architecture:
     """The sizes and parts of a model.
 
     Its parameters, in the order in which they are drawn and stored: `embedding.E` (V, D) if there is an embedding;
-    `layer0.*`, `layer1.*`, ... with the names of the cell; `output.*` with those of the output layer. `aliases` are
-    pairs of names (alias, owner) for one tensor, such as ("output.Wya", "embedding.E"): only the owner is drawn and
-    stored.
+    `layer0.*`, `layer1.*`, ... with the names of the cell; `projection.P` (H, n) if `projected` is n; `output.*` with
+    those of the output layer. `aliases` are pairs of names (alias, owner) for one tensor, such as ("output.Wya",
+    "embedding.E"): only the owner is drawn and stored.
+
+    projected: the number of features that enter the output layer, if they are a linear function of the hidden states.
     """
 
     vocabulary_size: int
@@ -39,6 +41,7 @@ class Architecture:
     output: type[OutputLayer]
     output_options: Any = None
     aliases: tuple[tuple[str, str], ...] = ()
+    projected: int | None = None
 
     def shapes(self) -> Shapes:
         """The shape of every tensor by its owner's name; no tensor is allocated.
@@ -54,6 +57,8 @@ class Architecture:
             cell_shapes = self.cell.shapes(n_x, self.hidden_size)
             shapes |= {f"layer{layer}.{name}": shape for name, shape in cell_shapes.items()}
             n_x = self.hidden_size
+        if self.projected is not None:
+            shapes["projection.P"] = (self.hidden_size, self.projected)
         shapes |= {f"output.{name}": shape for name, shape in self.output_shapes().items()}
         for alias, owner in self.aliases:
             if (shape := shapes.pop(alias)) != shapes[owner]:
@@ -62,7 +67,7 @@ class Architecture:
 
     def output_shapes(self) -> Shapes:
         """The shape of every tensor of the output layer by its name there, aliases included."""
-        return self.output.shapes(self.hidden_size, self.vocabulary_size, self.output_options)
+        return self.output.shapes(self.projected or self.hidden_size, self.vocabulary_size, self.output_options)
 
     def parameters(self, dtype: DTypeLike, vector: Array | None = None) -> Parameters:
         """Parameters of this model: zeros, or views of an existing vector."""
@@ -77,6 +82,9 @@ class Architecture:
             rng = stream(random_seed, "initialise layer", layer)
             with one_thread():  # an orthogonal matrix takes a thousand small products
                 self.cell.initialise_(parameters.section(f"layer{layer}"), rng)
+        if self.projected is not None:
+            P = parameters["projection.P"]
+            glorot_(P, P.shape[0], P.shape[1], stream(random_seed, "initialise projection"))
         output = dict(parameters.section("output"))
         for alias, _ in self.aliases:
             if (name := alias.removeprefix("output.")) in output:

@@ -35,6 +35,7 @@ class Pass:
     state: State
     x: Any
     stack: Any
+    hidden: Array
     output: Any
 
 
@@ -83,10 +84,12 @@ class LanguageModel:
         x, hidden, last, stack_cache = self._run(batch.inputs, state, noise)
         self.profile.enter("output")
         real, targets = _real_positions(batch)
-        losses, output_cache = self.output.forward(self.parameters.section("output"), hidden[real], targets, noise)
+        hidden = hidden[real]
+        p, entering = self.parameters.section("output"), self._projected(hidden)
+        losses, output_cache = self.output.forward(p, entering, targets, noise)
         words = batch.words if words is None else words
         loss = losses.sum(dtype=np.result_type(losses, np.float64)) / words
-        return Pass(batch, words, loss, losses, last, x, stack_cache, output_cache)
+        return Pass(batch, words, loss, losses, last, x, stack_cache, hidden, output_cache)
 
     def backward_(self, passed: Pass, dlast: State | None = None) -> tuple[Gradients, State]:
         """Gradients of the loss, plus `dlast` as the gradient of the last state.
@@ -96,6 +99,9 @@ class LanguageModel:
         p, g, batch = self.parameters, self.gradients, passed.batch
         self.profile.enter("output")
         dhidden = self.output.backward_(p.section("output"), g.section("output"), 1 / passed.words, passed.output)
+        if self.architecture.projected is not None:
+            np.matmul(passed.hidden.T, dhidden, out=g["projection.P"])
+            dhidden = dhidden @ p["projection.P"].T
         if batch.mask is not None:
             full = np.zeros((batch.targets.size, dhidden.shape[1]), dhidden.dtype)
             full[_real_positions(batch)[0]] = dhidden
@@ -113,12 +119,17 @@ class LanguageModel:
         """-ln P of each real position of the batch in nats, in row-major order of (T, B), and the last state."""
         _, hidden, last, _ = self._run(batch.inputs, state, None)
         real, targets = _real_positions(batch)
-        return self.output.score(self.parameters.section("output"), hidden[real], targets), last
+        return self.output.score(self.parameters.section("output"), self._projected(hidden[real]), targets), last
 
     def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
         """Log-probabilities in nats of every next word after ids (T, B), as (B, V), and the last state."""
         _, hidden, last, _ = self._run(ids, state, None)
-        return self.output.log_probabilities(self.parameters.section("output"), hidden[-ids.shape[1] :]), last
+        entering = self._projected(hidden[-ids.shape[1] :])
+        return self.output.log_probabilities(self.parameters.section("output"), entering), last
+
+    def _projected(self, hidden: Array) -> Array:
+        """The rows that enter the output layer, from hidden states (N, H)."""
+        return hidden if self.architecture.projected is None else hidden @ self.parameters["projection.P"]
 
     def _run(self, ids: Array, state: State, noise: Noise | None) -> tuple[Any, Array, State, Any]:
         """Input and stack: the input, the hidden states as rows (T*B, H), the last state, and the stack's cache."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from rnncli.optim.adam import Adam, LazyAdam
 from rnncli.optim.base import Optimizer
 from rnncli.optim.clip import clip_by_global_norm_
-from rnncli.optim.schedules import SCHEDULES, Schedule
+from rnncli.optim.decay import decay_
+from rnncli.optim.schedules import SCHEDULES, Moment, Schedule
 from rnncli.optim.sgd import Sgd
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "lazy_adam": LazyAdam, "sgd": Sgd}
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Adam", "LazyAdam", "Optimizer", "Schedule", "Sgd", "clip_by_global_norm_"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Adam", "LazyAdam", "Moment", "Optimizer", "Schedule", "Sgd"]
+__all__ += ["clip_by_global_norm_", "decay_"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,17 +33,20 @@ class Adam:
     class Options:
         """Decay rates of the two moments, and the term that keeps the denominator above 0."""
 
-        beta1: float = setting(0.9, minimum=0, below=1)
-        beta2: float = setting(0.999, minimum=0, below=1)
-        epsilon: float = setting(1e-8, above=0)
+        beta1: float = setting(0.9, minimum=0, below=1, later=True)
+        beta2: float = setting(0.999, minimum=0, below=1, later=True)
+        epsilon: float = setting(1e-8, above=0, later=True)
 
-    moment_names: tuple[str, ...] = ("m", "v")
     squares: tuple[str, ...] = ("v",)
+
+    @staticmethod
+    def moment_names(options: Any = None) -> tuple[str, ...]:
+        return ("m", "v")
 
     def __init__(self, size: int, dtype: np.dtype[np.generic], options: Options | None = None) -> None:
         o = options or self.Options()
         self.beta1, self.beta2, self.epsilon = o.beta1, o.beta2, o.epsilon
-        self.moments: dict[str, Array] = {name: np.zeros(size, dtype) for name in self.moment_names}
+        self.moments: dict[str, Array] = {name: np.zeros(size, dtype) for name in self.moment_names(o)}
 
     def step_(
         self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()

@@ -22,11 +22,14 @@ class Optimizer(Protocol):
     def Options(self) -> type:
         """A frozen dataclass of settings (`schema.fields.setting`); `NoOptions` if there are no settings."""
 
-    moment_names: tuple[str, ...]
     squares: tuple[str, ...]
     """Names of the moments that are never below 0."""
     moments: dict[str, Array]
     """Arrays (size,) by name, kept between steps and stored in checkpoints."""
+
+    @staticmethod
+    def moment_names(options: Any = None) -> tuple[str, ...]:
+        """Names of the moments of an optimizer with these options."""
 
     def __init__(self, size: int, dtype: np.dtype[np.generic], options: Any = None) -> None: ...
 

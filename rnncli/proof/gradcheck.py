@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -27,7 +28,7 @@ from rnncli.model.architecture import Architecture, State
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.language_model import LanguageModel
-from rnncli.model.noise import Noise
+from rnncli.model.noise import NO_DROPOUT, Dropout, Noise
 from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
 from rnncli.schema.fields import Choice, options_of
 from rnncli.system.arrays import Array
@@ -47,6 +48,7 @@ class Case:
 
     config: ModelConfig
     mode: str  # sentences | stream
+    dropout: Dropout = NO_DROPOUT
 
     @property
     def architecture(self) -> Architecture:
@@ -135,7 +137,7 @@ def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Ite
 
 def check_case(case: Case, engine: str, method: str = "complex", random_seed: int = 0) -> list[GradientCheck]:
     """The results for every parameter and for the starting states of one model in one engine."""
-    found = check_architecture(case.architecture, engine, case.mode, method, random_seed)
+    found = check_architecture(case.architecture, engine, case.mode, method, random_seed, case.dropout)
     # NaN fails: it compares false.
     return [
         GradientCheck(engine, case.config.cell, name, relative, absolute, relative <= TOLERANCE[method])
@@ -144,15 +146,20 @@ def check_case(case: Case, engine: str, method: str = "complex", random_seed: in
 
 
 def check_architecture(
-    architecture: Architecture, engine: str, mode: str, method: str = "complex", random_seed: int = 0
+    architecture: Architecture,
+    engine: str,
+    mode: str,
+    method: str = "complex",
+    random_seed: int = 0,
+    dropout: Dropout = NO_DROPOUT,
 ) -> Iterator[tuple[str, float, float]]:
     """For each parameter and starting state: name, largest relative error, largest absolute error."""
     model = random_model(architecture, engine, random_seed)
-    windows = list(window_loop(model, batches_of(architecture, mode, random_seed)))
+    windows = list(window_loop(model, batches_of(architecture, mode, random_seed), dropout))
     dlasts = [_random_state(state, random_seed, n) for n, (_, state) in enumerate(windows)]
     analytic, from_states = model.parameters.zeros_like(), []
     for (batch, state), dlast in zip(windows, dlasts, strict=True):
-        gradients, dfirst = model.backward_(model.forward(batch, state, noise_of(batch)), dlast)
+        gradients, dfirst = model.backward_(model.forward(batch, state, noise_of(batch, dropout)), dlast)
         analytic.vector += gradients.vector
         from_states.append(dfirst)
 
@@ -160,7 +167,7 @@ def check_architecture(
     probe = model.with_parameters(model.parameters.astype(dtype))
 
     def total() -> Any:
-        return sum(_value(probe, *window, dlast) for window, dlast in zip(windows, dlasts, strict=True))
+        return sum(_value(probe, *window, dlast, dropout) for window, dlast in zip(windows, dlasts, strict=True))
 
     for name, tensor in probe.parameters.items():
         yield name, *_errors(analytic[name], _derivative(total, tensor, method))
@@ -170,7 +177,7 @@ def check_architecture(
         arrays = [array for layer in perturbed for array in layer]
         gradients_of_state = [array for layer in dfirst for array in layer]
         for name, tensor, gradient in zip(names, arrays, gradients_of_state, strict=True):
-            value = _value_of(probe, batch, perturbed, dlast)
+            value = partial(_value, probe, batch, perturbed, dlast, dropout)
             yield f"state.{name}", *_errors(gradient, _derivative(value, tensor, method))
 
 
@@ -181,9 +188,9 @@ def random_model(architecture: Architecture, engine: str, random_seed: int) -> L
     return build.language_model(engine, architecture, parameters, np.array(COUNTS))
 
 
-def noise_of(batch: Batch) -> Noise:
+def noise_of(batch: Batch, dropout: Dropout) -> Noise:
     """Noise that is the same in each evaluation of a window."""
-    return Noise(0, batch.epoch, batch.index)
+    return Noise(0, batch.epoch, batch.index, dropout)
 
 
 def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[Batch]:
@@ -200,13 +207,13 @@ def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[
     return list(SentenceBatches(ids, starts, end_id=0, batch_size=len(LENGTHS), bptt=3, seed=random_seed).epoch(0))
 
 
-def window_loop(model: LanguageModel, batches: list[Batch]) -> Iterator[tuple[Batch, State]]:
+def window_loop(model: LanguageModel, batches: list[Batch], dropout: Dropout = NO_DROPOUT) -> Iterator[tuple[Batch, State]]:
     """Each window with the state that enters it in training: zero if it is fresh, else that of the previous one."""
     state: State = ()
     for batch in batches:
         state = model.entering(batch, state)
         yield batch, state
-        state = model.forward(batch, state, noise_of(batch)).state
+        state = model.forward(batch, state, noise_of(batch, dropout)).state
 
 
 def _random_state(like: State, random_seed: int, window: int) -> State:
@@ -214,15 +221,11 @@ def _random_state(like: State, random_seed: int, window: int) -> State:
     return tuple(tuple(rng.uniform(-0.5, 0.5, array.shape) for array in layer) for layer in like)
 
 
-def _value(model: LanguageModel, batch: Batch, state: State, dlast: State) -> Any:
+def _value(model: LanguageModel, batch: Batch, state: State, dlast: State, dropout: Dropout) -> Any:
     """The loss of a window plus <dlast, last state>."""
-    passed = model.forward(batch, state, noise_of(batch))
+    passed = model.forward(batch, state, noise_of(batch, dropout))
     layers = zip(passed.state, dlast, strict=True)
     return passed.loss + sum((a * r).sum() for last, factors in layers for a, r in zip(last, factors, strict=True))
-
-
-def _value_of(model: LanguageModel, batch: Batch, state: State, dlast: State) -> Callable[[], Any]:
-    return lambda: _value(model, batch, state, dlast)
 
 
 def _derivative(value: Callable[[], Any], x: Array, method: str) -> Array:

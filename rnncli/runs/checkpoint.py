@@ -94,7 +94,7 @@ def verify(path: Path) -> Metadata:
         shapes = _architecture(metadata).shapes()
         expected = {f"parameter.{name}": shape for name, shape in shapes.items()}
         if not metadata.weights_only:
-            for moment in build.optimizer_class(metadata.config).moment_names:
+            for moment in build.moment_names(metadata.config):
                 expected |= {f"moment.{moment}.{name}": shape for name, shape in shapes.items()}
             _state(stored, metadata)
         _expect(stored, expected, metadata.config.training.dtype)
@@ -116,12 +116,12 @@ def read(path: Path, resume: bool = True, out: Checkpoint | None = None) -> Chec
                 remedy="name a checkpoint of the run",
             )
         shapes, dtype = _architecture(metadata).shapes(), metadata.config.training.dtype
-        optimizer = build.optimizer_class(metadata.config)
         moments = {
             name: _tensors(stored, f"moment.{name}.", shapes, dtype, out.moments[name] if out else None).vector
-            for name in (optimizer.moment_names if resume else ())
+            for name in (build.moment_names(metadata.config) if resume else ())
         }
-        if negative := [name for name in optimizer.squares if name in moments and moments[name].min() < 0]:
+        squares = build.optimizer_class(metadata.config).squares
+        if negative := [name for name in squares if name in moments and moments[name].min() < 0]:
             raise ValueError(f"moment {negative[0]} contains numbers below 0")
         return Checkpoint(
             **{each.name: getattr(metadata, each.name) for each in fields(metadata)},

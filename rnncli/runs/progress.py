@@ -14,6 +14,8 @@ from rnncli.evaluation.perplexity import Evaluation, perplexity
 from rnncli.runs.events import Done
 
 EVALUATIONS = ("train", "valid", "best")
+# Fields that came after checkpoints existed, with their defaults; a checkpoint stores them only if they differ.
+LATER = {"stalls": 0}
 
 
 @dataclass
@@ -43,18 +45,23 @@ class Measured:
     best_loss: float | None = None
     best_step: int | None = None
     epochs_without_gain: int = 0
+    stalls: int = 0  # how often a schedule has counted epochs without gain as a stall
     train: Evaluation | None = None  # of the last epoch completed, if its loss has a perplexity
     valid: Evaluation | None = None
     best: Evaluation | None = None  # the validation with the best loss
 
-    def count_validation_(self, valid: Evaluation, step: int) -> bool:
-        """Record a validation after this step; return whether its loss is the best so far."""
+    def count_validation_(self, valid: Evaluation, step: int, patience: int | None = None) -> bool:
+        """Record a validation after this step; return whether its loss is the best so far.
+
+        patience: so many epochs without gain are a stall.
+        """
         self.valid_loss, self.valid = valid.cross_entropy, valid
         best = self.best_loss is None or self.valid_loss < self.best_loss
         if best:
             self.best_loss, self.best, self.best_step, self.epochs_without_gain = self.valid_loss, valid, step, 0
         else:
             self.epochs_without_gain += 1
+            self.stalls += patience is not None and self.epochs_without_gain % patience == 0
         return best
 
 
@@ -93,12 +100,14 @@ class Progress:
 
 def stored_fields(progress: Progress) -> dict[str, Any]:
     """The fields of all four parts by name, as a checkpoint stores them."""
-    return {name: value for part in asdict(progress).values() for name, value in part.items()}
+    parts = [getattr(progress, part.name) for part in fields(progress)]
+    stored = {name: value for part in parts for name, value in asdict(part).items()}
+    return {name: value for name, value in stored.items() if name not in LATER or value != LATER[name]}
 
 
 def progress_of(meta: Mapping[str, Any]) -> Progress:
     """The progress stored in a checkpoint. Raises LookupError or ValueError if `meta` is not valid."""
-    stored = dict(meta)
+    stored = LATER | dict(meta)
     for name in EVALUATIONS:
         if stored[name] is not None:
             evaluation = _validated(Evaluation, stored[name])

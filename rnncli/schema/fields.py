@@ -119,7 +119,8 @@ class Rule:
     """Limits on a value: `minimum <= value <= maximum`, `above < value < below`, one of `choices`.
 
     `kind` is "path" (a file or folder; each item, for a tuple), "path or fraction", or "" to follow the annotation.
-    `note` is appended to the message that rejects a value.
+    `note` is appended to the message that rejects a value. `later`: the setting came after checkpoints existed; they
+    store it only if it differs from the default.
     """
 
     kind: str = ""
@@ -131,6 +132,7 @@ class Rule:
     rising: bool = False  # for a tuple: each number is above the previous one
     options_of: str = ""  # the setting of the same class that names the choice these options belong to
     note: str = ""
+    later: bool = False
 
     def bounds(self) -> list[tuple[str, float, Callable[[Any, Any], bool]]]:
         """Return each bound that is set: its wording, the number, and the comparison that a value must satisfy."""

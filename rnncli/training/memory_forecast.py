@@ -58,7 +58,7 @@ def predict(config: Config, texts: Texts) -> Prediction:
         "process": resident + LATER,
         "parameters": parameters,
         "gradients": parameters + sum(sizes[owner] for _, owner in made.aliases),  # each use has an array of its own
-        "moments": parameters * len(build.optimizer_class(config).moment_names),
+        "moments": parameters * len(build.moment_names(config)),
         "activations": item * max(stack_elements(stack, made, *window) for window in windows),
         "logits": item * output_elements(output, made.output_shapes(), positions, scored),
         "products": item * packed_elements(made, output, positions, PACKED, threads.count() == 1),

@@ -12,9 +12,9 @@ from rnncli.batches.batch import Batch
 from rnncli.model.architecture import State
 from rnncli.model.costs import operations
 from rnncli.model.language_model import LanguageModel
-from rnncli.model.noise import Noise
+from rnncli.model.noise import NO_DROPOUT, Dropout, Noise
 from rnncli.model.parameters import Gradients
-from rnncli.optim import Optimizer, clip_by_global_norm_
+from rnncli.optim import Optimizer, clip_by_global_norm_, decay_
 from rnncli.system.arrays import Array
 
 
@@ -69,8 +69,11 @@ class Learner:
         clip_norm: float | None,
         random_seed: int,
         communicator: Communicator | None = None,
+        dropout: Dropout = NO_DROPOUT,
+        weight_decay: float = 0.0,
     ) -> None:
         self.model, self.optimizer, self.clip_norm, self.random_seed = model, optimizer, clip_norm, random_seed
+        self.dropout, self.weight_decay = dropout, weight_decay
         self.communicator = communicator or Alone()
         self.state: State = ()
 
@@ -83,7 +86,7 @@ class Learner:
         part of it.
         """
         model, profile = self.model, self.model.profile
-        noise = Noise(self.random_seed, batch.epoch, batch.index)
+        noise = Noise(self.random_seed, batch.epoch, batch.index, self.dropout)
         with np.errstate(all="ignore"):  # an overflow is reported by `check`
             passed = model.forward(batch, model.entering(batch, self.state), noise, words)
             gradients, _ = model.backward_(passed)
@@ -93,6 +96,8 @@ class Learner:
             attempt = Attempt(batch, passed.words, loss, passed.losses, norm, gradients)
             check(attempt)
             profile.enter("clip and update")  # `check` may have evaluated another batch
+            if self.weight_decay:
+                decay_(model.parameters, learning_rate * self.weight_decay)
             self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, number, gradients.touched())
         self.state = passed.state
         profile.count(lambda: operations(model, passed))

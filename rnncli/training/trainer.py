@@ -23,6 +23,7 @@ from rnncli.evaluation.evaluate import (
     nll_of_unknown,
     perplexity,
 )
+from rnncli.optim import Moment
 from rnncli.runs import checkpoint, find
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.runs.folder import RunFolder
@@ -55,7 +56,14 @@ class Trainer:
         parameters = build.architecture(config.model, V).initialise(random_seed, config.training.dtype)
         self.model = build.model(config, parameters, texts.vocabulary)
         self.optimizer = build.optimizer(config, parameters)
-        self.learner = Learner(self.model, self.optimizer, config.optimizer.clip_norm, random_seed)
+        self.learner = Learner(
+            self.model,
+            self.optimizer,
+            config.optimizer.clip_norm,
+            random_seed,
+            dropout=config.dropout,
+            weight_decay=config.optimizer.weight_decay,
+        )
         self.schedule = build.schedule(config)
         self.progress = Progress()
         self._keeper = Keeper(folder, config)
@@ -154,8 +162,9 @@ class Trainer:
         p, started = self.progress.position, time.perf_counter()
         self.profile.begin()
         for batch in self.batches.epoch(p.epoch, p.index):
-            share = self.words_done / self.words_planned
-            learning_rate = self._learning_rate * self.schedule.factor(p.step, share)
+            read, planned = self.words_done, self.words_planned
+            at = Moment(read / planned, (read + batch.words) / planned, p.epoch, self.progress.measured.stalls)
+            learning_rate = self._learning_rate * self.schedule.factor(at)
             check = partial(self._check.step, self.progress)
             taken = self.learner.step_(batch, p.step + 1, learning_rate, check)
             self._advance_(taken, learning_rate)
@@ -205,7 +214,7 @@ class Trainer:
     def _end_epoch_(self, valid: Evaluation | None) -> Epoch:
         """Record the epoch and its validation, and begin the next."""
         p, m = self.progress.position, self.progress.measured
-        best = valid is not None and m.count_validation_(valid, p.step)
+        best = valid is not None and m.count_validation_(valid, p.step, self.schedule.patience)
         m.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
         if self._exact:
             m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)

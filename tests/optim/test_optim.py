@@ -112,7 +112,7 @@ def test_sgd_is_its_closed_form(size):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_moments_have_the_names_that_a_checkpoint_stores(name):
     optimizer = OPTIMIZERS[name](5, np.dtype(np.float32))
-    assert tuple(optimizer.moments) == optimizer.moment_names
+    assert tuple(optimizer.moments) == optimizer.moment_names()
     assert all((moment == 0).all() and moment.shape == (5,) for moment in optimizer.moments.values())
 
 
@@ -169,7 +169,7 @@ def test_rows_without_gradient_are_updated_to_the_bit_as_if_nothing_were_known_o
         known.step_(one, gradient, 0.01, t, tables)
         unknown.step_(two, gradient, 0.01, t)
         np.testing.assert_array_equal(one, two)
-        for moment in known.moment_names:
+        for moment in known.moment_names():
             np.testing.assert_array_equal(known.moments[moment], unknown.moments[moment])
 
 

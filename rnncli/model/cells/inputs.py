@@ -57,11 +57,22 @@ class OneHot:
 
 
 class Rows:
-    """Dense input rows (T*B, n_x): embeddings, or the hidden states of the layer below."""
+    """Dense input rows (T*B, n_x): embeddings, or the hidden states of the layer below.
 
-    def __init__(self, x: Array, T: int) -> None:
+    masks: factors of the rows as (T, B, n_x), each in a shape that broadcasts to it; None: nothing is dropped.
+    """
+
+    def __init__(self, x: Array, T: int, *masks: Array | None) -> None:
         self.T, self.B = T, len(x) // T
-        self.x = x
+        self.x, self._masks = x, masks
+        self.mask_(x)
+
+    def mask_(self, rows: Array) -> None:
+        """Multiply rows (T*B, n_x), or their gradient, by the masks, in place."""
+        for mask in self._masks:
+            if mask is not None:
+                steps = rows.reshape(self.T, self.B, -1)
+                steps *= mask
 
     def project(self, Wxa: Array, out: Array) -> None:
         np.matmul(self.x, Wxa, out=out)

@@ -7,7 +7,25 @@ from typing import Any, Protocol
 from rnncli.model.architecture import Architecture, State
 from rnncli.model.noise import Noise
 from rnncli.model.parameters import Gradients, Parameters
-from rnncli.system.arrays import Array
+from rnncli.system.arrays import Array, Tensors
+
+
+def input_masks(noise: Noise | None, ids: Array, E: Array) -> list[Array | None]:
+    """The masks of the embedding rows of ids (T, B), each in a shape that broadcasts to (T, B, D)."""
+    if noise is None:
+        return []
+    return [noise.words(len(E), ids, E.dtype), noise.input(ids.shape[0], ids.shape[1], E.shape[1], E.dtype)]
+
+
+def layer_masks(
+    noise: Noise | None, layer: int, layers: int, T: int, B: int, p: Tensors
+) -> tuple[Array | None, Array | None]:
+    """The mask of the recurrent weights of a layer, and that of its hidden states as (T, B, n_a)."""
+    if noise is None:
+        return None, None
+    Waa = p["Waa"]
+    hidden = noise.hidden(layer, layers, T, B, Waa.shape[1], Waa.dtype)
+    return noise.recurrent(layer, Waa.shape, Waa.dtype), hidden
 
 
 class Input(Protocol):

@@ -8,6 +8,7 @@ from rnncli.model.architecture import Architecture, State
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.base import LayerState
 from rnncli.model.cells.inputs import Inputs, OneHot, Rows
+from rnncli.model.engines.base import input_masks, layer_masks
 from rnncli.model.noise import Noise
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.system.arrays import Array
@@ -20,10 +21,15 @@ class FusedInput:
         self._embedded = architecture.embedding_size is not None
 
     def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> Inputs:
-        return Rows(parameters["embedding.E"][ids.reshape(-1)], len(ids)) if self._embedded else OneHot(ids)
+        if not self._embedded:
+            return OneHot(ids)
+        E = parameters["embedding.E"]
+        return Rows(E[ids.reshape(-1)], len(ids), *input_masks(noise, ids, E))
 
     def backward_(self, gradients: Gradients, dx: Array | None, x: Inputs, ids: Array) -> None:
         if dx is not None:
+            assert isinstance(x, Rows)
+            x.mask_(dx)
             gradients.write_rows_("embedding.E", ids.reshape(-1), dx)
 
 
@@ -39,10 +45,13 @@ class FusedStack:
         caches, last = [], []
         for layer, layer_state in enumerate(state):
             p = parameters.section(f"layer{layer}")
+            of_weights, of_hidden = layer_masks(noise, layer, len(state), x.T, x.B, p)
+            if of_weights is not None:
+                p = p | {"Waa": p["Waa"] * of_weights}
             hidden, layer_last, cache = self._cell.forward(p, x, layer_state, self._buffers[layer])
-            caches.append(cache)
             last.append(layer_last)
-            x = Rows(hidden, x.T)
+            x = Rows(hidden, x.T, of_hidden)
+            caches.append((p, of_weights, x, cache))
         return hidden, tuple(last), caches
 
     def backward_(
@@ -52,7 +61,10 @@ class FusedStack:
         d: Array | None = dhidden
         for layer in reversed(range(len(cache))):
             assert d is not None  # only the first layer can have an input without a gradient
-            p, g = parameters.section(f"layer{layer}"), gradients.section(f"layer{layer}")
-            d, layer_first = self._cell.backward_(p, g, d, dlast[layer], cache[layer], self._buffers[layer])
+            (p, of_weights, rows, of_cell), g = cache[layer], gradients.section(f"layer{layer}")
+            rows.mask_(d)
+            d, layer_first = self._cell.backward_(p, g, d, dlast[layer], of_cell, self._buffers[layer])
+            if of_weights is not None:
+                g["Waa"] *= of_weights
             first.insert(0, layer_first)
         return d, tuple(first)

@@ -15,6 +15,7 @@ from rnncli import reference
 from rnncli.model.architecture import Architecture, State
 from rnncli.model.cells import Cell, Gru, Lstm, Rnn
 from rnncli.model.cells.base import LayerState
+from rnncli.model.engines.base import input_masks, layer_masks
 from rnncli.model.noise import Noise
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.reference.functional import one_hot
@@ -27,13 +28,17 @@ class StepwiseInput:
     def __init__(self, architecture: Architecture) -> None:
         self._vocabulary_size, self._embedded = architecture.vocabulary_size, architecture.embedding_size is not None
 
-    def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> Array:
+    def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> tuple[Array, list[Array]]:
         words = self._words(ids, parameters.dtype)
-        return _over_steps(parameters["embedding.E"].T, words) if self._embedded else words  # (D, V) @ (V, B)
+        if not self._embedded:
+            return words, []
+        E = parameters["embedding.E"]
+        masks = [_features_first(mask) for mask in input_masks(noise, ids, E)]
+        return _masked(_over_steps(E.T, words), masks), masks  # (D, V) @ (V, B)
 
-    def backward_(self, gradients: Gradients, dx: Array, x: Array, ids: Array) -> None:
+    def backward_(self, gradients: Gradients, dx: Array, x: tuple[Array, list[Array]], ids: Array) -> None:
         if self._embedded:
-            words = self._words(ids, dx.dtype)
+            words, dx = self._words(ids, dx.dtype), _masked(dx, x[1])
             gradients["embedding.E"][...] = sum(words[:, :, t] @ dx[:, :, t].T for t in range(len(ids)))
 
     def _words(self, ids: Array, dtype: DTypeLike) -> Array:
@@ -47,15 +52,22 @@ class StepwiseStack:
     def __init__(self, architecture: Architecture) -> None:
         self._states, self._cell = architecture.cell.states, COURSE_CELLS[type(architecture.cell)]
 
-    def forward(self, parameters: Parameters, x: Array, state: State, noise: Noise | None) -> tuple[Array, State, Any]:
-        caches, last = [], []
+    def forward(
+        self, parameters: Parameters, x: tuple[Array, list[Array]], state: State, noise: Noise | None
+    ) -> tuple[Array, State, Any]:
+        caches, last, (a, _) = [], [], x
         for layer, layer_state in enumerate(state):
-            p = self._cell.to_course(parameters.section(f"layer{layer}"))
-            x, layer_last, cache = self._cell.forward(x, layer_state, p)
-            caches.append(cache)
+            p = parameters.section(f"layer{layer}")
+            of_weights, of_hidden = layer_masks(noise, layer, len(state), a.shape[2], a.shape[1], p)
+            if of_weights is not None:
+                p = p | {"Waa": p["Waa"] * of_weights}
+            masks = [_features_first(of_hidden)]
+            a, layer_last, cache = self._cell.forward(a, layer_state, self._cell.to_course(p))
+            a = _masked(a, masks)
+            caches.append((of_weights, masks, cache))
             last.append(layer_last)
-        hidden = x.transpose(2, 1, 0).reshape(-1, x.shape[0])  # (H, B, T) -> (T*B, H)
-        return hidden, tuple(last), (x.shape, caches)
+        hidden = a.transpose(2, 1, 0).reshape(-1, a.shape[0])  # (H, B, T) -> (T*B, H)
+        return hidden, tuple(last), (a.shape, caches)
 
     def backward_(
         self, parameters: Parameters, gradients: Gradients, dhidden: Array, dlast: State, cache: Any
@@ -64,11 +76,25 @@ class StepwiseStack:
         da = dhidden.reshape(T, B, H).transpose(2, 1, 0)  # (T*B, H) -> (H, B, T)
         first: list[LayerState] = []
         for layer in reversed(range(len(caches))):
-            course = self._cell.backward(da, dlast[layer], caches[layer])
-            self._cell.from_course_(gradients.section(f"layer{layer}"), course)
+            (of_weights, masks, of_cell), g = caches[layer], gradients.section(f"layer{layer}")
+            course = self._cell.backward(_masked(da, masks), dlast[layer], of_cell)
+            self._cell.from_course_(g, course)
+            if of_weights is not None:
+                g["Waa"] *= of_weights
             first.insert(0, tuple(course[f"d{name}0"] for name in self._states))
             da = course["dx"]
         return da, tuple(first)
+
+
+def _features_first(mask: Array | None) -> Array:
+    """A mask (T, B, n) as (n, B, T), each dimension of 1 kept; ones if nothing is dropped."""
+    return np.ones((1, 1, 1)) if mask is None else mask.transpose(2, 1, 0)
+
+
+def _masked(x: Array, masks: list[Array]) -> Array:
+    for mask in masks:
+        x = (x * mask).astype(x.dtype)
+    return x
 
 
 def _over_steps(W: Array, x: Array) -> Array:
