@@ -207,7 +207,9 @@ def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[
     return list(SentenceBatches(ids, starts, end_id=0, batch_size=len(LENGTHS), bptt=3, seed=random_seed).epoch(0))
 
 
-def window_loop(model: LanguageModel, batches: list[Batch], dropout: Dropout = NO_DROPOUT) -> Iterator[tuple[Batch, State]]:
+def window_loop(
+    model: LanguageModel, batches: list[Batch], dropout: Dropout = NO_DROPOUT
+) -> Iterator[tuple[Batch, State]]:
     """Each window with the state that enters it in training: zero if it is fresh, else that of the previous one."""
     state: State = ()
     for batch in batches:

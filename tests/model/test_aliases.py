@@ -9,6 +9,7 @@ from support.small_run import settings, train
 
 from rnncli.batches.stream import StreamBatches
 from rnncli.config import build, corpora
+from rnncli.model.noise import Dropout
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.optim.adam import Adam
 from rnncli.proof.gradcheck import check_architecture
@@ -16,17 +17,18 @@ from rnncli.runs import checkpoint
 from rnncli.training import memory_forecast
 from rnncli.training.step import Learner
 
-TIED = (("output.Wya", "embedding.E"),)
 
-
-def tied(output="full", cell="lstm", V=7):
-    return architecture(V, cell, 2, 4, 4, output, aliases=TIED)
+def tied(output="full", cell="lstm", V=7, embedding_size=4):
+    return architecture(V, cell, 2, 4, embedding_size, output, tied=True)
 
 
 @pytest.mark.parametrize(("engine", "output"), [("fused", "full"), ("fused", "sampled"), ("stepwise", "full")])
+@pytest.mark.parametrize("embedding_size", [4, 3])
 @pytest.mark.parametrize("mode", ["sentences", "stream"])
-def test_the_gradients_of_both_uses_are_added(engine, mode, output):
-    found = list(check_architecture(tied(output), engine, mode))
+def test_the_gradients_of_both_uses_are_added(engine, mode, output, embedding_size):
+    made = tied(output, embedding_size=embedding_size)
+    found = list(check_architecture(made, engine, mode, dropout=Dropout(0.2, 0.3, 0.2, 0.3, 0.2)))
+    assert ("projection.P" in made.shapes()) == (embedding_size == 3)
     assert {name for name, _, _ in found} >= {"embedding.E", "output.by", "layer0.Waa"}
     assert "output.Wya" not in {name for name, _, _ in found}
     assert all(relative < 1e-9 for _, relative, _ in found), found
@@ -78,7 +80,7 @@ def test_a_tied_tensor_is_updated_once(output):
 
 
 def test_rows_of_both_uses_are_touched():
-    gradients = Gradients(Parameters({"embedding.E": (6, 2)}, np.float64, aliases=dict(TIED)))
+    gradients = Gradients(Parameters({"embedding.E": (6, 2)}, np.float64, aliases={"output.Wya": "embedding.E"}))
     for _ in range(2):  # earlier contents are cleared
         gradients.write_rows_("embedding.E", np.array([1, 4]), np.ones((2, 2)))
         gradients.write_rows_("output.Wya", np.array([0, 4]), np.full((2, 2), 3.0))
@@ -96,14 +98,12 @@ def test_rows_of_both_uses_are_touched():
     assert gradients["embedding.E"].sum() == 2
 
 
-def test_a_tied_model_is_forecast_trained_and_resumed(tmp_path, monkeypatch):
-    """The whole way of a run, with a `build` that ties every model of a config."""
-    plain = build.architecture
-    monkeypatch.setattr(build, "architecture", lambda m, V: replace(plain(m, V), aliases=TIED))
-    config = settings(tmp_path, model__embedding_size=5)
+@pytest.mark.parametrize("embedding_size", [5, 3])
+def test_a_tied_model_is_forecast_trained_and_resumed(tmp_path, embedding_size):
+    config = settings(tmp_path, model__embedding_size=embedding_size, model__tied=True)
     texts = corpora.texts(config)
     found = memory_forecast.check(config, texts)
-    shared = 4 * len(texts.vocabulary) * 5
+    shared = 4 * len(texts.vocabulary) * embedding_size
     assert found.parts["gradients"] == found.parts["parameters"] + shared
     whole, _ = train(config, tmp_path / "whole")
     assert "output.Wya" not in whole.model.parameters.shapes
@@ -116,6 +116,6 @@ def test_a_tied_model_is_forecast_trained_and_resumed(tmp_path, monkeypatch):
 
 
 def test_a_tensor_of_another_shape_cannot_be_shared():
-    made = architecture(7, "lstm", 1, 5, 4, aliases=TIED)
+    made = replace(architecture(7, "lstm", 1, 5, 4), aliases=(("output.Wya", "embedding.E"),))
     with pytest.raises(ValueError, match=r"output\.Wya \(7, 5\) cannot share the tensor embedding\.E \(7, 4\)"):
         made.shapes()

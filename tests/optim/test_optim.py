@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from rnncli import reference
-from rnncli.model.parameters import CHUNK, Touched
+from rnncli.model.parameters import CHUNK, Parameters, Touched
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.adam import FLUSH_EVERY, Adam, LazyAdam
 from rnncli.optim.clip import clip_by_global_norm_
-from rnncli.optim.schedules import SCHEDULES, Constant
+from rnncli.optim.decay import decay_
 from rnncli.optim.sgd import Sgd
 
 SIZES = [1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
@@ -132,9 +132,30 @@ def test_a_step_goes_downhill_from_the_moments_alone(name):
     np.testing.assert_array_equal(copy, vector)
 
 
-def test_the_constant_schedule():
-    assert SCHEDULES["constant"] is Constant
-    assert {Constant().factor(step, done) for step, done in [(0, 0.0), (1, 0.5), (10**9, 1.0)]} == {1.0}
+def test_momentum_is_heavy_ball():
+    rng = np.random.default_rng(0)
+    vector, sgd = rng.normal(size=50), Sgd(50, np.dtype(float), Sgd.Options(0.9))
+    expected, u = vector.copy(), np.zeros(50)
+    table = Touched(10, (4, 5), np.array([1, 3]))
+    for step in range(1, 6):
+        gradient = rng.normal(size=50)
+        gradient[[*range(10, 15), *range(20, 25)]] = 0  # rows 0 and 2 of the table
+        u = 0.9 * u + gradient
+        expected -= 0.1 * u
+        sgd.step_(vector, gradient, 0.1, step, [table])
+    np.testing.assert_allclose(vector, expected, rtol=1e-13)
+    assert (Sgd.moment_names(), Sgd.moment_names(Sgd.Options(0.5))) == ((), ("u",))
+
+
+def test_weights_decay_and_biases_do_not():
+    parameters = Parameters({"a.W": (300, 400), "a.b": (7,), "c.W": (2, 3)}, np.float32)
+    parameters.vector[:] = 1
+    decay_(parameters, 0.25)
+    assert {name: set(tensor.flat) for name, tensor in parameters.items()} == {
+        "a.W": {0.75},
+        "a.b": {1.0},
+        "c.W": {0.75},
+    }
 
 
 def test_a_norm_whose_square_overflows_is_still_clipped():

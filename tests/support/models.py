@@ -1,29 +1,29 @@
 """Models from the part names of a config, and progress from the names of its fields."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from rnncli.config import build
 from rnncli.config.config import ModelConfig
 from rnncli.model.architecture import Architecture
-from rnncli.model.noise import Noise
+from rnncli.model.noise import NO_DROPOUT, Noise
 from rnncli.model.outputs import OUTPUTS
 from rnncli.runs.progress import Progress
 from rnncli.schema.fields import Choice, options_of
 
 
-def architecture(V, cell, layers, hidden_size, embedding_size, output="full", options=None, aliases=()) -> Architecture:
+def architecture(V, cell, layers, hidden_size, embedding_size, output="full", options=None, tied=False) -> Architecture:
     chosen = Choice(output, options_of(OUTPUTS, output)() if options is None else options)
-    config = ModelConfig(cell, layers, hidden_size=hidden_size, embedding_size=embedding_size, output=chosen)
-    return replace(build.architecture(config, V), aliases=aliases)
+    sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
+    return build.architecture(ModelConfig(cell, layers, **sizes, output=chosen, tied=tied), V)
 
 
 def language_model(engine, made, parameters, counts=None):
     return build.language_model(engine, made, parameters, counts)
 
 
-def noise_of(batch, random_seed=0):
+def noise_of(batch, random_seed=0, dropout=NO_DROPOUT):
     """The noise that training uses for a batch."""
-    return Noise(random_seed, batch.epoch, batch.index)
+    return Noise(random_seed, batch.epoch, batch.index, dropout)
 
 
 def progress(**values):

@@ -1,5 +1,7 @@
 """The two engines agree on every number of a training step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.models import architecture, language_model, noise_of
@@ -7,6 +9,7 @@ from support.models import architecture, language_model, noise_of
 from rnncli.batches.batch import Batch
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
+from rnncli.model.noise import NO_DROPOUT, Dropout
 from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
 from rnncli.model.parameters import Parameters
 
@@ -59,11 +62,11 @@ def state(made, B, seed, dtype=np.float64):
     )
 
 
-def results(engine, made, p, batch, start, dlast):
+def results(engine, made, p, batch, start, dlast, dropout=NO_DROPOUT):
     """Every number of a training step by name, as copies."""
     counts = np.arange(made.vocabulary_size)[::-1]
     model = language_model(engine, made, p, counts)
-    passed = model.forward(batch, start, noise_of(batch, 3))
+    passed = model.forward(batch, start, noise_of(batch, 3, dropout))
     gradients, first = model.backward_(passed, dlast)
     found = {"loss": passed.loss, **dict(gradients.items())}
     found |= {f"last {name}": array for name, array in made.flatten_state(passed.state).items()}
@@ -103,11 +106,26 @@ def test_engines_agree_with_every_output_layer(output, pads, cell):
     check_agreement(made, p, batch, state(made, 3, 1), state(made, 3, 2))
 
 
-def check_agreement(made, p, batch, start, dlast):
+REGULARISED = Dropout(input=0.3, hidden=0.2, output=0.4, word=0.25, recurrent=0.3)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("masks", ["window", "step"])
+@pytest.mark.parametrize(
+    ("output", "tied", "embedding_size"), [("full", True, 7), ("sampled", True, 5), ("full", False, 5)]
+)
+def test_engines_agree_with_dropout_and_tied_weights(cell, masks, output, tied, embedding_size):
+    made = architecture(11, cell, 2, 7, embedding_size, *OUTPUTS[output], tied=tied)
+    p, batch = made.parameters(np.float64), words(11, 6, 3, True)
+    p.vector[:] = np.random.default_rng(0).uniform(-0.8, 0.8, p.vector.size)
+    check_agreement(made, p, batch, state(made, 3, 1), state(made, 3, 2), replace(REGULARISED, masks=masks))
+
+
+def check_agreement(made, p, batch, start, dlast, dropout=NO_DROPOUT):
     """Every number of a training step, to 1e-10; inputs are not changed."""
     kept = [np.array(array) for layer in start + (dlast or ()) for array in layer]
     before = p.vector.copy()
-    fused, stepwise = (results(engine, made, p, batch, start, dlast) for engine in ("fused", "stepwise"))
+    fused, stepwise = (results(engine, made, p, batch, start, dlast, dropout) for engine in ("fused", "stepwise"))
     errors = worst_error(fused, stepwise)
     if made.vocabulary_size == 1:
         # A certain prediction: the loss gives no gradient, only rounding errors.
