@@ -12,7 +12,7 @@ from rnncli.model import Architecture, LanguageModel, Parameters
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES, Input, Stack
 from rnncli.model.outputs import OUTPUTS, Output
-from rnncli.optim import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
+from rnncli.optim import AVERAGING, OPTIMIZERS, SCHEDULES, Averaging, Optimizer, Schedule
 from rnncli.schema.suggestions import listed
 from rnncli.system.arrays import Array
 from rnncli.text.corpus import Corpus
@@ -74,8 +74,12 @@ def optimizer_class(config: Config) -> type[Optimizer]:
 
 
 def moment_names(config: Config) -> tuple[str, ...]:
-    """Names of the moments of the optimizer of a config."""
-    return optimizer_class(config).moment_names(config.optimizer.options)
+    """Names of the vectors beside the parameters: the moments of the optimizer, and the average."""
+    return (*optimizer_class(config).moment_names(config.optimizer.options), *averaging(config).names)
+
+
+def averaging(config: Config) -> Averaging:
+    return AVERAGING[config.training.averaging.name](config.training.averaging.options)
 
 
 def optimizer(config: Config, parameters: Parameters) -> Optimizer:

@@ -17,6 +17,7 @@ from rnncli.model.engines import ENGINES
 from rnncli.model.noise import Dropout
 from rnncli.model.outputs import OUTPUTS
 from rnncli.optim import OPTIMIZERS
+from rnncli.optim.averaging import AVERAGING
 from rnncli.optim.schedules import SCHEDULES
 from rnncli.schema.builder import Builder, Fault, Node, raise_faults
 from rnncli.schema.fields import Choice, Duration, Interval, options_of, setting, settings_of
@@ -82,6 +83,7 @@ class TrainingConfig:
     patience: int | None = setting(None, minimum=1)
     max_time: Duration | None = setting(None)
     dtype: str = setting("float32", choices=("float32", "float64"))
+    averaging: Choice = setting(Choice.of(AVERAGING, "none"), choices=AVERAGING, later=True)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,11 @@ CONFLICTS: tuple[Conflict, ...] = (
         ("optimizer.schedule", "data.valid"),
         lambda c: c.optimizer.schedule.name == "plateau" and c.data.valid is None,
         "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
+    ),
+    (
+        ("training.averaging", "data.valid"),
+        lambda c: c.training.averaging.name == "asgd" and c.data.valid is None,
+        "is asgd, which begins when validation stalls; set data.valid to a path or to a fraction, or choose ema",
     ),
     (
         ("optimizer.weight_decay", "optimizer.name"),

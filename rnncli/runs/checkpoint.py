@@ -17,7 +17,7 @@ from rnncli.errors import ConfigError, RunError
 from rnncli.model.architecture import Architecture
 from rnncli.model.parameters import Parameters
 from rnncli.runs import checkpoint_file
-from rnncli.runs.progress import EVALUATIONS, Progress, progress_of, stored_fields
+from rnncli.runs.progress import EVALUATIONS, Progress, averaged_steps, progress_of, stored_fields
 from rnncli.schema.suggestions import shown
 from rnncli.system import blas
 from rnncli.system.arrays import Array, Shapes
@@ -104,7 +104,8 @@ def verify(path: Path) -> Metadata:
 def read(path: Path, resume: bool = True, out: Checkpoint | None = None) -> Checkpoint:
     """Read a checkpoint; with `resume`, also what only resuming needs: moments and state.
 
-    If `out`, of the same config, is given, its parameters and moments are overwritten and used in the result.
+    Without `resume` the parameters are those of the model to use: their average, if they are averaged. If `out`, of the
+    same config, is given, its parameters and moments are overwritten and used in the result.
     Raises RunError if the file is damaged, has a format version that is not read, does not fit its own config, or
     contains only weights and `resume` is set; `out` may then be partly overwritten.
     """
@@ -123,10 +124,14 @@ def read(path: Path, resume: bool = True, out: Checkpoint | None = None) -> Chec
         squares = build.optimizer_class(metadata.config).squares
         if negative := [name for name in squares if name in moments and moments[name].min() < 0]:
             raise ValueError(f"moment {negative[0]} contains numbers below 0")
+        use_average = (
+            not resume and not metadata.weights_only and bool(averaged_steps(metadata.progress, metadata.config))
+        )
+        prefix = "moment.average." if use_average else "parameter."
         return Checkpoint(
             **{each.name: getattr(metadata, each.name) for each in fields(metadata)},
             parameters=_architecture(metadata).parameters(
-                dtype, _tensors(stored, "parameter.", shapes, dtype, out.parameters.vector if out else None).vector
+                dtype, _tensors(stored, prefix, shapes, dtype, out.parameters.vector if out else None).vector
             ),
             moments=moments,
             state=_state(stored, metadata) if resume else {},

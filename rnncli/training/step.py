@@ -14,7 +14,8 @@ from rnncli.model.costs import operations
 from rnncli.model.language_model import LanguageModel
 from rnncli.model.noise import NO_DROPOUT, Dropout, Noise
 from rnncli.model.parameters import Gradients
-from rnncli.optim import Optimizer, clip_by_global_norm_, decay_
+from rnncli.optim import Averaging, Optimizer, average_, clip_by_global_norm_, decay_
+from rnncli.optim.averaging import NoAveraging
 from rnncli.system.arrays import Array
 
 
@@ -59,7 +60,7 @@ StepCheck = Callable[[Attempt], None]
 class Learner:
     """Takes optimizer steps; independent of folders, epochs and clocks.
 
-    state: carried from batch to batch.
+    state: carried from batch to batch. averages: (size,), by the names of `averaging`.
     """
 
     def __init__(
@@ -71,19 +72,28 @@ class Learner:
         communicator: Communicator | None = None,
         dropout: Dropout = NO_DROPOUT,
         weight_decay: float = 0.0,
+        averaging: Averaging | None = None,
     ) -> None:
         self.model, self.optimizer, self.clip_norm, self.random_seed = model, optimizer, clip_norm, random_seed
-        self.dropout, self.weight_decay = dropout, weight_decay
+        self.dropout, self.weight_decay, self.averaging = dropout, weight_decay, averaging or NoAveraging()
+        vector = model.parameters.vector
+        self.averages: dict[str, Array] = {name: np.zeros_like(vector) for name in self.averaging.names}
         self.communicator = communicator or Alone()
         self.state: State = ()
 
     def step_(
-        self, batch: Batch, number: int, learning_rate: float, check: StepCheck, words: int | None = None
+        self,
+        batch: Batch,
+        number: int,
+        learning_rate: float,
+        check: StepCheck,
+        words: int | None = None,
+        averaged: int | None = None,
     ) -> Attempt:
         """Take the step `number` (from 1) on a batch.
 
         check: called before anything changes; its exceptions pass through. words: of the whole batch, if `batch` is a
-        part of it.
+        part of it. averaged: number of this step in the average, from 1; None: it is not averaged.
         """
         model, profile = self.model, self.model.profile
         noise = Noise(self.random_seed, batch.epoch, batch.index, self.dropout)
@@ -99,6 +109,9 @@ class Learner:
             if self.weight_decay:
                 decay_(model.parameters, learning_rate * self.weight_decay)
             self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, number, gradients.touched())
+            if averaged is not None:
+                for average in self.averages.values():
+                    average_(average, model.parameters.vector, self.averaging.share(averaged))
         self.state = passed.state
         profile.count(lambda: operations(model, passed))
         return attempt

@@ -23,12 +23,13 @@ from rnncli.evaluation.evaluate import (
     nll_of_unknown,
     perplexity,
 )
+from rnncli.model.language_model import LanguageModel
 from rnncli.optim import Moment
 from rnncli.runs import checkpoint, find
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.runs.folder import RunFolder
 from rnncli.runs.metrics import Metrics
-from rnncli.runs.progress import Progress, done, finished
+from rnncli.runs.progress import Progress, averaged_steps, done, finished
 from rnncli.system.profile import Profile, StepProfile
 from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
@@ -63,6 +64,7 @@ class Trainer:
             random_seed,
             dropout=config.dropout,
             weight_decay=config.optimizer.weight_decay,
+            averaging=build.averaging(config),
         )
         self.schedule = build.schedule(config)
         self.progress = Progress()
@@ -166,7 +168,9 @@ class Trainer:
             at = Moment(read / planned, (read + batch.words) / planned, p.epoch, self.progress.measured.stalls)
             learning_rate = self._learning_rate * self.schedule.factor(at)
             check = partial(self._check.step, self.progress)
-            taken = self.learner.step_(batch, p.step + 1, learning_rate, check)
+            before = averaged_steps(self.progress, self.config)
+            averaged = None if before is None else before + 1
+            taken = self.learner.step_(batch, p.step + 1, learning_rate, check, averaged=averaged)
             self._advance_(taken, learning_rate)
             seconds = time.perf_counter() - started
             self.profile.end()
@@ -196,6 +200,14 @@ class Trainer:
         rollbacks = self.progress.recovery.rollbacks
         return self.config.optimizer.learning_rate * self.config.guard.learning_rate_factor**rollbacks
 
+    @property
+    def measured_model(self) -> LanguageModel:
+        """The model that is measured: that of the average, if the parameters are averaged."""
+        if not averaged_steps(self.progress, self.config):
+            return self.model
+        [vector] = self.learner.averages.values()
+        return self.model.with_parameters(self.model.architecture.parameters(vector.dtype, vector))
+
     def _perplexity(self, loss: float) -> float:
         """The perplexity of a training loss; NaN if the loss is not -ln P."""
         return perplexity(loss) if self._exact else math.nan
@@ -205,7 +217,9 @@ class Trainer:
         if not (self.valid_batches and self.texts.valid and self.valid_counts):
             return None
         with np.errstate(all="ignore"):
-            valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self._watch)
+            valid = evaluate(
+                self.measured_model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self._watch
+            )
         if valid is not None and not valid.perplexity < np.inf:
             what, norm = f"the validation loss is {valid.cross_entropy:g}", self.progress.position.gradient_norm
             raise divergence.Diverged(what, valid.cross_entropy, norm)
@@ -214,7 +228,9 @@ class Trainer:
     def _end_epoch_(self, valid: Evaluation | None) -> Epoch:
         """Record the epoch and its validation, and begin the next."""
         p, m = self.progress.position, self.progress.measured
-        best = valid is not None and m.count_validation_(valid, p.step, self.schedule.patience)
+        best = valid is not None and m.count_validation_(
+            valid, p.step, self.schedule.patience, self.learner.averaging.patience
+        )
         m.train_loss, words = p.epoch_loss / p.epoch_words, p.epoch_words
         if self._exact:
             m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
@@ -278,7 +294,7 @@ class Trainer:
             progress=self.progress,
             data=checkpoint.hashes(self.texts),
             parameters=self.model.parameters,
-            moments=self.optimizer.moments,
+            moments=self.optimizer.moments | self.learner.averages,
             state=self.model.architecture.flatten_state(state) if state else {},
         )
 
@@ -300,6 +316,6 @@ class Trainer:
         """Reset the run to its beginning."""
         begun = self.model.architecture.initialise(self.random_seed, self.config.training.dtype)
         self.model.parameters.vector[:] = begun.vector
-        for moment in self.optimizer.moments.values():
+        for moment in self.contents().moments.values():
             moment[:] = 0
         self.progress, self.learner.state = Progress(), ()
