@@ -19,14 +19,16 @@ from rnncli.optim import OPTIMIZERS
 from rnncli.optim.schedules import SCHEDULES
 from rnncli.schema.builder import Builder, Fault, Node, raise_faults
 from rnncli.schema.fields import Choice, Duration, Interval, options_of, setting, settings_of
-from rnncli.text.tokenize import TOKENIZERS
+from rnncli.text.letter_forms import LANGUAGES, NORMAL_FORMS
+from rnncli.text.tokenize import NEWEST, TOKENIZERS
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """The texts. Paths are absolute; a float in `valid` is the share of the training lines to hold out.
 
-    The path of a text may be a pattern or a folder. `cache` None: the user's cache folder.
+    The path of a text may be a pattern or a folder. `cache` None: the user's cache folder. `tokenizer_version` is that
+    of the tokenizers and of lowercasing: a run keeps the one it began with.
     """
 
     train: tuple[str, ...] = setting(kind="path")
@@ -36,6 +38,9 @@ class DataConfig:
     line_end: bool = setting(True)
     tokenizer: str = setting("whitespace", choices=TOKENIZERS)
     lowercase: bool = setting(False)
+    language: str | None = setting(None, choices=LANGUAGES)
+    normalize: str | None = setting(None, choices=NORMAL_FORMS)
+    tokenizer_version: int = setting(NEWEST, minimum=1, maximum=NEWEST)
     cache: str | None = setting(None, kind="path")
 
 
@@ -151,6 +156,11 @@ CONFLICTS: tuple[Conflict, ...] = (
         lambda c: c.data.line_end is False and c.data.mode == "sentences",
         "is false, but in mode sentences each line end is an <end>; remove it, or set data.mode to stream",
     ),
+    (
+        ("data.language", "data.lowercase"),
+        lambda c: c.data.language is not None and not c.data.lowercase,
+        "is that of lowercase letters, but data.lowercase is false; remove it, or set lowercase to true",
+    ),
 )
 
 
@@ -185,13 +195,28 @@ def portable_dict(config: Config) -> dict[str, Any]:
 
 
 def stored_dict(config: Config) -> dict[str, Any]:
-    """Return `portable_dict` as a checkpoint stores it: without optimizer options that have their defaults, so that a
-    new option of an optimizer leaves the bytes of existing runs unchanged.
+    """Return `portable_dict` as a checkpoint stores it: without optimizer options that have their defaults, and without
+    settings of the texts that came later, so that these leave the bytes of existing runs unchanged.
     """
     plain, options = portable_dict(config), config.optimizer.options
     defaults = _plain(type(options)())
     plain["optimizer"] = {key: value for key, value in plain["optimizer"].items() if defaults.get(key, ...) != value}
+    later = {"language": None, "normalize": None, "tokenizer_version": _unstored_version(plain["data"])}
+    plain["data"] = {key: value for key, value in plain["data"].items() if later.get(key, ...) != value}
     return plain
+
+
+def from_stored(mapping: Mapping[str, Any]) -> Config:
+    """Return the config of a mapping from `stored_dict`. Raises ConfigError as `from_dict` does."""
+    data = mapping.get("data")
+    if isinstance(data, Mapping):
+        mapping = {**mapping, "data": {"tokenizer_version": _unstored_version(data), **data}}
+    return from_dict(mapping)
+
+
+def _unstored_version(data: Mapping[str, Any]) -> int:
+    """The version of the tokenizer that a checkpoint without one means: the first, where there was another."""
+    return 1 if data.get("tokenizer") == "words" or data.get("lowercase") is True else NEWEST
 
 
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:

@@ -23,7 +23,7 @@ from rnncli.evaluation.evaluate import (
     nll_of_unknown,
     perplexity,
 )
-from rnncli.runs import checkpoint, find
+from rnncli.runs import checkpoint
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.runs.folder import RunFolder
 from rnncli.runs.metrics import Metrics
@@ -33,6 +33,7 @@ from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
 from rnncli.training import divergence
 from rnncli.training.divergence import DivergenceCheck
+from rnncli.training.final_test import final_test
 from rnncli.training.retention import Keeper
 from rnncli.training.step import Attempt, Learner
 
@@ -92,9 +93,10 @@ class Trainer:
     def train(self, stop: Stop = lambda: None, watch: Watch | None = None) -> Iterator[Event]:
         """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
 
-        `stop` is asked after every step, and often while validating: an interrupted validation is repeated when the
-        run is resumed. `watch` is called while a text is measured. A run that diverges is rolled back to its guard;
-        raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number that is not finite.
+        `stop` is asked after every step, and often while a text is measured: an interrupted validation or test is
+        repeated when the run is resumed. `watch` is called while a text is measured. A run that diverges is rolled
+        back to its guard; raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number
+        that is not finite.
         """
         self._metrics, self._watch = Metrics(self.folder.metrics, self.progress), watch
         try:
@@ -144,10 +146,18 @@ class Trainer:
                     self.save()
                 reason = finished(self.progress, self.config) or stop()
         self.save()
-        test = self._test(stop) if finished(self.progress, self.config) else None
+        test = None
+        if finished(self.progress, self.config) and self.texts.test is not None:
+            at = self.progress.position
+            test = final_test(self.config, self.texts, self.model, self.folder, at, stop, self._watch)
+            if test is None:
+                reason = stop() or reason
+            else:
+                yield test
+                self._metrics.sync()
         rates = self.rates[FIRST_TIMED_STEP:] or self.rates
         rate = statistics.median(rates) if rates else None
-        yield done(self.progress, self.config, reason, self.random_seed, rate, test)
+        yield done(self.progress, self.config, reason, self.random_seed, rate, test.test if test else None)
 
     def steps(self) -> Iterator[Step]:
         """The remaining steps of the epoch in progress."""
@@ -197,7 +207,11 @@ class Trainer:
             return None
         with np.errstate(all="ignore"):
             valid = evaluate(self.model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self._watch)
-        if valid is not None and not valid.perplexity < np.inf:
+        # Without `guard.jump` every finite loss passes, even one whose perplexity is not a float.
+        if (
+            valid is not None
+            and not (valid.cross_entropy if self.config.guard.jump is None else valid.perplexity) < np.inf
+        ):
             what, norm = f"the validation loss is {valid.cross_entropy:g}", self.progress.position.gradient_norm
             raise divergence.Diverged(what, valid.cross_entropy, norm)
         return valid
@@ -228,16 +242,6 @@ class Trainer:
             train=m.train,
             valid=valid,
         )
-
-    def _test(self, stop: Stop) -> Evaluation | None:
-        if self.texts.test is None:
-            return None
-        self.model.free_gradients()  # the parameters of the best checkpoint take their place
-        stored = find.first_readable(self.folder.path).checkpoint
-        model = self.model.with_parameters(stored.parameters)
-        text, counts = self.texts.test, self._count(self.texts.test)
-        batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
-        return evaluate(model, batches, text, counts, stop, self._watch)
 
     def _roll_back(self, diverged: divergence.Diverged) -> Rollback:
         """Go back to the last guard, or the beginning, with a lower learning rate.

@@ -134,9 +134,9 @@ class Candidates:
                 raise
         else:
             parameters = sum(int(np.prod(shape)) for shape in shapes.values())
-            peak = sum(parts.values()) - parts["process"] + self.resident
-            available = process.available_memory()
-            if trial and not (available and peak > available):
+            more = sum(parts.values()) - parts["process"]
+            peak, available = more + self.resident, process.available_memory()
+            if trial and (available is None or more <= available):
                 rate = _words_per_second(self.config, texts)
         return VocabularyRow(
             rules.min_count,

@@ -53,7 +53,7 @@ class StepwiseStack:
             p = self._cell.to_course(parameters.section(f"layer{layer}"))
             x, layer_last, cache = self._cell.forward(x, layer_state, p)
             caches.append(cache)
-            last.append(layer_last)
+            last.append(tuple(np.ascontiguousarray(part) for part in layer_last))
         hidden = x.transpose(2, 1, 0).reshape(-1, x.shape[0])  # (H, B, T) -> (T*B, H)
         return hidden, tuple(last), (x.shape, caches)
 
