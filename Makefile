@@ -1,16 +1,17 @@
 # The README's commands. Each works on a fresh clone with Python 3.11 or newer, pip and make.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench soak clean
+.PHONY: help demo test test-oldest lint bench soak clean
 
 SEED ?= $(shell date +%s)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/rnncli: pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
@@ -30,6 +31,12 @@ test: $(BIN)/pytest  ## every test
 	$(BIN)/pytest -n auto --dist worksteal -m 'not alone'
 	$(BIN)/pytest -m alone
 
+test-oldest:  ## every test with the lowest dependencies that pyproject.toml allows; needs Python 3.11
+	@mkdir -p .venv-oldest
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+	    | sed 's/>=/==/' > .venv-oldest/lowest.txt
+	PIP_CONSTRAINT=.venv-oldest/lowest.txt $(MAKE) --no-print-directory test VENV=.venv-oldest
+
 lint: $(BIN)/pytest  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,4 +53,4 @@ soak: $(BIN)/pytest  ## kills, power cuts, damage, fuzz and property tests in fu
 	    --hypothesis-profile=soak --hypothesis-seed=$(SEED)
 
 clean:  ## remove what make made
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -150,7 +150,7 @@ def measure_items(m: Model, threads: int) -> list[list[Any]]:
 
 def measure_parts(trainer: Any, take_steps: Callable[[int], object], count: int) -> dict[str, float]:
     """Mean milliseconds of a step by part, as `rnncli train --profile` reports them."""
-    from rnncli.training.trainer import FIRST_TIMED_STEP
+    from rnncli.training.speed import FIRST_TIMED_STEP
 
     profile = trainer.profiled()
     take_steps(FIRST_TIMED_STEP + count)

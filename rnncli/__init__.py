@@ -13,9 +13,12 @@ api, cli                            `rnncli.load`; the command line
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 __version__ = "0.1.0"
+STARTED = time.monotonic()
+"""When this program began, in seconds."""
 
 
 def __getattr__(name: str) -> Any:

@@ -7,9 +7,12 @@ model.evaluate(["data/fruit.txt"]).perplexity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rnncli.config import build, corpora
 from rnncli.config.config import Config
@@ -17,6 +20,7 @@ from rnncli.evaluation import generate
 from rnncli.evaluation.evaluate import Evaluation, count, evaluate
 from rnncli.model.language_model import LanguageModel
 from rnncli.runs import find
+from rnncli.text.encode import TextFormat
 from rnncli.text.files import Source, Watch
 from rnncli.text.tokenize import Tokenizer
 from rnncli.text.vocabulary import Vocabulary
@@ -40,18 +44,31 @@ class TrainedModel:
         return folder.parent if folder.name == "checkpoints" else folder
 
     @property
+    def text_format(self) -> TextFormat:
+        return corpora.text_format(self.config.data)
+
+    @property
     def tokenizer(self) -> Tokenizer:
-        return corpora.text_format(self.config.data).tokenizer
+        return self.text_format.tokenizer
 
     def read(self, seed: str = "") -> generate.Context:
-        """The model after reading `<end>` and the words of the seed. Raises TextError for a word it cannot encode."""
-        return generate.read_seed(self.model, self.vocabulary, self.tokenizer, seed)
+        """The model after reading `<end>` and the words of the seed.
 
-    def evaluate(self, files: Sequence[Source], watch: Watch | None = None) -> Evaluation:
-        """Evaluate texts, concatenated as one text. Raises TextError."""
-        corpus = corpora.corpus(self.config, files, self.vocabulary, watch)
+        Raises TextError for a word it cannot encode and for a second line in mode `sentences`, TypeError for a seed
+        that is no `str`.
+        """
+        if not isinstance(seed, str):
+            raise TypeError(f"seed must be a str, not {seed!r}")
+        return generate.read_seed(self.model, self.vocabulary, self.text_format, seed)
+
+    def evaluate(self, files: Source | Iterable[Source], watch: Watch | None = None) -> Evaluation:
+        """Evaluate texts, concatenated as one text: paths, or files open in binary mode; one, or several.
+
+        Raises TextError for a text that cannot be read, ValueError for none, TypeError for anything else.
+        """
+        corpus = corpora.corpus(self.config, _sources(files), self.vocabulary, watch)
         batches = build.evaluation_batches(self.config, corpus, self.vocabulary.end_id)
-        counts = count(corpus, corpora.text_format(self.config.data).ends, self.vocabulary)
+        counts = count(corpus, self.text_format.ends, self.vocabulary)
         result = evaluate(self.model, batches, corpus, counts, watch=watch)
         assert result is not None  # None only if `stop` is given
         return result
@@ -61,9 +78,28 @@ def load(path: str | Path | None = None) -> TrainedModel:
     """Load a run folder (its best checkpoint, else its last) or a checkpoint file; without a path, the newest run in
     ./runs or the current folder.
 
-    Raises RunError if no checkpoint exists, or none is valid.
+    Raises RunError if no checkpoint exists, or none is valid; TypeError for what is no path.
     """
+    if not (path is None or _is_path(path)):
+        raise TypeError(f"path must be a str or a Path, not {path!r}")
     found = find.first_readable(path)
     stored = found.checkpoint
     model = build.model(stored.config, stored.parameters, stored.vocabulary)
     return TrainedModel(found.path, stored.config, stored.vocabulary, model, tuple(found.problems))
+
+
+def _sources(files: Any) -> list[Source]:
+    """The texts to evaluate. Raises ValueError if there is none, TypeError for what is no path and no binary file."""
+    alone = _is_path(files) or hasattr(files, "read") or not isinstance(files, Iterable)
+    sources: list[Any] = [files] if alone else list(files)
+    for source in sources:
+        readable = hasattr(source, "read") and not isinstance(source, io.TextIOBase)
+        if not (_is_path(source) or readable):
+            raise TypeError(f"files must be paths, or files open in binary mode, not {source!r}")
+    if not sources:
+        raise ValueError("files must have at least one text")
+    return sources
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str | os.PathLike)

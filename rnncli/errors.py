@@ -29,7 +29,8 @@ class RnncliError(Exception):
         self.location, self.problem, self.remedy = location, problem, remedy
 
     def __str__(self) -> str:
-        before = f"{self.location}: " if self.location else ""
+        place = self.location.replace("\n", "\\n")  # a file name may have a line end in it
+        before = f"{place}: " if place else ""
         after = f"; {self.remedy}" if self.remedy else ""
         return f"{before}{self.problem}{after}"
 

@@ -9,7 +9,7 @@ from support.small_run import settings, train
 
 import rnncli
 from rnncli import api
-from rnncli.errors import RunError
+from rnncli.errors import RunError, TextError
 
 
 @pytest.fixture
@@ -64,6 +64,32 @@ def test_stepwise_gives_the_same_figures(output, tmp_path):
         np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-12)
         assert log_p.shape == (3, len(loaded.vocabulary))
     assert figures[0] == pytest.approx(figures[1], rel=1e-9)
+
+
+def test_texts_to_evaluate(made, tmp_path):
+    loaded = rnncli.load(made.folder.path)
+    path = tmp_path / "text.txt"
+    expected = loaded.evaluate([path])
+    assert loaded.evaluate(path) == loaded.evaluate(str(path)) == loaded.evaluate(iter([path])) == expected
+    with path.open("rb") as file:
+        assert loaded.evaluate(file) == expected
+    with pytest.raises(ValueError, match="files must have at least one text"):
+        loaded.evaluate([])
+    with path.open() as text:
+        for wrong in (text, [text], 3, [3], b"text.txt", None):
+            with pytest.raises(TypeError, match="files must be paths, or files open in binary mode, not"):
+                loaded.evaluate(wrong)
+    with pytest.raises(TextError, match=r"nope\.txt: no such file"):
+        loaded.evaluate("nope.txt")
+
+
+def test_what_is_no_path_and_no_seed(made):
+    for wrong in (3, b"runs", ["runs"]):
+        with pytest.raises(TypeError, match="path must be a str or a Path, not"):
+            rnncli.load(wrong)
+    for wrong in (3, b"sun", ["sun"], None):
+        with pytest.raises(TypeError, match="seed must be a str, not"):
+            rnncli.load(made.folder.path).read(wrong)
 
 
 def test_nothing_to_load(tmp_path, monkeypatch):

@@ -91,7 +91,9 @@ class Momentum(Sgd):
     class Options:
         momentum: float = setting(0.9, minimum=0, below=1)
 
-    moment_names = ("m",)
+    @staticmethod
+    def moment_names(options=None):
+        return ("m",)
 
     def __init__(self, size, dtype, options=None):
         self._momentum = (options or self.Options()).momentum
@@ -107,11 +109,13 @@ class Momentum(Sgd):
 class Halving:
     """The learning rate falls to a half over the run."""
 
+    patience = None
+
     def __init__(self, options=None):
         pass
 
-    def factor(self, step, done):
-        return 1 - 0.5 * done
+    def factor(self, at):
+        return 1 - 0.5 * at.before
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.system.arrays import Ids
+from rnncli.text.spool import expect_whole
 
 Indices = npt.NDArray[np.intp]
 Offsets = npt.NDArray[np.int64]
@@ -79,7 +80,7 @@ class Batches(ABC):
     `bptt` positions: the first window is fresh, the others carry the state.
 
     ids: (N,), the whole text, in memory or mapped from a file. From a mapped file, only the ids of one batch are read
-    at a time; no array of the size of the text is allocated.
+    at a time; no array of the size of the text is allocated. A file that is cut short meanwhile raises TextError.
     """
 
     def __init__(self, ids: Ids, end_id: int, batch_size: int, bptt: int) -> None:
@@ -130,6 +131,7 @@ class Batches(ABC):
         rows = np.arange(first, min(first + self._bptt, int(lengths.max())))[:, None]  # (T, 1)
         mask = rows < lengths  # (T, B)
         positions = starts + np.minimum(rows, lengths - 1)  # (T, B)
+        expect_whole(self._ids)
         # Position 0 has no id before it: index -1 reads the last id of the text, replaced on the next line.
         inputs = self._ids[positions - 1].astype(np.intp)
         inputs[positions == 0] = self._end_id

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rnncli.batches.batch import Batches, Indices, Offsets, Pool
 from rnncli.system.arrays import Ids
 from rnncli.system.randomness import stream
+from rnncli.text.spool import expect_whole
 
 # Sentences. A pool is shuffled as a whole: small enough to fit in memory for any text, large enough that sentences of
 # one length fill many batches. A chunk is read in one go, possibly from disk.
@@ -85,6 +86,7 @@ class SentenceBatches(Batches):
         """The sentences of some chunks; shuffled if `rng` is given, else sorted by length."""
         sentences = (chunks[:, None] * self._chunk + np.arange(self._chunk)).reshape(-1)
         sentences = sentences[sentences < self._sentences]  # the last chunk may be shorter
+        expect_whole(self._line_starts)
         starts, ends = self._line_starts[sentences], self._line_starts[sentences + 1]
         self._check_ends(ends)
         lengths, B = ends - starts, self._batch_size
@@ -100,6 +102,7 @@ class SentenceBatches(Batches):
         return Pool.of(starts[order], lengths[order], edges, read, self._bptt)
 
     def _check_ends(self, ends: Offsets) -> None:
+        expect_whole(self._ids)
         if (self._ids[ends - 1] != self._end_id).any():
             raise ValueError("a line of this text does not end in <end>: the text was encoded as a stream")
 

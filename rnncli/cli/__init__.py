@@ -6,16 +6,19 @@ A command's module is imported when the command runs; `rnncli --help` imports ne
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import click
 
 from rnncli import __version__
-from rnncli.errors import RnncliError, RunError, WriteError
+from rnncli.cli.display.characters import shown
+from rnncli.cli.display.streams import NO_SPACE, standard_streams
+from rnncli.cli.options import notify
+from rnncli.errors import ConfigError, RnncliError, RunError, WriteError, reason
 from rnncli.system.threads import prepare
 
 # Errors of a path that the user gave.
@@ -55,7 +58,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
             from rnncli.schema.suggestions import nearest
 
             near = nearest(args[0], COMMANDS)
@@ -63,36 +66,52 @@ class Commands(click.Group):
             ctx.fail(f"No such command '{args[0]}'.{hint}")
         return super().resolve_command(ctx, args)
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        with standard_streams():
+            try:
+                return super().main(*args, **options)
+            except WriteError as error:  # of --help; `invoke` catches those of commands
+                notify(str(error))
+                sys.exit(error.exit_code)
+
     def invoke(self, ctx: click.Context) -> Any:
-        prepare()  # before a command imports NumPy
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that cannot show a word
         try:
-            return super().invoke(ctx)
-        except RnncliError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(error.exit_code)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                prepare()  # before a command imports NumPy
+                return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = shown(error.message, keep="\n")
+            raise
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            notify("interrupted")
             ctx.exit(130)
-        except BrokenPipeError:
-            # The reader of the output (head, less) has exited.
-            _close_stdout()
-            ctx.exit(0)
-        except OSError as error:
-            if error.filename is not None and error.errno in PATH_ERRORS:  # not caught where the path was used
-                click.echo(f"{os.fsdecode(error.filename)}: {error.strerror}; name another file or folder", err=True)
-                ctx.exit(RunError.exit_code)
-            if error.errno != errno.ENOSPC:
+        except (RnncliError, MemoryError, OSError) as error:
+            if (known := _known(error)) is None:
                 raise
-            _close_stdout()
-            click.echo("standard output: no space left; free some space, or write elsewhere", err=True)
-            ctx.exit(WriteError.exit_code)
+        notify(str(known))  # not in `except`: there the traceback holds the arrays, and memory may be short
+        return ctx.exit(known.exit_code)
 
 
-def _close_stdout() -> None:
-    """Discard buffered output, so that flushing it at exit cannot fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _known(error: Exception) -> RnncliError | None:
+    """The error that the user is shown; None if it is a bug."""
+    if isinstance(error, RnncliError):
+        return error
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        what = f": {reason(error)}" if error.args else ""
+        remedy = "free some, raise the limit, or lower training.batch_size, model.hidden_size or vocabulary.max_size"
+        return ConfigError(f"out of memory{what}", remedy=remedy)
+    if isinstance(error, OSError) and error.filename is not None and error.errno in PATH_ERRORS:
+        # not caught where the path was used
+        remedy = "name another file or folder"
+        return RunError(reason(error), location=os.fsdecode(error.filename), remedy=remedy)
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return WriteError("no space left", location=os.fsdecode(error.filename or ""), remedy="free some space")
+    return None
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    notify(f"warning: {message}")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

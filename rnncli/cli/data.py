@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnncli.cli.display.characters import cut, escaped
 from rnncli.cli.display.reading import reading_display
-from rnncli.cli.options import json_option, print_json, print_table, set_option
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import complete_paths, json_option, print_json, set_option
 
 if TYPE_CHECKING:
     from rnncli.corpus_check import Finding, Report
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 BARS = 10  # rows of the histogram
 BAR = 40  # characters of the longest
 VIEWED = 2  # lines in the tokenizer's view from the beginning of the text, and as many with findings
-SHOWN = 100  # characters of a line
+SHOWN = 100  # columns of a line
 # Kinds of findings that are easier to see in the tokens of the line.
 VIEWED_KINDS = ("bom_inside", "glued", "control", "spaces", "mojibake", "replacement", "unassigned", "scripts")
+# Kinds of findings after which the text hardly teaches a model anything of its language.
+SPOILT = ("mojibake", "unsegmented")
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_paths)
 @set_option
 @json_option
 @click.pass_context
@@ -145,7 +149,7 @@ def _print(report: Report) -> None:
         click.echo("\nas the tokenizer sees it")
         for place, line in view:
             tokens = "|".join(map(_visible, report.text_format.tokenizer.tokens(line)))
-            click.echo(f"  {_short(str(place))}  {_cut(tokens)}{'|<end>' if report.text_format.ends else ''}")
+            click.echo(f"  {_short(str(place))}  {cut(tokens, SHOWN)}{'|<end>' if report.text_format.ends else ''}")
     click.echo(f"\n{_verdict(report)}")
 
 
@@ -197,7 +201,7 @@ def _print_findings(report: Report) -> None:
     for each in report.findings:
         lines = [f"{_short(str(each.where))}: {_short(each.what)}", _short(each.advice)]
         if text := report.texts.get(each, "").strip():
-            lines.insert(1, f"> {_cut(_visible(text))}")
+            lines.insert(1, f"> {cut(_visible(text), SHOWN)}")
         click.echo()
         for i, line in enumerate(lines):
             label = f"{each.severity:<9}" if i == 0 else " " * 9
@@ -219,23 +223,17 @@ def _verdict(report: Report) -> str:
     parts = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
     if not report.trainable:
         return f"cannot be trained on: {', '.join(parts)}"
-    return f"ready to train: {', '.join(parts) or 'nothing found'}"
+    spoilt = any(each.kind in SPOILT and each.share >= 0.5 for each in report.findings)
+    state = "can be trained on, but not as it is meant" if spoilt else "ready to train"
+    return f"{state}: {', '.join(parts) or 'nothing found'}"
 
 
 def _visible(text: str) -> str:
-    r"""The text with invisible characters escaped, such as \u200b."""
-    from rnncli.corpus_check.block_survey import INVISIBLE
+    r"""The text with its control characters escaped, and with the invisible ones where they do not belong: `\u200b`."""
+    from rnncli.corpus_check.joiners import INVISIBLE, MISPLACED
 
-    return "".join(c if c.isprintable() and c not in INVISIBLE else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
+    text = MISPLACED.sub(lambda found: escaped(found.group()), text)
+    return "".join(c if c.isprintable() or c in INVISIBLE else escaped(c) for c in text)
 
 
 def _short(text: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rnncli.cli.options import notify, print_json, print_table
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import notify, print_json
 
 if TYPE_CHECKING:
     from rnncli.config.config import Config

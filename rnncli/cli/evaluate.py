@@ -8,11 +8,11 @@ import click
 
 from rnncli.cli.display.perplexities import bits_of, ends_in_words, figure, warn_incomparable
 from rnncli.cli.display.reading import reading_display
-from rnncli.cli.options import json_option, load, print_json, run_option
+from rnncli.cli.options import complete_paths, json_option, load, print_json, run_option, say
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_paths)
 @run_option
 @json_option
 def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> None:
@@ -37,6 +37,8 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
     """
     if "-" in files and sys.stdin is None:
         raise click.UsageError("`-` is standard input, which is closed.")
+    if files.count("-") > 1:
+        raise click.UsageError("`-` is standard input, which can be read only once.")
     loaded = load(run_path)
     with reading_display() as watch:
         result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files], watch)
@@ -44,11 +46,11 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
     if as_json:
         print_json({"files": list(files)} | result.figures())
         return
-    counted = f"{result.tokens} ({ends_in_words(result.ends)}), {result.oov} not in the vocabulary"
-    click.echo(f"tokens                     {counted} of {result.vocabulary:,} words")
-    click.echo(f"cross-entropy              {result.cross_entropy:.4f} nats a token")
-    click.echo(f"perplexity                 {result.perplexity:.3f}")
-    click.echo(f"perplexity excluding oov   {result.perplexity_excluding_oov:.3f}")
-    click.echo(f"perplexity with spelling   {figure(result.perplexity_with_spelling, 3)}")
+    known = f"{result.oov} not in the vocabulary of {result.vocabulary:,} words"
+    say(f"tokens                     {result.tokens} ({ends_in_words(result.ends)}), {known}")
+    say(f"cross-entropy              {figure(result.cross_entropy, 4)} nats a token")
+    say(f"perplexity                 {figure(result.perplexity, 3)}")
+    say(f"perplexity excluding oov   {figure(result.perplexity_excluding_oov, 3)}")
+    say(f"perplexity with spelling   {figure(result.perplexity_with_spelling, 3)}")
     for unit, bits, spelled in bits_of(result):
-        click.echo(f"{f'bits per {unit}':<26} {bits:.4f}, with spelling {figure(spelled, 4)}")
+        say(f"{f'bits per {unit}':<26} {figure(bits, 4)}, with spelling {figure(spelled, 4)}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from rnncli.cli.options import notify
@@ -14,45 +14,58 @@ if TYPE_CHECKING:
     from rnncli.cli.training_session import Session
     from rnncli.config.config import Config
     from rnncli.runs.checkpoint import Metadata
-    from rnncli.runs.folder import RunFolder
+    from rnncli.runs.folder import ResumePoint, RunFolder
+    from rnncli.text.corpus import Texts
 
 Choice = Literal["resume", "fresh"] | None
 """How the user wants to continue a run: resume it, start anew, or not given."""
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """The last checkpoint of a run that is finished, and why it ended: epochs or patience."""
+def with_its_tokenizer(session: Session, choice: Choice) -> Session:
+    """The session with the version of the tokenizer that the run in its folder began with, if it is to be continued."""
+    from rnncli.errors import RunError
+    from rnncli.runs import checkpoint
 
-    path: Path
-    metadata: Metadata
-    reason: str
+    data = session.config.data
+    for path in session.folder.newest_first() if choice != "fresh" else ():
+        with suppress(RunError):
+            version = checkpoint.read_metadata(path).config.data.tokenizer_version
+            if version != data.tokenizer_version and choice == "resume":
+                notify(f"{session.folder.path} began with data.tokenizer_version {version}, and keeps it")
+            return replace(session, config=replace(session.config, data=replace(data, tokenizer_version=version)))
+    return session
 
 
-def finished_run(folder: RunFolder, config: Config, choice: Choice, locked: bool = False) -> FinishedRun | None:
-    """The run in the folder if it is finished; None if training can start or resume, and always if it is to start anew.
+def report_finished(session: Session, choice: Choice, texts: Texts | None = None) -> bool:
+    """Report the run in the folder if nothing is left to do for it: it is finished, and its test text is measured.
 
-    locked: this process has the lock of the folder.
+    texts: those of the config, given if this process has the lock of the folder.
 
-    Raises UsageError if the folder holds an unfinished run and `choice` is None, or a config or vocabulary but no run,
-    and RunInUseError if another process trains there.
+    Raises RunError if it is a run of another config or corpus, UsageError if it is unfinished and `choice` is None or
+    if the folder holds a config or vocabulary but no run, and RunInUseError if another process trains there.
     """
     from rnncli.errors import UsageError
     from rnncli.runs import lock
 
+    folder = session.folder
     if not folder.holds_run():
         for path in (folder.config, folder.vocabulary):
             if path.exists():
                 raise UsageError("exists, but belongs to no run", location=str(path), remedy="set another run.dir")
-        return None
+        return False
     if choice == "fresh":
-        return None
-    if not locked and (holder := folder.holder()):
+        return False
+    if texts is None and (holder := folder.holder()):
         raise lock.in_use(folder.path, holder)
     last = folder.last()
-    if last is not None and (reason := finished(last.metadata.progress, config)) is not None:
-        return FinishedRun(last.path, last.metadata, reason)
-    if choice != "resume":
+    reason = last and finished(last.metadata.progress, session.config)
+    if last is not None and (reason or choice is None):
+        refuse_other_run(folder, last.metadata, session.config)
+        texts = texts or _readable_texts(session)
+        refuse_other_run(folder, last.metadata, session.config, texts)
+    if last is not None and reason:
+        return _report(session, last, reason, texts)
+    if choice is None:
         step = last and last.metadata.progress.position.step
         found = "a run without a checkpoint yet" if last is None else f"an unfinished run, stopped at step {step}"
         raise UsageError(
@@ -60,29 +73,55 @@ def finished_run(folder: RunFolder, config: Config, choice: Choice, locked: bool
             location=str(folder.path),
             remedy="continue it with --resume, or start anew with --fresh (the old run is moved aside)",
         )
-    return None
+    return False
 
 
-def report_finished(session: Session, run: FinishedRun) -> None:
-    """Report how the run ended, and what has changed in the config and the texts since then."""
+def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts: Texts | None = None) -> None:
+    """Raise RunError if the run in the folder is of another config, or of other `texts`."""
+    from rnncli.config import run_dir
+    from rnncli.errors import RunError
+    from rnncli.runs import checkpoint
+
+    changed = checkpoint.config_differences(stored, config, texts)
+    if not changed:
+        return
+    keys = [key for key in (line.partition(" was ")[0] for line in changed) if run_dir.can_name(config, key)]
+    own = f"{folder.path}-{{{keys[0]}}}" if keys else f"{folder.path}-2"
+    listed = "".join(f"\n  {line}" for line in changed)
+    raise RunError(
+        f"holds a run of another config or corpus:{listed}\ngive each run a folder of its own, such as "
+        f"--set {shlex.quote(f'run.dir={own}')}, or start anew with --fresh (the old run is moved aside)",
+        location=str(folder.path),
+    )
+
+
+def _readable_texts(session: Session) -> Texts | None:
+    """The texts of the config; None if they cannot be read now: a run that is finished does not need them."""
     from rnncli.cli.display.reading import reading_display
     from rnncli.config import corpora
     from rnncli.errors import RnncliError
-    from rnncli.runs import checkpoint
-    from rnncli.schema.suggestions import counted
     from rnncli.text.files import size_of
 
-    config, metadata = session.config, run.metadata
+    with suppress(RnncliError), reading_display(session.quiet) as watch:
+        if size_of(corpora.files(session.config).paths) is not None:  # a pipe may have no writer: reading would block
+            return corpora.texts(session.config, watch)
+    return None
+
+
+def _report(session: Session, last: ResumePoint, reason: str, texts: Texts | None) -> bool:
+    """Report how the run ended, unless its test text is still to be measured; whether it was reported."""
+    from rnncli.runs.metrics import figures_of_test
+    from rnncli.schema.suggestions import counted
+
+    test = figures_of_test(session.folder.metrics, texts.test.sha256 if texts and texts.test else None)
+    if test is None and texts is not None and texts.test is not None:
+        return False
+    progress = last.metadata.progress
     if session.as_json:
-        session.print_done_row(done(metadata.progress, config, run.reason, metadata.random_seed), run.path)
-    epochs = metadata.progress.position.epoch
-    notify(f"{session.folder.path}: finished already, after {counted(epochs, 'epoch')}; --fresh trains it anew")
-    texts = None
-    with suppress(RnncliError), reading_display(session.quiet) as watch:  # a finished run needs no texts
-        if size_of(corpora.files(config).paths) is not None:  # a pipe may have no writer: reading would block
-            texts = corpora.texts(config, watch)
-    for line in checkpoint.config_differences(metadata, config, texts):
-        notify(f"  changed since then: {line}")
+        session.print_done_row(done(progress, session.config, reason, last.metadata.random_seed), last.path, test=test)
+    epochs = counted(progress.position.epoch, "epoch")
+    notify(f"{session.folder.path}: finished already, after {epochs}; --fresh trains it anew")
+    return True
 
 
 def move_aside(folder: RunFolder) -> None:

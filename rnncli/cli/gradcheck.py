@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, notify, print_json, print_table, set_option
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import complete_paths, json_option, notify, print_json, set_option
 
 if TYPE_CHECKING:
     from rnncli.proof.gradcheck import Case
 
 
 @click.command()
-@click.argument("config", required=False)
+@click.argument("config", required=False, shell_complete=complete_paths)
 @set_option
 @click.option("--method", type=click.Choice(["complex", "central"]), default="complex", show_default=True)
 @click.option("--random-seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
-from rnncli.cli.options import notify
+from rnncli.cli.options import complete_paths, notify, say
 from rnncli.errors import UsageError
 from rnncli.system import disk
 
@@ -15,7 +16,7 @@ FILES = ("config.yaml", "corpus.txt")
 
 
 @click.command()
-@click.argument("folder", default=".", metavar="[DIR]")
+@click.argument("folder", default=".", metavar="[DIR]", shell_complete=complete_paths)
 def init(folder: str) -> None:
     """Write a starter config and corpus into DIR, by default the current folder; nothing is overwritten.
 
@@ -31,5 +32,5 @@ def init(folder: str) -> None:
         with disk.writing(place, "name another folder"):
             place.mkdir(parents=True, exist_ok=True)
             (place / name).write_bytes(files("rnncli").joinpath("cli", "starter", name).read_bytes())
-        click.echo(place / name)
-    notify(f"try: rnncli train {place / 'config.yaml'}")
+        say(place / name)
+    notify(f"try: {shlex.join(['rnncli', 'train', str(place / 'config.yaml')])}")

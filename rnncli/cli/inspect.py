@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, notify, print_json, run_option
+from rnncli.cli.options import complete_paths, json_option, notify, print_json, run_option, say
 
 if TYPE_CHECKING:
     from rnncli.evaluation.perplexity import Evaluation
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, shell_complete=complete_paths)
 @run_option
 @click.option("--verify", is_flag=True, help="Verify every byte of every checkpoint.")
-@click.option("--strip", "out", metavar="OUT", help="Write only the weights to the file OUT, to predict with.")
+@click.option(
+    "--strip",
+    "out",
+    metavar="OUT",
+    shell_complete=complete_paths,
+    help="Write only the weights to the file OUT, to predict with.",
+)
 @json_option
 def inspect(path: str | None, run_path: str | None, verify: bool, out: str | None, as_json: bool) -> None:
     """Show a run or a checkpoint: its model, its progress, its training text and the machine that trained it.
@@ -36,7 +43,8 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
 
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
-    "train", "valid", "best_valid" (null, or the figures of evaluate --json),
+    "test_perplexity" (measured when the run was finished), "train", "valid", "best_valid", "test" (null, or the figures
+    of evaluate --json),
     "random_seed", "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
     "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
     With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
@@ -61,6 +69,8 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
         return
     document = _document(str(found.path), found.checkpoint, found.size)
     document["checkpoints"] = sorted(map(str, found.alternatives))
+    document["test"] = _test(found.path)
+    document["test_perplexity"] = document["test"] and document["test"]["perplexity"]
     print_json(document) if as_json else _print(document, _evaluations(found.checkpoint.progress))
 
 
@@ -73,7 +83,7 @@ def _verify(paths: list[Path], as_json: bool) -> None:
     if as_json:
         print_json({"checkpoints": found, "good": len(found) - len(bad), "damaged": len(bad)})
     else:
-        from rnncli.cli.options import print_table
+        from rnncli.cli.display.table import print_table
 
         rows = [
             [
@@ -118,12 +128,20 @@ def _strip(path: Path, stored: Checkpoint, size: int, out: Path, as_json: bool) 
         print_json({"checkpoint": str(path), "out": str(out)} | sizes)
         return
     before, after = (f"{sizes[key] / 1e6:.2f} MB" for key in ("bytes_before", "bytes"))
-    click.echo(f"{out}: the weights of {path}, {after} of {before}")
-    notify(f'try: rnncli predict --run {out} --seed "..."')
+    say(f"{out}: the weights of {path}, {after} of {before}")
+    notify(f'try: rnncli predict --run {shlex.quote(str(out))} --seed "..."')
 
 
 def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
     return {"train": progress.measured.train, "valid": progress.measured.valid, "best_valid": progress.measured.best}
+
+
+def _test(path: Path) -> dict[str, Any] | None:
+    """The figures of data.test, if the run of the checkpoint at `path` has measured it."""
+    from rnncli.runs.folder import RunFolder
+    from rnncli.runs.metrics import figures_of_test
+
+    return figures_of_test(RunFolder(path.parents[1]).metrics) if path.parent.name == "checkpoints" else None
 
 
 def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
@@ -160,18 +178,19 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) -> None:
-    from rnncli.cli.display.perplexities import print_evaluations
-    from rnncli.cli.options import print_table
+    from rnncli.cli.display.perplexities import figure, print_evaluations
+    from rnncli.cli.display.table import print_table
     from rnncli.schema.suggestions import counted
 
     model, data, machine = document["config"]["model"], document["config"]["data"], document["machine"]
     entering = "one-hot" if model["embedding_size"] is None else f"embedding {model['embedding_size']}"
     perplexities = [
-        f"{name} {document[key]:.2f}"
+        f"{name} {figure(document[key], 2)}"
         for name, key in (
             ("train", "train_perplexity"),
             ("valid", "valid_perplexity"),
             ("best", "best_valid_perplexity"),
+            ("test", "test_perplexity"),
         )
         if document[key] is not None
     ]
@@ -195,7 +214,7 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         ],
     ]
     print_table(rows)
-    click.echo()
+    say()
     print_table(
         [["parameter", "shape"], *([p["name"], " x ".join(map(str, p["shape"]))] for p in document["parameters"])]
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import codecs
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from rnncli.cli.display.characters import shown
 from rnncli.system import json_text
 
 if TYPE_CHECKING:
@@ -16,8 +18,18 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def complete_paths(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete files and folders; the command itself says what is wrong with a path."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 run_option: Decorator = click.option(
-    "--run", "run_path", metavar="PATH", help="A run folder or a checkpoint file. Default: the newest run here."
+    "--run",
+    "run_path",
+    metavar="PATH",
+    shell_complete=complete_paths,
+    help="A run folder or a checkpoint file. Default: the newest run here.",
 )
 set_option: Decorator = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: model.hidden_size=200."
@@ -26,16 +38,19 @@ json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="W
 
 
 def notify(message: str) -> None:
-    """Write a line to stderr; ignore a closed pipe."""
-    try:
-        click.echo(message, err=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    """Write lines to stderr, their control and invisible characters escaped."""
+    print(shown(message, keep="\n"), file=sys.stderr, flush=True)
 
 
-def print_json(content: Any) -> None:
-    """Write the JSON document of a command to stdout; numbers that are not finite become null."""
-    click.echo(json_text.dumps(content, indent=2))
+def say(text: object = "") -> None:
+    """Write lines to stdout; on a terminal their control and invisible characters are escaped."""
+    print(shown(str(text), keep="\n") if sys.stdout.isatty() else text, flush=True)
+
+
+def print_json(content: Any, indent: int | None = 2) -> None:
+    """Write a JSON document to stdout, in ASCII if stdout is not UTF-8; `indent` None: in one line."""
+    utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    print(json_text.dumps(content, indent, ascii_only=not utf8), flush=True)
 
 
 def load(run_path: str | None) -> TrainedModel:
@@ -48,13 +63,3 @@ def load(run_path: str | None) -> TrainedModel:
     if run_path is None or loaded.damaged:
         notify(f"using {loaded.checkpoint}")
     return loaded
-
-
-def print_table(rows: list[list[str]], right: str = "") -> None:
-    """Print rows, the header first; columns whose index is in `right` are aligned to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            c.rjust(w) if str(i) in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  ".join(cells).rstrip())

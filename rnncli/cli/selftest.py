@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import closing
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import json_option, notify, print_json
+from rnncli.cli.options import json_option, notify, print_json, say
 from rnncli.system.signals import Signals, Stopped
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def selftest(as_json: bool) -> None:
     facts, test, started = blas.describe(), Selftest(), time.monotonic()
     checks: list[Check] = []
     if not as_json:
-        click.echo(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))
+        say(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))
     with Signals():
         try:
             with closing(test.checks()) as made:
@@ -66,7 +65,7 @@ def selftest(as_json: bool) -> None:
         print_json(_document(checks, facts, seconds, test.kept))
     elif not failed:
         count = sum(check.passed is True for check in checks)
-        click.echo(f"rnncli works on this machine: {count} checks passed in {seconds:.1f} s")
+        say(f"rnncli works on this machine: {count} checks passed in {seconds:.1f} s")
     if failed:
         wrong = "".join(f"\n  {check.name}: expected {check.expected}; seen: {check.seen}" for check in failed)
         error = NumericalError if any(check.error is NumericalError for check in failed) else failed[0].error
@@ -77,9 +76,7 @@ def selftest(as_json: bool) -> None:
 
 
 def _print(check: Check) -> None:
-    """Print one line and flush it: a check may take seconds."""
-    click.echo(f"{check.name:9}  {check.seen:53}  {WORDS[check.passed]:6}  {check.seconds:4.1f} s")
-    sys.stdout.flush()
+    say(f"{check.name:9}  {check.seen:53}  {WORDS[check.passed]:6}  {check.seconds:4.1f} s")
 
 
 def _document(checks: list[Check], facts: dict[str, Any], seconds: float, kept: Path | None) -> dict[str, Any]:

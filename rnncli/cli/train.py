@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rnncli.cli.options import notify, set_option
+from rnncli.cli.options import complete_paths, notify, set_option
 from rnncli.system.signals import Signals, Stopped
-from rnncli.system.threads import prepare
+from rnncli.system.threads import count, prepare
 
 if TYPE_CHECKING:
     from rnncli.cli.existing_run import Choice
     from rnncli.cli.training_session import Session
+    from rnncli.runs.folder import RunFolder
 
 MAX_TIME = "training.max_time"
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_paths)
 @set_option
 @click.option("--epochs", metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--max-time", metavar="TIME", help=f"Stop after 90s, 30m, 2h; short for --set {MAX_TIME}=TIME.")
@@ -54,14 +55,15 @@ def train(
       rnncli train configs/book.yaml --set data.train=war-and-peace.txt --max-time 30m
       rnncli train configs/book.yaml --resume
 
-    The run is stored in ./runs/<name of the config>, or in run.dir. Ctrl-C saves and stops; --resume continues from
-    there, with results that are bit for bit those of an uninterrupted run.
+    CONFIG is a YAML file, or - for standard input. The run is stored in ./runs/<name of the config>, or in run.dir,
+    which may name settings: runs/h{model.hidden_size}. Ctrl-C saves and stops; --resume continues from there, with
+    results that are bit for bit those of an uninterrupted run.
 
     \b
-    JSON: the rows of metrics.jsonl, then {"event": "done", "reason" (epochs, patience, max_time or a signal), "run",
-    "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity", "valid_perplexity",
-    "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes), "train_tokens" (the number
-    of tokens that train_perplexity is over), "train", "valid", "best_valid", "test"}.
+    JSON: the rows of metrics.jsonl (event step, epoch, rollback or test), then {"event": "done", "reason" (epochs,
+    patience, max_time or a signal), "run", "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity",
+    "valid_perplexity", "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes),
+    "train_tokens" (the number of tokens that train_perplexity is over), "train", "valid", "best_valid", "test"}.
     The last four, and "train" and "valid" in the row of an epoch, are null or have the fields of evaluate --json:
     number of tokens, whether <end> counts, unknown words; perplexity with and without them and with their spelling,
     and bits.
@@ -83,16 +85,24 @@ def train(
             from rnncli.config import yaml_file
             from rnncli.runs.folder import RunFolder
 
-            short = {"training.epochs": epochs, MAX_TIME: max_time, "training.random_seed": random_seed}
-            given = [*overrides, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-            settings = yaml_file.read(config, given)
-            folder = RunFolder(Path(settings.run.dir or Path("runs", Path(config).stem)))
+            short = {
+                f"{key}={value}": option
+                for option, key, value in (
+                    ("--epochs", "training.epochs", epochs),
+                    ("--max-time", MAX_TIME, max_time),
+                    ("--random-seed", "training.random_seed", random_seed),
+                )
+                if value is not None
+            }
+            given = [*overrides, *short]
+            settings = yaml_file.read(config, given, short)
+            folder = RunFolder(Path(settings.run.dir or Path("runs", "stdin" if config == "-" else Path(config).stem)))
             if dry_run:
                 from rnncli.cli.dry_run import print_dry_run
 
                 print_dry_run(settings, folder, as_json)
                 return
-            command = _resume_command(config, given, threads)
+            command = _resume_command(config, given, threads, folder)
             choice: Choice = "resume" if resume else "fresh" if fresh else None
             _train(Session(settings, folder, signals, command, as_json, quiet, profile), choice)
         except Stopped:
@@ -104,12 +114,15 @@ def _set_threads(threads: int) -> None:
     prepare(threads)  # read when NumPy is imported, just below
     from rnncli.system import blas
 
-    blas.set_threads(threads)  # if NumPy was imported before
+    blas.set_threads(count())  # if NumPy was imported before
 
 
-def _resume_command(config: str, overrides: list[str], threads: int | None) -> str:
+def _resume_command(config: str, overrides: list[str], threads: int | None, folder: RunFolder) -> str:
     """The command that resumes this run, without its time limit."""
     lasting = [setting for setting in overrides if setting.split("=")[0].strip() != MAX_TIME]
+    if config == "-":  # cannot be read a second time, but the run's own config has every setting
+        config, unlimited = str(folder.config), [f"{MAX_TIME}=null"] if len(lasting) < len(overrides) else []
+        lasting = [f"run.dir={folder.path}", *unlimited]
     words = [word for setting in lasting for word in ("--set", setting)]
     return shlex.join(
         ["rnncli", "train", config, *words, *(["--threads", str(threads)] if threads else []), "--resume"]
@@ -119,13 +132,13 @@ def _resume_command(config: str, overrides: list[str], threads: int | None) -> s
 def _train(session: Session, choice: Choice) -> None:
     """Check the run folder, read the texts, and train, unless the run is finished."""
     from rnncli.cli.display.reading import reading_display
-    from rnncli.cli.existing_run import finished_run, move_aside, report_finished
+    from rnncli.cli.existing_run import move_aside, report_finished, with_its_tokenizer
     from rnncli.config import corpora
     from rnncli.training import memory_forecast
 
+    session = with_its_tokenizer(session, choice)
     config, folder = session.config, session.folder
-    if finished := finished_run(folder, config, choice):
-        report_finished(session, finished)
+    if report_finished(session, choice):
         return
     with reading_display(session.quiet) as watch:
         texts = corpora.texts(config, watch)
@@ -134,7 +147,8 @@ def _train(session: Session, choice: Choice) -> None:
         move_aside(folder)
     folder.create()
     with folder.lock():
-        if finished := finished_run(folder, config, choice, locked=True):  # another process may have trained it
-            report_finished(session, finished)
+        if report_finished(session, choice, texts):  # another process may have trained it
             return
+        if choice == "resume" and not folder.holds_run():
+            notify(f"no run to resume in {folder.path.resolve()}; starting a new one")
         session.train(session.trainer(texts))

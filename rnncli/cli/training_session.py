@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from rnncli.cli.options import notify
-from rnncli.runs.events import Done, row
-from rnncli.system import json_text
+from rnncli.cli.options import notify, print_json
+from rnncli.runs.events import Done, Test, row
 
 if TYPE_CHECKING:
     from rnncli.config.config import Config
@@ -35,6 +33,7 @@ class Session:
 
     def trainer(self, texts: Texts) -> Trainer:
         """Start the run, or resume it from its last checkpoint; write the config and the vocabulary to the folder."""
+        from rnncli.cli.existing_run import refuse_other_run
         from rnncli.config import yaml_file
         from rnncli.system.randomness import draw_seed
         from rnncli.text.vocabulary import write_words
@@ -43,7 +42,7 @@ class Session:
         last = self.folder.last()
         random_seed = self.config.training.random_seed
         if last is not None:
-            self._refuse_changes(last, texts)
+            refuse_other_run(self.folder, last.metadata, self.config, texts)
             random_seed = last.metadata.random_seed
         elif random_seed is None:
             random_seed = draw_seed()
@@ -72,31 +71,32 @@ class Session:
             for event in trainer.train(self._stop(trainer), shown.watch):
                 if isinstance(event, Done):
                     done = event
+                elif isinstance(event, Test):
+                    for problem in event.problems:
+                        notify(f"warning: skipped {problem}; data.test is measured at step {event.measured_step}")
                 shown.show(event)
         finally:
             shown.close()
-        self._report(done, profile.report())
+        self._report(done, profile.report(), shown.speed.words_per_second)
         if self.signals.received is not None and done.reason == self.signals.received.name:
             raise SystemExit(self.signals.exit_code)
 
     def print_done_row(
-        self, done: Done, path: Path, peak: int | None = None, profile: dict[str, Any] | None = None
+        self,
+        done: Done,
+        path: Path,
+        peak: int | None = None,
+        profile: dict[str, Any] | None = None,
+        test: dict[str, Any] | None = None,
     ) -> None:
-        """Print the last JSON row: how the run ended, its checkpoint at `path`, and `peak` memory in bytes."""
+        """Print the last JSON row: how the run ended, its checkpoint at `path`, and `peak` memory in bytes.
+
+        test: figures of the test text, measured by an earlier process.
+        """
         document = row(done) | {"run": str(self.folder.path), "checkpoint": str(path), "peak_memory": peak}
-        click.echo(json_text.dumps(document | ({"profile": profile} if self.profile else {})))
-
-    def _refuse_changes(self, last: ResumePoint, texts: Texts) -> None:
-        """Raise RunError if the config or the texts are not those of the checkpoint."""
-        from rnncli.errors import RunError
-        from rnncli.runs import checkpoint
-
-        if changed := checkpoint.config_differences(last.metadata, self.config, texts):
-            listed = "".join(f"\n  {line}" for line in changed)
-            raise RunError(
-                f"config or corpus has changed, cannot resume:{listed}\nstart anew with --fresh",
-                location=str(last.path),
-            )
+        if test is not None:
+            document |= {"test": test, "test_perplexity": test["perplexity"]}
+        print_json(document | ({"profile": profile} if self.profile else {}), indent=None)
 
     def _warn_of_full_disk(self, trainer: Trainer) -> None:
         from rnncli.training.retention import room
@@ -115,12 +115,12 @@ class Session:
         def stop() -> str | None:
             if self.signals.received is not None:
                 return self.signals.received.name
-            late = limit is not None and trainer.rates and process_age() >= limit.seconds  # but after one step
+            late = limit is not None and trainer.speed and process_age() >= limit.seconds  # but after one step
             return "max_time" if late else None
 
         return stop
 
-    def _report(self, done: Done, profile: dict[str, Any] | None) -> None:
+    def _report(self, done: Done, profile: dict[str, Any] | None, words_per_second: float | None) -> None:
         from rnncli.cli.display.perplexities import print_done
         from rnncli.cli.display.profile import print_profile
         from rnncli.system.process import peak_memory
@@ -129,12 +129,12 @@ class Session:
         if self.as_json:
             self.print_done_row(done, path, peak, profile)
             return
-        print_done(done, peak)
+        print_done(done, peak, words_per_second, median=profile is not None)
         if profile:
             print_profile(profile)
         notify(f"saved {path}")
         if done.reason in ("epochs", "patience"):
-            notify(f'try: rnncli predict --run {self.folder.path} --seed "..."')
+            notify(f'try: rnncli predict --run {shlex.quote(str(self.folder.path))} --seed "..."')
         else:
             notify(f"stopped by {done.reason}; resume with: {self.resume_command}")
 

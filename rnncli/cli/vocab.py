@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from rnncli.cli.display.perplexities import ends_in_words
-from rnncli.cli.options import json_option, notify, print_json, print_table, set_option
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import complete_paths, json_option, notify, print_json, say, set_option
 
 if TYPE_CHECKING:
     from rnncli.training.vocabulary_trial import Candidates, VocabularyRow
+
+LEFT_OUT = ("parameters", "train covered", "memory")  # on a narrow terminal, in this order
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -30,12 +33,18 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", shell_complete=complete_paths)
 @set_option
 @click.option("--min-count", "min_counts", callback=_numbers, metavar="N,N…", help="Compare only these.")
 @click.option("--max-size", "max_sizes", callback=_numbers, metavar="N,N…", help="Compare only these.")
 @click.option("--no-trial", is_flag=True, help="Skip the trial steps: no words/s, no epoch time.")
-@click.option("--write", "path", metavar="FILE", help="Write the words of CONFIG's vocabulary and their counts.")
+@click.option(
+    "--write",
+    "path",
+    metavar="FILE",
+    shell_complete=complete_paths,
+    help="Write the words of CONFIG's vocabulary and their counts.",
+)
 @json_option
 def vocab(
     config: str,
@@ -103,8 +112,9 @@ def _print(candidates: Candidates, rows: list[VocabularyRow]) -> None:
         ]
         table.append(cells)
     ends = ends_in_words(candidates.train.end_count > 0)
-    click.echo(f"{candidates.tokens:,} tokens to train on, {ends}; coverage is the share of words")
-    print_table(table, "12345678" if valid else "123456")
+    say(f"{candidates.tokens:,} tokens to train on, {ends}; coverage is the share of words")
+    left_out = [header for header in LEFT_OUT if valid or header != "train covered"]
+    print_table(table, "12345678" if valid else "123456", left_out)
     if any(row.refused for row in rows):
         notify("! unknown words, but no <unk>: training would fail; set vocabulary.unknown: true, or a min_count")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rnncli.config.conflicts import CONFLICTS
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.noise import Dropout
@@ -21,14 +22,16 @@ from rnncli.optim.averaging import AVERAGING
 from rnncli.optim.schedules import SCHEDULES
 from rnncli.schema.builder import Builder, Fault, Node, raise_faults
 from rnncli.schema.fields import Choice, Duration, Interval, options_of, setting, settings_of
-from rnncli.text.tokenize import TOKENIZERS
+from rnncli.text.letter_forms import LANGUAGES, NORMAL_FORMS
+from rnncli.text.tokenize import NEWEST, TOKENIZERS
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """The texts. Paths are absolute; a float in `valid` is the share of the training lines to hold out.
 
-    The path of a text may be a pattern or a folder. `cache` None: the user's cache folder.
+    The path of a text may be a pattern or a folder. `cache` None: the user's cache folder. `tokenizer_version` is that
+    of the tokenizers and of lowercasing: a run keeps the one it began with.
     """
 
     train: tuple[str, ...] = setting(kind="path")
@@ -38,6 +41,9 @@ class DataConfig:
     line_end: bool = setting(True)
     tokenizer: str = setting("whitespace", choices=TOKENIZERS)
     lowercase: bool = setting(False)
+    language: str | None = setting(None, choices=LANGUAGES, later=True)
+    normalize: str | None = setting(None, choices=NORMAL_FORMS, later=True)
+    tokenizer_version: int = setting(NEWEST, minimum=1, maximum=NEWEST)
     cache: str | None = setting(None, kind="path")
 
 
@@ -124,80 +130,6 @@ class Config:
     dropout: Dropout = field(default_factory=Dropout)
 
 
-# Settings that exclude each other: the keys (the fault is reported at the first), the condition, the message after it.
-Conflict = tuple[tuple[str, ...], Callable[[Config], bool], str]
-CONFLICTS: tuple[Conflict, ...] = (
-    (
-        ("vocabulary.unknown", "vocabulary.min_count"),
-        lambda c: c.vocabulary.unknown is False and c.vocabulary.min_count > 1,
-        "is false, but min_count above 1 leaves words out; remove unknown, or set min_count to 1",
-    ),
-    (
-        ("vocabulary.unknown", "vocabulary.max_size"),
-        lambda c: c.vocabulary.unknown is False and c.vocabulary.max_size is not None,
-        "is false, but max_size leaves words out; remove one of the two",
-    ),
-    (
-        ("vocabulary.file", "vocabulary.min_count", "vocabulary.max_size"),
-        lambda c: c.vocabulary.file is not None and (c.vocabulary.min_count > 1 or c.vocabulary.max_size is not None),
-        "lists the words to keep, so min_count and max_size have no effect; remove them, or the file",
-    ),
-    (
-        ("training.patience", "data.valid"),
-        lambda c: c.training.patience is not None and c.data.valid is None,
-        "needs data.valid to measure progress; set it to a path or to a fraction such as 0.1, or remove patience",
-    ),
-    (
-        ("optimizer.name", "model.engine"),
-        lambda c: c.optimizer.name == "lazy_adam" and c.model.engine == "stepwise",
-        "is lazy_adam, which needs the row lists of the fused engine; set model.engine to fused, or use adam",
-    ),
-    (
-        ("model.tied", "model.embedding_size"),
-        lambda c: c.model.tied and c.model.embedding_size is None,
-        "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",
-    ),
-    (
-        ("model.tied", "model.output"),
-        lambda c: c.model.tied and c.model.output.name == "adaptive",
-        "is true, but the matrices of an adaptive softmax have several sizes; set model.output to full or sampled",
-    ),
-    *(
-        (
-            (f"dropout.{name}", "model.embedding_size"),
-            lambda c, name=name: getattr(c.dropout, name) > 0 and c.model.embedding_size is None,
-            "drops parts of embedding rows, but one-hot vectors enter the model; set model.embedding_size",
-        )
-        for name in ("input", "word")
-    ),
-    (
-        ("dropout.hidden", "model.layers"),
-        lambda c: c.dropout.hidden > 0 and c.model.layers == 1,
-        "acts between layers, and there is one; set dropout.output, or model.layers to 2 or more",
-    ),
-    (
-        ("optimizer.schedule", "data.valid"),
-        lambda c: c.optimizer.schedule.name == "plateau" and c.data.valid is None,
-        "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
-    ),
-    (
-        ("training.averaging", "data.valid"),
-        lambda c: c.training.averaging.name == "asgd" and c.data.valid is None,
-        "is asgd, which begins when validation stalls; set data.valid to a path or to a fraction, or choose ema",
-    ),
-    (
-        ("optimizer.weight_decay", "optimizer.name"),
-        lambda c: c.optimizer.weight_decay > 0 and c.optimizer.name == "lazy_adam",
-        "changes every weight in every step, and lazy_adam leaves rows alone; use adam, or set weight_decay to 0",
-    ),
-    (
-        ("data.line_end", "data.mode"),
-        lambda c: c.data.line_end is False and c.data.mode == "sentences",
-        "is false, but in mode sentences each line end is an <end>; remove it, or set data.mode to stream",
-    ),
-)
-
-
 def from_dict(mapping: Mapping[str, Any]) -> Config:
     """Return the config of a mapping from `to_dict` or `portable_dict`. Paths are not changed.
 
@@ -224,8 +156,11 @@ def stored_dict(config: Config) -> dict[str, Any]:
     """Return `portable_dict` as a checkpoint stores it: without `later` settings that have their defaults, so that a
     new setting leaves the bytes of existing runs unchanged.
     """
-    plain = _plain(_portable(config), stored=True)
+    portable = _portable(config)
+    plain = _plain(portable, stored=True)
     assert isinstance(plain, dict)
+    if portable.data.tokenizer_version == _unstored_version(plain["data"]):
+        del plain["data"]["tokenizer_version"]
     return {section: settings for section, settings in plain.items() if settings}
 
 
@@ -238,6 +173,19 @@ def _portable(config: Config) -> Config:
     data, run = dataclasses.replace(named.data, cache=None), dataclasses.replace(named.run, dir=None)
     training = dataclasses.replace(named.training, max_time=None)
     return dataclasses.replace(named, data=data, run=run, training=training)
+
+
+def from_stored(mapping: Mapping[str, Any]) -> Config:
+    """Return the config of a mapping from `stored_dict`. Raises ConfigError as `from_dict` does."""
+    data = mapping.get("data")
+    if isinstance(data, Mapping):
+        mapping = {**mapping, "data": {"tokenizer_version": _unstored_version(data), **data}}
+    return from_dict(mapping)
+
+
+def _unstored_version(data: Mapping[str, Any]) -> int:
+    """The version of the tokenizer that a checkpoint without one means: the first, where there was another."""
+    return 1 if data.get("tokenizer") == "words" or data.get("lowercase") is True else NEWEST
 
 
 def map_paths(config: Config, change: Callable[[str], str]) -> Config:
@@ -261,7 +209,9 @@ def build(root: Node, faults: list[Fault]) -> Config:
     config: Config = Builder(Config, faults).build(root)
     faulty = {fault.key for fault in faults}
     for keys, clash, message in CONFLICTS:
-        if not any(key in faulty or key.split(".")[0] in faulty for key in keys) and clash(config):
+        if not any(
+            f"{key}.".startswith(f"{bad}.") or bad.startswith(f"{key}.") for key in keys for bad in faulty
+        ) and clash(config):
             faults.append(Fault(root.at(tuple(keys[0].split("."))).source, keys[0], message))
     raise_faults(faults)
     return config

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnncli.config.config import Config, DataConfig
-from rnncli.errors import TextError
+from rnncli.errors import TextError, WriteError
 from rnncli.system import process
 from rnncli.text import cache
 from rnncli.text.corpus import Corpus, TextFormat, Texts, encode, prepare
@@ -22,21 +22,32 @@ SMALL = 1_000_000  # bytes; a smaller text takes less time to read than to find 
 
 
 def text_format(data: DataConfig) -> TextFormat:
-    return TextFormat(Tokenizer(data.tokenizer, data.lowercase), data.mode, data.line_end)
+    tokenizer = Tokenizer(data.tokenizer, data.lowercase, data.language, data.normalize, data.tokenizer_version)
+    return TextFormat(tokenizer, data.mode, data.line_end)
 
 
 def texts(config: Config, watch: Watch | None = None) -> Texts:
     """Read and encode the texts of the config, or take them from the cache.
 
-    Small texts are cached only if `data.cache` names a folder, which is created if necessary.
-    Raises TextError for a text that cannot be read or trained on, WriteError if `data.cache` cannot be written.
+    Small texts are cached only if `data.cache` names a folder, which is created if necessary. The user's cache folder
+    is used if it can be written.
+    Raises TextError for a text that cannot be read or trained on, WriteError if `data.cache`, or a temporary file of a
+    text that is not cached, cannot be written.
     """
-    found = files(config)
-    folder = Path(config.data.cache) if config.data.cache else _default_cache(size_of(found.paths) or 0)
-    arguments = found.train, text_format(config.data), rules(config), found.valid, found.test
-    encoded = prepare(*arguments, watch=watch) if folder is None else cache.prepared(folder, *arguments, watch)
+    encoded = _encoded(config, watch)
     process.give_memory_back()  # else the freed blocks count as memory of this process until it ends
     return encoded
+
+
+def _encoded(config: Config, watch: Watch | None) -> Texts:
+    found = files(config)
+    arguments = found.train, text_format(config.data), rules(config), found.valid, found.test
+    if config.data.cache:
+        return cache.prepared(Path(config.data.cache), *arguments, watch)
+    if (folder := _default_cache(size_of(found.paths) or 0)) is not None:
+        with suppress(WriteError):  # nobody asked for a cache: a full disk is no reason to stop
+            return cache.prepared(folder, *arguments, watch)
+    return prepare(*arguments, watch=watch)
 
 
 @dataclass(frozen=True)
@@ -103,15 +114,9 @@ def rules(config: Config) -> Rules:
 
 
 def _default_cache(size: int) -> Path | None:
-    """The user's cache folder; None for a small text, and if the folder cannot be written."""
-    if size < SMALL:
-        return None
-    folder = cache.default_folder()
-    if folder is not None:
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder if os.access(folder, os.W_OK) else None
-    return None
+    """The user's cache folder; None for a small text, and if only this user's processes cannot write the folder."""
+    folder = cache.default_folder() if size >= SMALL else None
+    return folder if folder is not None and cache.make_private(folder) else None
 
 
 def corpus(config: Config, files: Sequence[Source], vocabulary: Vocabulary, watch: Watch | None = None) -> Corpus:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from rnncli.config import run_dir
 from rnncli.config.config import Config, build, map_paths, to_dict
-from rnncli.errors import ConfigError, reason
-from rnncli.schema.builder import Fault, Node, Source
-from rnncli.schema.suggestions import dotted, listed, nearest, shown
+from rnncli.config.file_text import LARGEST_FILE, STDIN, STDIN_LABEL, read_text, unreadable
+from rnncli.errors import ConfigError
+from rnncli.schema.builder import Fault, Node, Source, raise_faults
+from rnncli.schema.suggestions import dotted, shown
 from rnncli.system import disk
 
-LARGEST_FILE = 1 << 20  # bytes
 MOST_NODES = 20_000  # PyYAML needs about a second for this number
 DEEPEST = 16  # levels of nesting; a config has four
 AFTER_THE_FILE = 1 << 40  # sorts the faults of --set after those of the file
@@ -46,23 +48,29 @@ HINTS = {
 }
 
 
-def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+def read(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), options: Mapping[str, str] = MappingProxyType({})
+) -> Config:
     """Return the config in the file at `path`, changed by `overrides` such as "model.cell=gru", as given to --set.
 
     The value of an override is YAML. Paths in the file are relative to its folder, those in overrides to the current
-    folder. Raises ConfigError: for a file that cannot be read as YAML, or with all faults of the file and of the
-    overrides, one per line. Does not check that the texts exist.
+    folder. `path` "-" is standard input, in the current folder. options: for overrides that were given by an option of
+    their own, that option, which messages name: {"training.epochs=5": "--epochs"}.
+
+    Raises ConfigError: for a file that cannot be read as YAML, or with all faults of the file and of the overrides, one
+    per line. Does not check that the texts exist.
     """
     name, faults = os.fspath(path), list[Fault]()
-    text = _text(name)
+    text = read_text(name)
     try:
         here = os.getcwd()
     except OSError:
         raise ConfigError("the current folder does not exist any more", remedy="change to another") from None
-    root = _Composer(Source(name, os.path.dirname(os.path.join(here, name))), faults).document(text)
+    label = STDIN_LABEL if name == STDIN else name
+    root = _Composer(Source(label, os.path.dirname(os.path.join(here, name))), faults).document(text)
     if root.value is None:
         raise ConfigError(
-            "the file is empty", location=name, remedy="it needs at least data.train, the text to train on"
+            "the file is empty", location=label, remedy="it needs at least data.train, the text to train on"
         )
     if not isinstance(root.value, dict):
         raise ConfigError(
@@ -71,9 +79,15 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
             remedy="write sections, such as data: and below it train: and a path",
         )
     for number, override in enumerate(overrides):
-        label = f"--set {override if override.isprintable() else shown(override)}"
-        _set_(root, override, Source(label, here, AFTER_THE_FILE + number), faults)
-    return build(root, faults)
+        label = options.get(override) or f"--set {override if override.isprintable() else shown(override)}"
+        source = Source(label, here, AFTER_THE_FILE + number, is_key=override in options)
+        _set_(root, override, source, faults)
+    config = build(root, faults)
+    try:
+        return run_dir.expanded(config)
+    except ValueError as error:
+        raise_faults([Fault(root.at(("run", "dir")).source, "run.dir", str(error))])
+        raise
 
 
 def to_yaml(config: Config, folder: str | os.PathLike[str]) -> str:
@@ -106,54 +120,6 @@ class _Dumper(yaml.SafeDumper):
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
-
-
-def _text(name: str) -> str:
-    """The text of a file. Raises ConfigError if it cannot be read, is too large, or is not UTF-8."""
-    try:
-        with open(name, "rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        meant, found = _nearby(name)
-        raise ConfigError(f"no such file{meant}", location=name, remedy=found) from None
-    except IsADirectoryError:
-        _, found = _nearby(os.path.join(name, ""))
-        remedy = "; ".join(filter(None, ("give the path of a config file", found)))
-        raise ConfigError("is a folder", location=name, remedy=remedy) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {reason(error)}", location=name) from None
-    except ValueError:
-        raise ConfigError("not a valid file name", location=shown(name)) from None
-    if len(data) > LARGEST_FILE:
-        raise ConfigError(
-            "is larger than 1 MiB, so not a config", location=name, remedy="give a text to train on as data.train"
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"not UTF-8: byte 0x{data[error.start]:02x} at byte {error.start}",
-            location=f"{name}:{line}",
-            remedy="save the file as UTF-8",
-        ) from None
-
-
-def _nearby(name: str) -> tuple[str, str]:
-    """Hints, for a message, at YAML files: the one that the user may have meant; else those found."""
-    folder, base = os.path.split(name)
-    found = []
-    for place in (folder, os.path.join(folder, "configs")):
-        try:
-            names = sorted(os.listdir(place or os.curdir))
-        except (OSError, ValueError):
-            continue
-        found += [os.path.join(place, each) for each in names if each.endswith((".yaml", ".yml"))]
-    stems = {os.path.splitext(os.path.basename(each))[0].lower(): each for each in reversed(found)}
-    near = nearest(os.path.splitext(base)[0], stems) if base else None
-    if near:
-        return f" (did you mean {stems[near]}?)", ""
-    return "", f"found {listed(found[:5], 'and')}" if found else ""
 
 
 def _scalar(text: str) -> str | int | float | bool | None:
@@ -260,6 +226,9 @@ def _set_(root: Node, override: str, source: Source, faults: list[Fault]) -> Non
     *path, last = (part.strip() for part in key.split("."))
     if not equals or not all((*path, last)):
         faults.append(Fault(source, "", "write it as key=value, such as --set model.cell=gru"))
+        return
+    if problem := unreadable(text):
+        faults.append(Fault(source, "", problem))
         return
     try:
         value = _Composer(source, faults, lines=False).document(text, (*path, last))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from rnncli.corpus_check.joiners import INVISIBLE, MISPLACED
+from rnncli.corpus_check.markup import marks
+from rnncli.corpus_check.mojibake import SIGNALS, SIGNS
 from rnncli.text.encode import TextFormat
 from rnncli.text.lines import Block
 from rnncli.text.tokenize import END
@@ -19,22 +24,11 @@ SAMPLES = 3  # lines for the tokenizer's view
 SAMPLE = 300  # characters of a line to keep for display
 UNICODE = 0x110000  # code points
 
-# Characters that are invisible, yet turn a word into a different one.
-INVISIBLE = frozenset(
-    "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
-    "\u2066\u2067\u2068\u2069" + "".join(map(chr, range(0xFE00, 0xFE10)))
-)
-# Scripts that use the joiners in their spelling: Arabic to Myanmar, Khmer and Mongolian.
-JOINED = "\u0600-\u109f\u1780-\u18af"
-_INVISIBLE = f"[{''.join(sorted(INVISIBLE))}]"
-GLUED = re.compile(rf"(?![\u200c\u200d](?<=[{JOINED}].))(?:{_INVISIBLE}(?=\w)|(?<=\w){_INVISIBLE})")
-# UTF-8 that was decoded as Windows-1252 and encoded again: é becomes Ã©, ’ becomes â€™, a no-break space gets an Â.
-MOJIBAKE = re.compile(
-    "\u00c3[\u0080-\u00bf\u0192\u02c6\u2020\u2021\u2022\u2026\u2030\u20ac\u2122\u0160\u0161\u0178\u017d\u017e\u0152\u0153]"
-    "|\u00c2[\u00a0-\u00bf]|\u00e2\u20ac.|\u00e2\u0080[\u0080-\u00bf]|\u00ef\u00bf\u00bd|\u00ef\u00bb\u00bf"
-)
+FOREIGN = 8  # lines that are not ASCII, to look for mojibake in
+LONG = 400  # characters of such a line
+
 # Each pattern, and characters of which any match has at least one: without them the search is skipped.
-PATTERNS = {"glued": (GLUED, INVISIBLE), "mojibake": (MOJIBAKE, frozenset("\u00c2\u00c3\u00e2\u00ef"))}
+PATTERNS = {"glued": (MISPLACED, INVISIBLE), "mojibake": (SIGNS, SIGNALS)}
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 LITERAL_END = re.compile(re.escape(END.encode()))
 
@@ -43,12 +37,17 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Defect:
-    """How often a defect occurs in a block, the line of the first, and a detail of that one."""
+    """How often a defect occurs in a block, the line of the first, and a detail of that one.
+
+    parts: how often each form of it occurs. block: the block itself, if an error about it looks there.
+    """
 
     kind: str
     count: int
     line: int
     detail: str = ""
+    parts: Counter[str] = field(default_factory=Counter)
+    block: Block | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +70,7 @@ class BlockSurvey:
     counts, widths, hashes: (lines,), of each line the number of tokens, the number of characters, and the hash without
     the white space around it, 0 for a blank line.
     lower, upper: number of lines that begin with a lower-case letter, and with a capital.
-    samples: the first lines that are not blank.
+    samples: the first lines that are not blank. foreign: some lines that are not ASCII.
     """
 
     block: Block
@@ -84,12 +83,15 @@ class BlockSurvey:
     lower: int
     upper: int
     samples: list[tuple[int, str]]
+    foreign: list[tuple[int, str]]
     defects: list[Defect] = field(default_factory=list)
 
 
 def survey_block(block: Block, text_format: TextFormat, numbering: Numbering, met: Flags) -> BlockSurvey:
     """Survey a block, whatever its bytes are. met: flags by code point, set for the characters of earlier blocks."""
-    defects = _line_ends(block)
+    defects = _line_ends(block) + _marks(block)
+    if not (text_format.tokenizer.name == "characters" or block.ends or block.data.endswith((b" ", b"\t"))):
+        defects.append(Defect("endless", 1, block.line, f"in {len(block.data)} bytes from byte {block.offset} on"))
     escaped = _decode_(block, defects)
     codes: Codes = np.frombuffer(block.content, np.uint8)
     if not escaped.isascii():
@@ -100,6 +102,9 @@ def survey_block(block: Block, text_format: TextFormat, numbering: Numbering, me
         if not signal.isdisjoint(map(chr, characters.codes.tolist())):
             defects += _matches(kind, pattern, block, escaped)
     text = NOT_UTF8.sub("\ufffd", escaped) if any(defect.kind == "not_utf8" for defect in defects) else escaped
+    foreign = _foreign(codes, text, block) if text is escaped else []
+    if foreign and text_format.tokenizer.normalize is None:
+        defects += _decomposed(text, block)
     lines = text.split("\n")
     if text.endswith("\n") or (block.begins and not text):
         del lines[-1]
@@ -113,26 +118,25 @@ def survey_block(block: Block, text_format: TextFormat, numbering: Numbering, me
     hashes = np.fromiter(map(hash, map(str.strip, lines)), np.int64, len(lines))
     lower, upper = _cases(codes, breaks) if block.begins else (0, 0)
     samples = _samples(lines, block) if block.begins else []
-    return BlockSurvey(block, numbers, with_nul, counts, widths, hashes, characters, lower, upper, samples, defects)
+    return BlockSurvey(
+        block, numbers, with_nul, counts, widths, hashes, characters, lower, upper, samples, foreign, defects
+    )
 
 
 def _decode_(block: Block, defects: list[Defect]) -> str:
     """Decode a block, with a surrogate for each byte that is not UTF-8. Appends to `defects`."""
-    data, before = block.content, block.offset + len(block.data) - len(block.content)
+    data = block.content
     if len(data) < len(block.data):
         defects.append(Defect("bom", 1, 1))
-    if not (block.ends or data.endswith((b" ", b"\t"))):
-        defects.append(Defect("endless", 1, block.line, f"in {len(block.data)} bytes from byte {block.offset} on"))
     if (nul := data.find(b"\0")) >= 0:
         line = block.line + data.count(b"\n", 0, nul)
-        defects.append(Defect("nul", data.count(b"\0"), line, f"at byte {before + nul}"))
+        defects.append(Defect("nul", data.count(b"\0"), line, block=block))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         text = data.decode("utf-8", "surrogateescape")
-        detail = f"byte 0x{data[error.start]:02x} at byte {before + error.start}"
         line = block.line + data.count(b"\n", 0, error.start)
-        defects.append(Defect("not_utf8", len(NOT_UTF8.findall(text)), line, detail))
+        defects.append(Defect("not_utf8", len(NOT_UTF8.findall(text)), line, block=block))
         return text
 
 
@@ -179,7 +183,46 @@ def _matches(kind: str, pattern: re.Pattern[str], block: Block, text: str) -> li
     matches = list(pattern.finditer(text))
     if not matches:
         return []
-    return [Defect(kind, len(matches), block.line + text.count("\n", 0, matches[0].start()), matches[0].group())]
+    line = block.line + text.count("\n", 0, matches[0].start())
+    return [Defect(kind, len(matches), line, matches[0].group(), Counter(found.group() for found in matches))]
+
+
+def _marks(block: Block) -> list[Defect]:
+    found: dict[str, list[tuple[int, str]]] = {}
+    for kind, at, mark in marks(block.data):
+        found.setdefault(kind, []).append((at, mark))
+    return [
+        Defect(
+            kind,
+            len(all_),
+            block.line + block.data.count(b"\n", 0, min(all_)[0]),
+            min(all_)[1],
+            Counter(m for _, m in all_),
+        )
+        for kind, all_ in found.items()
+    ]
+
+
+def _decomposed(text: str, block: Block) -> list[Defect]:
+    """Words that are not in the normal form NFC."""
+    if unicodedata.is_normalized("NFC", text):
+        return []
+    words = [word for word in text.split() if not word.isascii() and not unicodedata.is_normalized("NFC", word)]
+    if not words:
+        return []
+    return [Defect("decomposed", len(words), block.line + text.count("\n", 0, text.index(words[0])), words[0])]
+
+
+def _foreign(codes: Codes, text: str, block: Block) -> list[tuple[int, str]]:
+    """Lines that are not ASCII, from all over the block; of long ones the part around such a character."""
+    at = np.flatnonzero(codes > 0x7F) if codes.dtype != np.uint8 else np.zeros(0, np.intp)
+    lines = dict[int, str]()
+    for place in at[:: max(1, len(at) // FOREIGN)].tolist():
+        begin = text.rfind("\n", 0, place) + 1
+        if place - begin > LONG // 2:
+            begin = text.find(" ", place - LONG // 2, place) + 1 or begin
+        lines[begin] = text[begin : begin + LONG].partition("\n")[0]
+    return [(block.line + text.count("\n", 0, begin), line) for begin, line in lines.items()]
 
 
 def _tokens(block: Block, content: bytes, text_format: TextFormat) -> Tokens:

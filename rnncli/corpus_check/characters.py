@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from rnncli.config.config import Config
-from rnncli.corpus_check.block_survey import INVISIBLE
-from rnncli.corpus_check.facts import Occurrences, Survey
-from rnncli.corpus_check.finding import Finding, percent, refusal
+from rnncli.corpus_check.facts import Occurrences, Place, Survey
+from rnncli.corpus_check.finding import Finding, percent, refusal, share_of
+from rnncli.corpus_check.joiners import for_perl, removing
+from rnncli.corpus_check.mojibake import RUNS_MENDED, Mending, is_control, mended, undoing
 from rnncli.schema.suggestions import counted
+from rnncli.text.encodings import CLEAN, filtering
 from rnncli.text.lines import not_utf8_error, nul_error
 
 BULK = 0.99  # of the letters: if one script has this share, letters of others are reported
@@ -18,24 +20,34 @@ BULK = 0.99  # of the letters: if one script has this share, letters of others a
 TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"), "East Asian")
 NO_SCRIPT = ("MICRO", "FEMININE", "MASCULINE", "MODIFIER")  # µ, ª, º and others that Unicode calls letters of no script
 SHOWN = 4  # characters of a kind to name
+EXAMPLE = 16  # characters of an example
+
+NO_MARKS = r"perl -pe 's/\xef\xbb\xbf//g'"
+CONTROLS_MENDED = r"""perl -CSD -MEncode -pe 's/([\x{80}-\x{9f}])/decode("cp1252", chr(ord($1)))/ge'"""
+TO_LINES = r"tr '\r' '\n'"
 
 CharacterOccurrences = Mapping[str, Occurrences]
 
 
 def in_characters(split: str, found: Survey, config: Config) -> Iterator[Finding]:
     """Invalid and unusual characters of a text."""
-    if (bad := found.defects.get("not_utf8")) is not None:
-        error, more = not_utf8_error(bad.first.file, bad.first.line, bad.detail), counted(bad.count, "such byte")
+    bad, nul = found.defects.get("not_utf8"), found.defects.get("nul")
+    if bad is not None and bad.block is not None:
+        error, more = not_utf8_error(bad.first.file, bad.block), counted(bad.count, "such byte")
         yield refusal(error, "not_utf8", split, bad.first, bad.count, about="\ufffd", more=f" ({more} in all)")
-    if (nul := found.characters.get("\0")) is not None:
-        error = nul_error(nul.first.file, nul.first.line, found.defects["nul"].detail)
+    if nul is not None and nul.block is not None:
         more = f" ({counted(nul.count, 'NUL')} in all)"
-        yield refusal(error, "nul", split, nul.first, nul.count, about="\0", more=more)
+        yield refusal(nul_error(nul.first.file, nul.block), "nul", split, nul.first, nul.count, about="\0", more=more)
+    mending = _mending(found)
     yield from _line_ends(split, found)
+    yield from _mojibake(split, found, mending)
+    if mending is not None and mending[2]:
+        return  # its characters are none of the text
     yield from _marks(split, found)
     yield from _controls(split, found, config)
-    yield from _strange(split, found)
-    yield from _scripts(split, found)
+    if bad is None:
+        yield from _strange(split, found)
+        yield from _scripts(split, found)
 
 
 def _line_ends(split: str, found: Survey) -> Iterator[Finding]:
@@ -47,9 +59,10 @@ def _line_ends(split: str, found: Survey) -> Iterator[Finding]:
             advice = "nothing needs doing: it is read like a plain line end"
         yield Finding("note", "crlf", split, crlf.first, what, advice, crlf.count, crlf.count / max(found.lines, 1))
     if (cr := found.defects.get("cr")) is not None:
-        advice = f"it does not end a line; if it should, convert it: tr '\\r' '\\n' < {cr.first.file} > lines.txt"
+        command = filtering(cr.first.file, TO_LINES, new="lines.txt", before_file="<")
+        advice = f"it does not end a line; if it should, convert it: {command}"
         what = f"{counted(cr.count, 'carriage return')} without a line feed"
-        yield Finding("warning", "cr", split, cr.first, what, advice, cr.count, _of(cr.count, found.lines), "\r")
+        yield Finding("warning", "cr", split, cr.first, what, advice, cr.count, share_of(cr.count, found.lines), "\r")
 
 
 def _marks(split: str, found: Survey) -> Iterator[Finding]:
@@ -64,34 +77,45 @@ def _marks(split: str, found: Survey) -> Iterator[Finding]:
             inside.first,
             f"{counted(inside.count, 'byte-order mark')} (U+FEFF) in the middle of the text",
             "it makes the word beside it a different word; it often comes from files joined with cat; "
-            "remove it: sed -i 's/\\xef\\xbb\\xbf//g' FILE",
+            f"remove it: {filtering(inside.first.file, NO_MARKS, new=CLEAN)}",
             inside.count,
-            _of(inside.count, found.tokens),
+            share_of(inside.count, found.tokens),
             "\ufeff",
         )
     if (glued := found.defects.get("glued")) is not None:
-        which = {c: seen for c, seen in found.characters.items() if c in INVISIBLE}
+        which = {c: Occurrences(n, glued.first) for c, n in glued.parts.items()}
         yield Finding(
             "warning",
             "glued",
             split,
             glued.first,
-            f"{counted(glued.count, 'invisible character')} glued to words: {_named(which)}",
-            "each makes its word a different word; remove them",
+            f"{counted(glued.count, 'invisible character')} where none belongs: {_named(which)}",
+            "each makes a word a different word, or is one itself; remove them: "
+            f"{filtering(glued.first.file, removing(which, found.characters), new=CLEAN)}",
             glued.count,
-            _of(glued.count, found.tokens),
+            share_of(glued.count, found.tokens),
             glued.detail,
         )
 
 
 def _controls(split: str, found: Survey, config: Config) -> Iterator[Finding]:
+    """Control characters and unusual white space."""
     controls = {c: s for c, s in found.characters.items() if unicodedata.category(c) == "Cc" and c not in "\0\t\n\r"}
     spaces = {c: s for c, s in found.characters.items() if unicodedata.category(c) in ("Zs", "Zl", "Zp") and c != " "}
+    western = {c: s for c, s in controls.items() if is_control(c)}
+    controls = {c: s for c, s in controls.items() if c not in western}
     as_space = config.data.tokenizer != "characters"
     if as_space:
         spaces |= {c: s for c, s in controls.items() if c.isspace()}
+    if western and "mojibake" not in found.defects:
+        command = filtering(next(iter(western.values())).first.file, CONTROLS_MENDED, new=CLEAN)
+        advice = f"text of Windows-1252 that was read as Latin-1 has them; this reads them as Windows-1252: {command}"
+        yield _group("warning", "control", split, western, "control character", advice, found.tokens)
     if odd := {c: s for c, s in controls.items() if c not in spaces}:
-        advice = "they are read as part of words; remove them: tr -d '\\001-\\010\\016-\\033\\177' < FILE > clean.txt"
+        one = f"[{for_perl(''.join(sorted(odd)))}]"
+        command = rf"perl -CSD -pe 's/\e\[[0-9;]*[A-Za-z]|{one}//g'" if "\x1b" in odd else f"perl -CSD -pe 's/{one}//g'"
+        advice = "they are read as part of words; remove them: "
+        advice += filtering(next(iter(odd.values())).first.file, command, new=CLEAN)
         yield _group("warning", "control", split, odd, "control character", advice, found.tokens)
     if spaces:
         advice = "nothing needs doing: they are read as white space, but do not end a line"
@@ -100,29 +124,66 @@ def _controls(split: str, found: Survey, config: Config) -> Iterator[Finding]:
         yield _group("note", "spaces", split, spaces, "other white space character", advice, found.tokens)
 
 
-def _strange(split: str, found: Survey) -> Iterator[Finding]:
-    if (twice := found.defects.get("mojibake")) is not None:
+def _mending(found: Survey) -> tuple[Mending, Place, bool] | None:
+    """How to undo the mojibake of a text, a line that has it, and whether all of the text has it."""
+    if found.defects.keys() & {"not_utf8", "nul"}:
+        return None
+    lines, third = found.foreign, -(-len(found.foreign) // 3)
+    whole = mended([line for _, line in lines])
+    if whole is not None:
+        return whole, lines[0][0], True
+    for part in (lines[i : i + third] for i in range(0, len(lines), third or 1)):
+        if (mending := mended([line for _, line in part])) is not None:
+            return mending, part[0][0], False
+    return None
+
+
+def _mojibake(split: str, found: Survey, mending: tuple[Mending, Place, bool] | None) -> Iterator[Finding]:
+    signs = found.defects.get("mojibake")
+    if mending is not None:
+        undo, place, whole = mending
+        before = next(line for at, line in found.foreign if at == place)
+        wrong, right = _difference(before, undo.text)
+        what = f"{'the text' if whole else 'a part of the text'} is mojibake, {undo}: {right!r} became {wrong!r}"
+        command = undoing(place.file, undo, found.characters)
+        advice = f"undo it: {command}" if whole or RUNS_MENDED in command else f"undo it in that part alone: {command}"
+        letters = sum(seen.count for c, seen in found.characters.items() if c > "\x7f")
+        yield Finding("warning", "mojibake", split, place, what, advice, letters, 1.0 if whole else 0.5)
+    elif signs is not None:
         yield Finding(
             "warning",
             "mojibake",
             split,
-            twice.first,
-            f"{counted(twice.count, 'sign')} of text that was encoded twice, the first {twice.detail!r}",
-            f"if this is true of the whole text, undo it: iconv -f utf-8 -t cp1252 {twice.first.file} > once.txt",
-            twice.count,
-            _of(twice.count, found.tokens),
-            twice.detail,
+            signs.first,
+            f"{counted(signs.count, 'sign')} of text that was encoded twice, the first {signs.detail!r}",
+            f"undo it where it stands: {filtering(signs.first.file, RUNS_MENDED, new=CLEAN)}",
+            signs.count,
+            share_of(signs.count, found.tokens),
+            signs.detail,
         )
+
+
+def _difference(one: str, other: str) -> tuple[str, str]:
+    """The words of two texts in which they first differ, or the beginning of these."""
+    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    begin = max(one.rfind(" ", 0, at) + 1, at - EXAMPLE // 2)
+    return one[begin : begin + EXAMPLE], other[begin : begin + EXAMPLE].partition("\n")[0]
+
+
+def _strange(split: str, found: Survey) -> Iterator[Finding]:
+    """Characters without a meaning, or for a lost one."""
     if (lost := found.characters.get("\ufffd")) is not None:
         what = f"{counted(lost.count, 'replacement character')} (U+FFFD): letters lost in an earlier conversion"
-        advice, share = "get the text again from its source, in its original encoding", _of(lost.count, found.tokens)
+        advice, share = (
+            "get the text again from its source, in its original encoding",
+            share_of(lost.count, found.tokens),
+        )
         yield Finding("warning", "replacement", split, lost.first, what, advice, lost.count, share, "\ufffd")
     private = {c: s for c, s in found.characters.items() if unicodedata.category(c) in ("Co", "Cn")}
     if private:
         advice = "they come from special fonts, or from damage; replace them"
-        yield _group(
-            "warning", "unassigned", split, private, "character without a meaning in Unicode", advice, found.tokens
-        )
+        one, many = (f"{word} without a meaning in Unicode" for word in ("character", "characters"))
+        yield _group("warning", "unassigned", split, private, one, advice, found.tokens, many)
 
 
 def _scripts(split: str, found: Survey) -> Iterator[Finding]:
@@ -164,7 +225,7 @@ def _group(
     count = sum(seen.count for seen in which.values())
     most = max(which, key=lambda c: which[c].count)
     problem = f"{counted(count, what, many)}: {_named(which)}"
-    return Finding(severity, kind, split, which[most].first, problem, advice, count, _of(count, total), most)
+    return Finding(severity, kind, split, which[most].first, problem, advice, count, share_of(count, total), most)
 
 
 def _named(which: CharacterOccurrences) -> str:
@@ -179,7 +240,3 @@ def _name(character: str) -> str:
     shown = f" {character}" if character.isprintable() and not character.isspace() else ""
     name = unicodedata.name(character, "").lower()
     return f"U+{ord(character):04X}{shown}{' ' + name if name else ''}"
-
-
-def _of(count: int, total: int) -> float:
-    return min(1.0, count / max(total, 1))

@@ -13,6 +13,9 @@ from rnncli.corpus_check.facts import FileSize, Place, Survey
 from rnncli.corpus_check.finding import Finding, ranked, refusal
 from rnncli.corpus_check.lines import in_lines, repeated, shared
 from rnncli.corpus_check.lookup import count_lines, lines_at
+from rnncli.corpus_check.markup import in_markup
+from rnncli.corpus_check.segments import CHARACTERS, in_segments
+from rnncli.corpus_check.spellings import in_spellings
 from rnncli.corpus_check.survey import survey
 from rnncli.corpus_check.words import in_words
 from rnncli.errors import TextError
@@ -59,11 +62,16 @@ def check(config: Config, watch: Watch | None = None) -> Report:
         if name != "train" and text.files is not whole:
             found += [each for file in text.files for each in _file(name, file.name, [file])]
         found += _refused(name, text)
-        found += in_characters(name, text, config)
+        found += (of_characters := list(in_characters(name, text, config)))
+        found += in_markup(name, text, config)
+        unsegmented = list[Finding]()
+        if not any(each.kind == "mojibake" and each.share == 1 for each in of_characters):
+            found += in_spellings(name, text, config)
+            found += (unsegmented := list(in_segments(name, text, config)))
         found += in_lines(name, text, config)
         found += repeated(name, text, config)
         if vocabulary is not None:
-            found += in_words(name, text, vocabulary, splits["train"])
+            found += in_words(name, text, vocabulary, splits["train"], CHARACTERS if unsegmented else None)
     found += shared(splits, config)
     found += _columns(splits["train"], config)
     order = ranked(found)

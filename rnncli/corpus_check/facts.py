@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import TextError
+from rnncli.text.lines import Block
 
 LONGEST_COUNTED = 10_000  # tokens or characters; this and all greater lengths share one count
 
@@ -26,11 +27,16 @@ class Place:
 
 @dataclass
 class Occurrences:
-    """How often something occurs in a text, the line of the first occurrence, and a detail of that one."""
+    """How often something occurs in a text, the line of the first occurrence, and a detail of that one.
+
+    parts: how often each form of it occurs. block: that of the first occurrence, if an error about it looks there.
+    """
 
     count: int
     first: Place
     detail: str = ""
+    parts: dict[str, int] = field(default_factory=dict)
+    block: Block | None = None
 
 
 @dataclass
@@ -90,12 +96,12 @@ class Survey:
     words: how often each token occurs; a line end counts if it is read as a space, but not if it is `<end>`.
     lengths: of the lines in tokens. widths: of the lines in characters.
     predicted: number of positions that a model predicts, `<end>` included.
-    characters: by character. defects: by kind: crlf, cr, bom, nul, not_utf8, glued, mojibake, end, unknown, blank,
-    endless.
+    characters: by character. defects: by kind: crlf, cr, bom, nul, not_utf8, glued, mojibake, decomposed, end, unknown,
+    blank, endless, and the kinds of `markup.marks`.
     hashes: (lines,) int64, of each line without the white space around it; 0 for a blank line.
     longest: number of tokens of the longest line, and its place.
     lower, upper: number of lines that begin with a lower-case letter, and with a capital.
-    samples: the first lines that are not blank.
+    samples: the first lines that are not blank. foreign: lines that are not ASCII, from all over the text.
     """
 
     files: list[FileSize] = field(default_factory=list)
@@ -110,6 +116,7 @@ class Survey:
     lower: int = 0
     upper: int = 0
     samples: list[tuple[Place, str]] = field(default_factory=list)
+    foreign: list[tuple[Place, str]] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:

@@ -58,3 +58,8 @@ def percent(share: float) -> str:
         return "under 0.01 %"
     digits = 0 if share >= 0.1 else 1 if share >= 0.01 else 2
     return f"{100 * share:.{digits}f} %"
+
+
+def share_of(count: int, total: int) -> float:
+    """The share of a count that may exceed the total: several in a word."""
+    return min(1.0, count / max(total, 1))

@@ -26,7 +26,8 @@ def in_lines(split: str, found: Survey, config: Config) -> Iterator[Finding]:
     """Blank and enormous lines, wrapped prose, and too few lines for a batch."""
     if text_format(config.data).ends:
         yield from _blank(split, found, config)
-        yield from _enormous(split, found, config)
+        if config.data.mode == "sentences" or config.data.tokenizer != "characters":
+            yield from _enormous(split, found, config)
     if config.data.mode == "sentences":
         yield from _wrapped(split, found)
     yield from _batch(split, found, config)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnncli.corpus_check.block_survey import SAMPLES, UNICODE, BlockSurvey, Integers, survey_block
+from rnncli.corpus_check.block_survey import SAMPLES, UNICODE, BlockSurvey, Defect, Integers, survey_block
 from rnncli.corpus_check.facts import FileSize, Occurrences, Place, Survey
 from rnncli.errors import TextError
 from rnncli.system import threads
@@ -19,6 +19,8 @@ from rnncli.text.encode import BLOCKS, LINE_END, TextFormat
 from rnncli.text.files import ByteCounter, Source, name_of
 from rnncli.text.lines import Block, foreign_format_error, read_blocks
 from rnncli.text.word_index import Numbering, Tally
+
+FOREIGN = 100  # lines that are not ASCII to keep, at most
 
 
 def survey(
@@ -136,14 +138,17 @@ class _Pass:
         self.size.bytes += len(block.data)
         self.size.words += count
         for defect in seen.defects:
-            self._record(defect.kind, defect.count, defect.line, defect.detail)
+            self._record(defect)
         self.characters[seen.characters.codes] += seen.characters.counts
         for code, line in seen.characters.new.items():
             self.firsts.setdefault(code, Place(self.size.name, line))
         self.met[seen.characters.codes] = True
         if (unknown := self.words.first_unknown(seen)) is not None and "unknown" not in self.found.defects:
             at = int(np.searchsorted(np.cumsum(seen.counts), unknown[0], side="right"))
-            self._record("unknown", 1, block.line + at, unknown[1])
+            self._record(Defect("unknown", 1, block.line + at, unknown[1]))
+        self.found.foreign += [(Place(self.size.name, number), line) for number, line in seen.foreign]
+        if len(self.found.foreign) > FOREIGN:
+            del self.found.foreign[::2]
         self.words.add(seen)
         self.found.lower += seen.lower
         self.found.upper += seen.upper
@@ -176,13 +181,18 @@ class _Pass:
             at = int(counts.argmax())
             self.found.longest = int(counts[at]), Place(self.size.name, first + at)
         if blank := int((counts == 0).sum()):
-            self._record("blank", blank, first + int((counts == 0).argmax()))
+            self._record(Defect("blank", blank, first + int((counts == 0).argmax())))
 
-    def _record(self, kind: str, count: int, line: int, detail: str = "") -> None:
-        if (seen := self.found.defects.get(kind)) is not None:
-            seen.count += count
+    def _record(self, defect: Defect) -> None:
+        if (seen := self.found.defects.get(defect.kind)) is not None:
+            seen.count += defect.count
+            for form, count in defect.parts.items():
+                seen.parts[form] = seen.parts.get(form, 0) + count
         else:
-            self.found.defects[kind] = Occurrences(count, Place(self.size.name, line), detail)
+            place = Place(self.size.name, defect.line)
+            self.found.defects[defect.kind] = Occurrences(
+                defect.count, place, defect.detail, defect.parts, defect.block
+            )
 
 
 class _Words:

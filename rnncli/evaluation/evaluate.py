@@ -18,6 +18,7 @@ from rnncli.system.arrays import Array
 from rnncli.text.corpus import Corpus
 from rnncli.text.files import MEASURING, Watch
 from rnncli.text.spelling import Spelling
+from rnncli.text.spool import expect_whole
 from rnncli.text.vocabulary import END, UNKNOWN, Vocabulary
 
 SPELLED = 10_000  # unknown words spelled at a time
@@ -81,6 +82,7 @@ def nll_of_unknown(losses: Array, batch: Batch, corpus: Corpus) -> float:
 
 def _among(positions: npt.NDArray[np.intp], chosen: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
     """Mask of the positions that are in `chosen`, which is sorted and may be memory-mapped."""
+    expect_whole(chosen)
     # The same dtype: otherwise searchsorted copies all of `chosen`.
     positions = positions.astype(chosen.dtype, copy=False)
     at = np.searchsorted(chosen, positions)

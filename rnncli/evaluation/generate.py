@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnncli.errors import TextError
+from rnncli.evaluation import ranges
 from rnncli.model.architecture import State
 from rnncli.model.language_model import LanguageModel
 from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
-from rnncli.text.tokenize import Tokenizer
-from rnncli.text.vocabulary import Vocabulary
+from rnncli.text.encode import TextFormat
+from rnncli.text.vocabulary import END, Vocabulary
 
 LN10 = math.log(10)
+SEED = "the seed"  # in messages
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,25 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Continuation:
-    """Words that follow the seed, up to but without `<end>`.
+    """Words that follow the seed, up to but without the `<end>` that ends them.
 
-    `text` starts with the seed; `log10_probability` is that of the words, and of `<end>` if it was reached.
+    text: the seed and the words, a new line after each `<end>`. words: with the `<end>` of each line that was
+    continued. log10_probability: that of the words, and of `<end>` if it was reached. ended: whether it was; otherwise
+    the words are as many as were asked for.
     """
 
     text: str
     words: list[str]
     log10_probability: float
+    ended: bool
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How words are drawn: `temperature` 0 takes the likeliest; `top_k` and `top_p` (nucleus sampling, Holtzman et al.
     2020) restrict the draw to the likeliest words; `unknown` False excludes `<unk>`.
+
+    Raises ValueError for a number out of range, TypeError for what is no such number.
     """
 
     temperature: float = 1.0
@@ -50,15 +57,27 @@ class Sampling:
     top_p: float | None = None
     unknown: bool = True
 
+    def __post_init__(self) -> None:
+        ranges.TEMPERATURE.check("temperature", self.temperature)
+        if self.top_k is not None:
+            ranges.TOP_K.check("top_k", self.top_k)
+        if self.top_p is not None:
+            ranges.TOP_P.check("top_p", self.top_p)
+
 
 @dataclass(frozen=True)
 class Context:
-    """A model that has read a seed: `<end>` and then its words."""
+    """A model that has read a seed: `<end>` and then its words.
+
+    Where no line of the text ends in `<end>`, it is no word: its probability is 0, and those of the others sum to 1.
+    The methods raise ValueError for a number out of range, and TypeError for what is no such number.
+    """
 
     model: LanguageModel
     vocabulary: Vocabulary
-    tokenizer: Tokenizer
+    text_format: TextFormat
     words: list[str]
+    """The words of the seed, with an `<end>` for each line end."""
     unknown: list[str]
     """Words of the seed that are outside the vocabulary, read as `<unk>`."""
     log_probabilities: Array
@@ -67,16 +86,30 @@ class Context:
 
     def candidates(self, top: int, unknown: bool = True) -> list[Candidate]:
         """The likeliest next words, best first; ties in the order of ids, so the more frequent word first."""
+        ranges.TOP.check("top", top)
         order = np.argsort(-self.log_probabilities, kind="stable")
         if not unknown:
             order = order[order != self.vocabulary.unknown_id]
+        if not self.text_format.ends:
+            order = order[order != self.vocabulary.end_id]
         return [
             Candidate(self.vocabulary.words[id], math.exp(log_p), log_p / LN10)
             for id, log_p in ((int(id), float(self.log_probabilities[id])) for id in order[:top])
         ]
 
-    def samples(self, number: int, words: int, sampling: Sampling, random_seed: int) -> list[Continuation]:
-        """Draw continuations of at most `words` words. The k-th uses random stream k, for any number of samples."""
+    def samples(
+        self, number: int, words: int, sampling: Sampling, random_seed: int, across_lines: bool = False
+    ) -> list[Continuation]:
+        """Draw continuations of at most `words` words. The k-th uses random stream k, for any number of samples.
+
+        across_lines: draw exactly `words` words, each `<end>` included, instead of stopping at the end of a line.
+        """
+        ranges.SAMPLES.check("number", number)
+        ranges.WORDS.check("words", words)
+        ranges.RANDOM_SEED.check("random_seed", random_seed)
+        if not isinstance(sampling, Sampling):
+            raise TypeError(f"sampling must be a Sampling, not {sampling!r}")
+        self._check_lines(across_lines)
         rngs = [stream(random_seed, "sample", k) for k in range(number)]
         drawn: list[list[int]] = [[] for _ in range(number)]
         totals, open_ = np.zeros(number), np.ones(number, bool)
@@ -87,14 +120,20 @@ class Context:
                 ids[k] = _draw(self._allowed(log_p[k], sampling), sampling, rngs[k])
                 totals[k] += log_p[k, ids[k]]
                 drawn[k].append(int(ids[k]))
-            open_ &= ids != self.vocabulary.end_id
+            open_ &= across_lines | (ids != self.vocabulary.end_id)
             if not open_.any():
                 break
-            log_p, state = _next(self.model, ids, state)
-        return [self._continuation(ids, total) for ids, total in zip(drawn, totals, strict=True)]
+            log_p, state = self._next(ids, state)
+        return [self._continuation(ids, total, across_lines) for ids, total in zip(drawn, totals, strict=True)]
 
-    def beam(self, width: int, words: int, unknown: bool = True) -> list[Continuation]:
-        """The likeliest continuations of at most `words` words found by beam search of this width, best first."""
+    def beam(self, width: int, words: int, unknown: bool = True, across_lines: bool = False) -> list[Continuation]:
+        """The likeliest continuations of at most `words` words found by beam search of this width, best first.
+
+        across_lines: as in `samples`.
+        """
+        ranges.BEAM.check("width", width)
+        ranges.WORDS.check("words", words)
+        self._check_lines(across_lines)
         sampling = Sampling(unknown=unknown)
         kept: list[tuple[float, list[int]]] = [(0.0, [])]
         finished: list[tuple[float, list[int]]] = []
@@ -106,7 +145,7 @@ class Context:
             best = np.argsort(-scores, axis=None, kind="stable")[:width]
             rows, ids = np.unravel_index(best[np.isfinite(scores.flat[best])], scores.shape)
             grown = [(float(scores[row, id]), [*kept[row][1], int(id)]) for row, id in zip(rows, ids, strict=True)]
-            unfinished = ids != self.vocabulary.end_id
+            unfinished = across_lines | (ids != self.vocabulary.end_id)
             finished += [found for found, more in zip(grown, unfinished, strict=True) if not more]
             kept = [found for found, more in zip(grown, unfinished, strict=True) if more]
             worst = sorted((score for score, _ in finished), reverse=True)[width - 1 : width]
@@ -114,9 +153,17 @@ class Context:
                 kept = []
                 break
             state = tuple(tuple(array[:, rows[unfinished]] for array in layer) for layer in state)
-            log_p, state = _next(self.model, ids[unfinished], state)
+            log_p, state = self._next(ids[unfinished], state)
         found = sorted(finished + kept, key=lambda each: -each[0])[:width]
-        return [self._continuation(ids, total) for total, ids in found]
+        return [self._continuation(ids, total, across_lines) for total, ids in found]
+
+    def _check_lines(self, across_lines: bool) -> None:
+        if across_lines and not self.text_format.continues:
+            raise ValueError("across_lines needs a text of mode stream with line_end: true: no other has a next line")
+
+    def _next(self, ids: Array, state: State) -> tuple[Array, State]:
+        log_p, state = self.model.next_word(ids[None, :], state)
+        return _of_words(log_p, self.text_format, self.vocabulary), state
 
     def _allowed(self, log_p: Array, sampling: Sampling) -> Array:
         if sampling.unknown or self.vocabulary.unknown_id is None:
@@ -125,33 +172,66 @@ class Context:
         log_p[self.vocabulary.unknown_id] = -np.inf
         return log_p
 
-    def _continuation(self, ids: list[int], log_p: float) -> Continuation:
-        words = self.vocabulary.decode(id for id in ids if id != self.vocabulary.end_id)
-        return Continuation(self.tokenizer.join([*self.words, *words]), words, float(log_p) / LN10)
+    def _continuation(self, ids: list[int], log_p: float, across_lines: bool) -> Continuation:
+        ended = not across_lines and ids[-1] == self.vocabulary.end_id
+        words = self.vocabulary.decode(ids[:-1] if ended else ids)
+        lines: list[list[str]] = [[]]
+        for word in [*self.words, *words]:
+            lines.append([]) if word == END else lines[-1].append(word)
+        text = "\n".join(self.text_format.tokenizer.join(line) for line in lines)
+        return Continuation(text, words, float(log_p) / LN10, ended)
 
 
-def read_seed(model: LanguageModel, vocabulary: Vocabulary, tokenizer: Tokenizer, seed: str) -> Context:
-    """Read a seed as the beginning of a sentence; after an empty seed the next word is the first of a sentence.
+def read_seed(model: LanguageModel, vocabulary: Vocabulary, text_format: TextFormat, seed: str) -> Context:
+    r"""Read a seed as the beginning of a text; after an empty seed the next word is the first one.
 
-    Raises TextError for a word outside a vocabulary without `<unk>`, for a literal `<end>`, and for bytes that are not
-    UTF-8 (which Python passes as surrogates).
+    The seed is read as a file is. In mode `sentences` it is one line, whose end is optional; in a stream whose lines
+    end in `<end>`, a seed that ends in `\n` asks for the first word of the next line.
+
+    Raises TextError for more than one sentence, for a word outside a vocabulary without `<unk>`, for a literal `<end>`,
+    and for bytes that are not UTF-8 (which Python passes as surrogates).
     """
     try:
         seed.encode()
     except UnicodeEncodeError as error:
         raise TextError(
-            f"character {error.start + 1} is not UTF-8", location="the seed", remedy="type it in a UTF-8 terminal"
+            f"character {error.start + 1} is not UTF-8", location=SEED, remedy="type it in a UTF-8 terminal"
         ) from None
-    words = tokenizer.tokens(seed) if seed.strip() else []
-    ids = np.concatenate(([vocabulary.end_id], vocabulary.encode(words, "the seed"))).astype(np.intp)
-    log_p, state = model.next_word(ids[:, None], model.zero_state(1))
+    lines = text_format.lines(seed, SEED)
+    if text_format.mode == "sentences":
+        lines = _one_sentence(lines)
+    words, ids = [], []
+    for number, line in enumerate(lines, 1):
+        location = SEED if len(lines) == 1 else f"{SEED}, line {number}"
+        words += [END, *line]
+        ids += [vocabulary.end_id, *vocabulary.encode(line, location)]
+    log_p, state = model.next_word(np.array(ids, np.intp)[:, None], model.zero_state(1))
     unknown = [word for word in words if word not in vocabulary]
-    return Context(model, vocabulary, tokenizer, words, unknown, log_p[0].astype(np.float64), state)
+    log_p = _of_words(log_p, text_format, vocabulary)[0]
+    return Context(model, vocabulary, text_format, words[1:], unknown, log_p, state)
 
 
-def _next(model: LanguageModel, ids: Array, state: State) -> tuple[Array, State]:
-    log_p, state = model.next_word(ids[None, :], state)
-    return log_p.astype(np.float64), state
+def _one_sentence(lines: list[list[str]]) -> list[list[str]]:
+    """These lines without the empty one after a line end. Raises TextError if they are more than one line."""
+    if len(lines) > 1 and not lines[-1]:
+        lines = lines[:-1]
+    if len(lines) > 1:
+        raise TextError(
+            f"{len(lines)} lines, but to this model (data.mode: sentences) a seed is the beginning of one line",
+            location=SEED,
+            remedy="give one line; for several seeds, one per line, use predict --file",
+        )
+    return lines
+
+
+def _of_words(log_p: Array, text_format: TextFormat, vocabulary: Vocabulary) -> Array:
+    """The model's ln P (B, V) as float64 with sum 1: of `<end>` it is -inf if no line of the text ends in one."""
+    log_p = log_p.astype(np.float64)
+    if not text_format.ends:
+        log_p[:, vocabulary.end_id] = -np.inf
+    largest = log_p.max(axis=1, keepdims=True)
+    log_p -= largest + np.log(np.exp(log_p - largest).sum(axis=1, keepdims=True))
+    return log_p
 
 
 def _repeat(state: State, columns: int) -> State:

@@ -18,7 +18,7 @@ from rnncli.system.blas import one_thread
 from rnncli.system.randomness import stream
 
 State = tuple[LayerState, ...]
-"""For each layer, the arrays that its cell carries, each (H, B)."""
+"""For each layer, the arrays that its cell carries, each (H, B); C-contiguous in what a pass returns."""
 
 
 @dataclass(frozen=True)

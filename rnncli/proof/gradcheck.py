@@ -188,7 +188,7 @@ def random_model(architecture: Architecture, engine: str, random_seed: int) -> L
     return build.language_model(engine, architecture, parameters, np.array(COUNTS))
 
 
-def noise_of(batch: Batch, dropout: Dropout) -> Noise:
+def noise_of(batch: Batch, dropout: Dropout = NO_DROPOUT) -> Noise:
     """Noise that is the same in each evaluation of a window."""
     return Noise(0, batch.epoch, batch.index, dropout)
 

@@ -37,6 +37,8 @@ def forward_over_time(
     """
     if x.ndim != 3 or x.shape[2] == 0:
         raise ValueError(f"x has shape {x.shape}; it must be (n_x, m, T_x) with at least one time step")
+    # A state sliced out of a longer sequence is strided, and products of strided arrays may round differently.
+    state = tuple(np.ascontiguousarray(part) for part in state)
     states, predictions, caches = [], [], []
     for t in range(x.shape[2]):
         *state_next, yt_pred, cache = cell_forward(x[:, :, t], *state, parameters)

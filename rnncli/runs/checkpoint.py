@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnncli.config import build
-from rnncli.config.config import Config, from_dict, portable_dict, stored_dict
+from rnncli.config.config import Config, from_stored, portable_dict, stored_dict
 from rnncli.errors import ConfigError, RunError
 from rnncli.model.architecture import Architecture
 from rnncli.model.parameters import Parameters
@@ -160,7 +160,7 @@ def _metadata(meta: checkpoint_file.Meta) -> Metadata:
     except LookupError as error:
         raise ValueError(f"{error} is missing") from error
     return Metadata(
-        config=from_dict(_expect_type(meta["config"], dict)),
+        config=from_stored(_expect_type(meta["config"], dict)),
         vocabulary=_vocabulary(meta),
         random_seed=_seed(meta["random_seed"]),
         progress=progress,

@@ -123,13 +123,13 @@ class CheckpointFile:
             return found.shape, found.dtype
 
     def array(self, name: str) -> Array:
-        """Read and verify a member."""
+        """Read and verify a member; the result is C-contiguous whatever the order in the file."""
         self._expect(name)
         with _damage_reported(self._path):
             found = self._archive.layout(name)
             array: Array = np.empty(found.shape, found.dtype, "F" if found.fortran_order else "C")
             self._fill(name, found, array)
-            return array
+            return np.asarray(array, order="C")
 
     def check(self, name: str) -> None:
         """Verify a member, piece by piece."""

@@ -62,6 +62,18 @@ class Rollback(Row):
 
 
 @dataclass(frozen=True)
+class Test(Row):
+    """The measurement of `data.test` after training is complete, the last row of a run. Loss and words are those of
+    the text; step, epoch, gradient norm and learning rate those of the end of training.
+    """
+
+    measured_step: int  # of the checkpoint that was measured
+    data: str  # hash of the text, as `data` of a checkpoint has it for the other texts
+    test: Evaluation
+    problems: tuple[str, ...]  # why the best checkpoint was not measured
+
+
+@dataclass(frozen=True)
 class Done:
     """The end of training: the reason, and the results in the last line of `train --json`."""
 
@@ -81,7 +93,7 @@ class Done:
     test: Evaluation | None
 
 
-Event = Step | Epoch | Rollback | Done
+Event = Step | Epoch | Rollback | Test | Done
 
 
 def row(event: Event) -> dict[str, Any]:

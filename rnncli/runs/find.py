@@ -112,7 +112,7 @@ def first_readable(path: str | Path | None) -> Readable:
                 stored, size = _read(file)
                 return Readable(file, stored, size, list(map(str, errors)), files)
             except RunError as error:
-                if not os.path.lexists(file):  # removed in the meantime
+                if not os.path.lexists(file) and candidates(path) != files:  # removed in the meantime
                     break
                 errors.append(error)
         else:

@@ -12,6 +12,8 @@ same format: a killed run resumes from the newest of both.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import re
 from collections.abc import Collection, Iterable
@@ -49,7 +51,7 @@ class RunFolder:
     def create(self) -> None:
         """Create the folder and its folder for checkpoints. Raises WriteError."""
         with disk.writing(self.path, "set run.dir"):
-            disk.make_folder(self.path / "checkpoints")
+            disk.make_folder(self._real / "checkpoints")
 
     def create_for_guards(self) -> None:
         """Create the folder for guards; the run folder must exist. Raises WriteError."""
@@ -135,14 +137,16 @@ class RunFolder:
         return None
 
     def preferred(self) -> list[Path]:
-        """Files in order of preference: the best checkpoint, the last, the earlier ones, the guards."""
+        """Files in order of preference: the best checkpoint (even if it is missing), the last, the earlier ones, the
+        guards.
+        """
         newest_first = [*self.checkpoints()[::-1], *self.guards()[::-1]]
         for path in newest_first:
             try:
                 step = checkpoint.read_metadata(path).progress.measured.best_step
             except RunError:
                 continue
-            best = [self.checkpoint_at(step)] if step is not None and self.checkpoint_at(step).exists() else []
+            best = [] if step is None else [self.checkpoint_at(step)]
             return best + [other for other in newest_first if other not in best]
         return newest_first
 
@@ -174,23 +178,37 @@ class RunFolder:
     def move_aside(self) -> Path:
         """Rename the folder to the first free name of `<run>.1`, `<run>.2`, ...; nothing is deleted.
 
-        Raises UsageError if the folder contains files that are not part of a run, and WriteError.
+        If the path is a link, the folder behind it is renamed, and the link stays. The files of a folder that cannot be
+        renamed, such as a mount, move to `<run>.1`, ... inside it. Raises UsageError if the folder contains files that
+        are not part of a run, and WriteError.
         """
-        own = {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", "guard", ".lock"}
-        names = {path.name for path in self.path.iterdir() if not disk.TEMPORARY.fullmatch(path.name)}
-        if foreign := sorted(names - own):
+        real, own = self._real, {self.config.name, self.vocabulary.name, self.metrics.name, "checkpoints", "guard"}
+        other = re.compile(rf"{disk.TEMPORARY.pattern}|{re.escape(real.name)}\.\d+|{re.escape(lock.NAME)}|lost\+found")
+        names = {path.name for path in real.iterdir()}
+        if foreign := sorted(each for each in names - own if not other.fullmatch(each)):
             raise UsageError(
                 f"contains {foreign[0]}, which is not part of the run, so it is not moved aside",
                 location=str(self.path),
                 remedy="set another run.dir",
             )
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
-            number += 1
+        aside = _free(real)
         with disk.writing(aside, "move the old run aside by hand, or set another run.dir"):
-            self.path.rename(aside)
+            try:
+                real.rename(aside)
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
+                aside = _free(real / real.name)
+                aside.mkdir()
+                for each in sorted(names & own):
+                    (real / each).rename(aside / each)
             disk.sync(aside.parent)
         return aside
+
+    @property
+    def _real(self) -> Path:
+        """The folder itself, if the path is a link."""
+        return Path(os.path.realpath(self.path)) if self.path.is_symlink() else self.path
 
     def lock(self) -> AbstractContextManager[None]:
         """Lock the folder for one writer. Raises RunInUseError and WriteError."""
@@ -199,6 +217,11 @@ class RunFolder:
     def holder(self) -> str | None:
         """The process that holds the lock of this folder, or None."""
         return lock.holder(self.path)
+
+
+def _free(path: Path) -> Path:
+    """The first of `<path>.1`, `<path>.2`, ... that does not exist."""
+    return next(each for n in itertools.count(1) if not os.path.lexists(each := path.with_name(f"{path.name}.{n}")))
 
 
 def remove(paths: Iterable[Path]) -> None:

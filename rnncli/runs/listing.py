@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,9 +14,8 @@ from rnncli.runs import checkpoint
 from rnncli.runs.checkpoint_file import OtherVersionError
 from rnncli.runs.find import last_write, newest_runs
 from rnncli.runs.folder import RunFolder
+from rnncli.runs.metrics import figures_of_test, last_row
 from rnncli.runs.progress import done, finished
-
-TAIL = 1 << 16  # bytes read from the end of metrics.jsonl; they contain its last complete row
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class RunSummary:
     The other fields come from `checkpoint`, the newest checkpoint or guard that can be read; None without one.
     `problems`: why newer ones were skipped. `epoch`: epochs completed, out of `epochs`. For a run in training, step
     and epoch come from its metrics. `train_perplexity`: of the last completed epoch, or of the part of the first epoch
-    done so far; None if the output layer is sampled.
+    done so far; None if the output layer is sampled. `test_perplexity`: of data.test, measured after training.
     """
 
     path: Path
@@ -51,6 +49,7 @@ class RunSummary:
     step: int | None = None
     train_perplexity: float | None = None
     best_valid_perplexity: float | None = None
+    test_perplexity: float | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -84,6 +83,8 @@ def _summary(path: Path) -> RunSummary:
         state = "other version"
     elif newest:
         state = "finished" if newest["reason"] else "stopped"
+        if newest["reason"] and (test := figures_of_test(folder.metrics)):
+            newest["test_perplexity"] = test["perplexity"]
     else:
         state = "damaged" if problems else "no checkpoint yet"
     messages = tuple(map(str, problems))
@@ -123,17 +124,12 @@ def _fields_from(path: Path) -> dict[str, Any]:
 
 def _position_after(step: int, metrics: Path) -> dict[str, Any]:
     """Step and completed epochs of the last row of metrics, if its step is later than `step`."""
-    if not os.path.isfile(metrics):
-        return {}
+    row = last_row(metrics)
     try:
-        with open(metrics, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            *_, last, _ = file.read().split(b"\n")  # after the last line end: nothing, or a partly written row
-        row = json.loads(last)
         if row["step"] <= step:
             return {}
         return {"step": row["step"], "epoch": row["epoch"] - (row["event"] != "epoch")}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (LookupError, TypeError):
         return {}
 
 

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: a row for each step, each epoch and each rollback, written as it happens."""
+"""`metrics.jsonl`: a row for each step, each epoch, each rollback and the test, written as it happens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from typing import Any
 from rnncli.errors import WriteError
 from rnncli.runs.progress import Progress
 from rnncli.system import disk, json_text
+
+TAIL = 1 << 16  # bytes read from the end of a file; they contain its last complete row
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    """The last complete row of `metrics.jsonl`; empty if there is none, or it cannot be read."""
+    try:
+        if not os.path.isfile(path):  # opening a pipe would block
+            return {}
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            *_, last, _ = file.read().split(b"\n")  # after the last line end: nothing, or a partly written row
+        row = json.loads(last)
+        return row if isinstance(row, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def figures_of_test(path: Path, data: str | None = None) -> dict[str, Any] | None:
+    """The figures of the test, if the run ends with one. data: the hash of the text to be measured, None: any."""
+    row = last_row(path)
+    figures = row.get("test") if row.get("event") == "test" and data in (None, row.get("data")) else None
+    return figures if isinstance(figures, dict) and isinstance(figures.get("perplexity", ""), float | None) else None
 
 
 class Metrics:
@@ -41,7 +64,7 @@ class Metrics:
     def sync(self) -> None:
         """Make every row durable. Raises WriteError."""
         with disk.writing(Path(self._file.name)):
-            os.fsync(self._file.fileno())
+            disk.flush(self._file)
 
     def close(self) -> None:
         with suppress(OSError):  # `append` has raised it already
@@ -55,6 +78,8 @@ def _until(rows: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
         try:
             content = json.loads(row)
             kind, step = content.get("event"), content["step"]
+            if kind == "test":  # it is measured again
+                return
             if kind == "rollback":
                 rollbacks = content["rollbacks"]
                 late = rollbacks > progress.recovery.rollbacks

@@ -21,12 +21,14 @@ MOST_FAULTS = 100  # shown for one config: a corpus given by mistake has one on 
 class Source:
     """Where a value was written: `label` as messages show it ("ptb.yaml:7"), `folder` that its paths are relative to.
 
-    Faults are reported by rising `order`. Without a folder, paths are not changed.
+    Faults are reported by rising `order`. Without a folder, paths are not changed. `is_key`: the label stands for the
+    key, as "--max-time" does.
     """
 
     label: str = ""
     folder: str | None = None
     order: int = 0
+    is_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault, shown as `label: key message`; the key may be empty."""
+    """One fault, shown as `label: key message`, or `label message` if the label stands for the key, or without key."""
 
     source: Source
     key: str
     message: str
 
     def __str__(self) -> str:
+        if self.source.is_key:
+            return f"{self.source.label} {self.message}"
         where = f"{self.source.label}: " if self.source.label else ""
         return f"{where}{self.key} {self.message}" if self.key else where + self.message
 

@@ -240,7 +240,10 @@ def _path(value: object, rule: Rule, folder: str | None) -> str:
     path = _text(value, rule, folder)
     if not path.strip():
         raise ValueError
-    return path if folder is None else os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    if folder is None:
+        return path
+    os.fsencode(path)  # raises UnicodeEncodeError, a ValueError, for a character outside the locale's encoding
+    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
 
 
 def _path_or_fraction(value: object, rule: Rule, folder: str | None) -> str | float:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
-from rnncli.schema.fields import KINDS, LARGEST_WHOLE_NUMBER, Setting, options_of, settings_of
+from rnncli.schema.fields import KINDS, LARGEST_WHOLE_NUMBER, Setting, options_of, read_scalar, settings_of
 
 LONGEST = 60  # characters of a value or key that a message shows
+UNITS_MEANT = {"duration": "s", "interval": " steps"}  # by a number without unit
+UTF8_LOCALE = "set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale"
 
 Path = tuple[str, ...]
 """A key: ("model", "cell") is `model.cell`."""
@@ -60,8 +64,13 @@ def unknown_option(table: Mapping[str, Any], name: str, key: str) -> str:
 
 
 def wanted(setting: Setting, value: object = None) -> str:
-    """Return the remedy for `value`: "choose rnn, lstm or gru (did you mean lstm?)", "give a path"."""
+    """Return the remedy for `value`: "choose rnn, lstm or gru (did you mean lstm?)", "give a path".
+
+    value: as YAML reads it: 1000.0 for 1e3, which is no whole number, and a text if it was quoted.
+    """
     rule = setting.rule
+    if setting.kind.startswith("path") and isinstance(value, str) and (encoding := _too_narrow(value)):
+        return f"file names in this locale are {encoding}; {UTF8_LOCALE}"
     if rule.choices is not None:
         text = f"choose {listed(rule.choices)}"
     elif rule.minimum is not None and rule.minimum == rule.maximum:
@@ -75,8 +84,39 @@ def wanted(setting: Setting, value: object = None) -> str:
     text += " or a list of such" if setting.many else ""
     text += ", or null" if setting.optional else ""
     text += f": {rule.note}" if rule.note else ""
-    near = nearest(value, rule.choices) if rule.choices is not None and isinstance(value, str) else None
+    if rule.choices is None:
+        near = _meant(setting, value)
+    else:
+        near = nearest(value, rule.choices) if isinstance(value, str) else None
     return text + (f" (did you mean {near}?)" if near else "")
+
+
+def _too_narrow(path: str) -> str | None:
+    """The encoding of file names, if it lacks a character of the path."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        path.encode(encoding, sys.getfilesystemencodeerrors())
+    except UnicodeEncodeError:
+        return None if encoding == "utf-8" else encoding
+    return None
+
+
+def _meant(setting: Setting, value: object) -> str | None:
+    """The value that a number or a quoted value probably means: `1000`, `0.001, without quotes`, `3600s`."""
+    text = str(value)[:LONGEST].strip().lower()
+    guess: object = {"true": True, "false": False}.get(text)
+    try:
+        if setting.kind in UNITS_MEANT:
+            guess = f"{float(text):.10g}{UNITS_MEANT[setting.kind]}"
+        elif guess is None:
+            number = float(text)
+            guess = int(number) if number.is_integer() else number
+        read_scalar(replace(setting, optional=False), guess)
+    except (ValueError, OverflowError):
+        return None
+    if isinstance(guess, str):
+        return guess
+    return shown(guess) + (", without quotes" if isinstance(value, str) else "")
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:

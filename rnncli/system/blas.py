@@ -32,6 +32,15 @@ def _openblas() -> tuple[Any, str, str] | None:
     return None
 
 
+def _map_work_space() -> None:
+    """Let OpenBLAS map its work space now, while there is room: it ends the process if it cannot, at any product."""
+    ones = np.ones((8, 8), np.float32)
+    ones @ ones
+
+
+_map_work_space()
+
+
 def describe() -> dict[str, Any]:
     """Versions, BLAS, its kernel and number of threads: the last bits of a float32 product depend on them.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import BinaryIO
 from rnncli.errors import WriteError, reason
 
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+# Errors of an operation that a file system does not have.
+MISSING = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextmanager
@@ -37,9 +41,8 @@ def replacing(
     try:
         with open(temporary, "xb") as file:
             yield file
-            file.flush()
             if durable:
-                os.fsync(file.fileno())
+                flush(file)
         check(temporary)
         os.replace(temporary, path)
     except BaseException:
@@ -67,14 +70,41 @@ def clear(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the list of files of a folder, to the disk. Raises OSError."""
-    if os.name == "nt" and path.is_dir():  # Windows cannot open a folder
+    """Flush a file, or the list of files of a folder, to the disk, if the file system can. Raises OSError."""
+    folder = path.is_dir()
+    if os.name == "nt" and folder:  # Windows cannot open a folder
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    # Some folders can be written but not opened, and some file systems flush only what is open for writing.
+    with _if_possible(path if folder else path.parent, *((errno.EACCES, errno.EBADF) if folder else ())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def flush(file: BinaryIO) -> None:
+    """Flush an open file to the disk, if the file system can. Raises OSError."""
+    file.flush()
+    with _if_possible(Path(file.name).parent):
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _if_possible(folder: Path, *also: int) -> Iterator[None]:
+    """Go on if this folder's file system cannot flush files, as shared folders of virtual machines; warn once."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        if error.errno not in (*MISSING, *also):
+            raise
+        if not _unflushed:
+            _unflushed.append(folder)
+            what = "this file system cannot flush files to the disk"
+            warnings.warn(f"{folder}: {what}; a power failure may lose what was written last", stacklevel=2)
+
+
+_unflushed: list[Path] = []
 
 
 def lock(descriptor: int, shared: bool = False) -> bool:

@@ -1,40 +1,66 @@
-"""Memory and age of this process, and the memory that is available."""
+"""Memory and age of this process, and the memory that it can still have."""
 
 from __future__ import annotations
 
-import ctypes
+import math
 import os
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import rnncli
+from rnncli.system import control_groups
+
 
 def give_memory_back() -> None:
     """Return to the operating system the freed memory that the C library (glibc) keeps, if it can."""
+    import ctypes
+
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def available_memory() -> int | None:
-    """Bytes that a new process can use, within the limit of the control group; None if unknown."""
-    limits = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                limits.append(int(line.split()[1]) * 1024)
-    except OSError:
-        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for limit, usage in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            limits.append(int(Path(limit).read_text()) - int(Path(usage).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return min(limits) if limits else None
+def available_memory(root: Path = control_groups.ROOT) -> int | None:
+    """Bytes that this process can still use: the smallest of all limits; None if none is known.
+
+    Limits are the memory of the machine, the control groups of this process, and those of `mappable_memory`.
+    """
+    machine = _sizes(root / "proc/meminfo").get("MemAvailable")
+    if machine is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _smallest(machine, control_groups.memory_left(root), mappable_memory(root))
+
+
+def mappable_memory(root: Path = control_groups.ROOT) -> int | None:
+    """Bytes that this process can still map, used or not; None if there is no limit.
+
+    Limits are those of the process (`ulimit -v`, `ulimit -d`), and on a machine that promises no more memory than it
+    has (vm.overcommit_memory=2) what is left of that.
+    """
+    limits: list[int] = []
+    with suppress(ImportError):  # Windows
+        import resource
+
+        used = _sizes(root / "proc/self/status")
+        for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+            most, _ = resource.getrlimit(limit)
+            if most != resource.RLIM_INFINITY and field in used:
+                limits.append(most - used[field])
+    if control_groups.lines(root / "proc/sys/vm/overcommit_memory") == ["2"]:
+        machine = _sizes(root / "proc/meminfo")
+        limits.append(machine["CommitLimit"] - machine["Committed_AS"])
+    return _smallest(*limits)
+
+
+def _smallest(*limits: int | None) -> int | None:
+    return max(0, min(known)) if (known := [limit for limit in limits if limit is not None]) else None
+
+
+def size(number: int, up: bool = False) -> str:
+    """A number of bytes in MB or GB, rounded down, or up: a model that does not fit is never shown to be as small."""
+    whole = math.ceil if up else math.floor
+    return f"{whole(number / 1e6):,} MB" if number < 1e9 else f"{whole(number / 1e8) / 10:,.1f} GB"
 
 
 def peak_memory() -> int | None:
@@ -57,21 +83,18 @@ def resident_memory() -> int | None:
 
 def _status(field: str) -> int | None:
     """A size from /proc/self/status, in bytes; None on systems other than Linux."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")]
-    return sizes[0] if sizes else None
+    return _sizes(control_groups.ROOT / "proc/self/status").get(field)
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    """The sizes in a file of lines like `VmRSS:  1234 kB`, in bytes; empty on systems other than Linux."""
+    words = [line.split() for line in control_groups.lines(path)]
+    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in words if line[2:] == ["kB"]}
 
 
 def process_age() -> float:
-    """Seconds since this process started; since this module was imported, if the start is unknown."""
-    try:
-        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-    except (OSError, AttributeError, ValueError, IndexError):
-        return time.monotonic() - _IMPORTED
+    """Seconds since this program started: since its first import of rnncli, a moment after Python began.
 
-
-_IMPORTED = time.monotonic()
+    The system knows when the process was made, which a shell may have been before it became this program (`exec`).
+    """
+    return time.monotonic() - rnncli.STARTED

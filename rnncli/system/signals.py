@@ -6,7 +6,10 @@ import os
 import signal
 from types import FrameType
 
-HANDLED = ("SIGINT", "SIGTERM", "SIGUSR1")
+# Those of a user, of a closed terminal, of a limit on CPU time, and of a batch system before it ends a job.
+HANDLED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+# Those that somebody sends again to insist. The system repeats others: SIGXCPU every second, SIGHUP for the shell, too.
+INSISTENT = ("SIGINT", "SIGTERM")
 
 
 class Stopped(SystemExit):
@@ -19,10 +22,10 @@ def exit_code(number: int) -> int:
 
 
 class Signals:
-    """Context manager that handles SIGINT, SIGTERM and SIGUSR1.
+    """Context manager that handles the signals that end a process, but for those that were ignored before (nohup).
 
     Before `defer`, a signal raises Stopped. After it, the first signal is stored in `received` for the training loop
-    to check, and a second one ends the process at once.
+    to check, and a SIGINT or SIGTERM after that ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -30,8 +33,11 @@ class Signals:
         self._deferring = False
 
     def __enter__(self) -> Signals:
-        numbers = [getattr(signal, name) for name in HANDLED if hasattr(signal, name)]
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        self._before = {}
+        for number in (getattr(signal, name) for name in HANDLED if hasattr(signal, name)):
+            # Shells ignore SIGINT for every command in the background, and `kill -INT` stops those, too.
+            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,6 +56,7 @@ class Signals:
     def _note(self, number: int, _: FrameType | None) -> None:
         if not self._deferring:
             raise Stopped(exit_code(number))
-        if self.received is not None:
+        if self.received is None:
+            self.received = signal.Signals(number)
+        elif signal.Signals(number).name in INSISTENT:
             os._exit(exit_code(number))
-        self.received = signal.Signals(number)

@@ -10,13 +10,20 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from rnncli.errors import ConfigError
+from rnncli.system import control_groups, process
+
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
+    from queue import SimpleQueue
 
 Item = TypeVar("Item")
+Call = tuple["Future[None]", Callable[[], None]]
 
 # Numbers; elementwise work on fewer is done before a second thread has started.
 SHARED = 1 << 18
@@ -24,11 +31,16 @@ SHARED = 1 << 18
 # Environment variables that a BLAS reads when NumPy is imported.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+# Bytes that NumPy and the rest of a command map, and those of each further thread: two stacks, a heap of the C
+# library, and the work space of OpenBLAS.
+MAPPED, MAPPED_BY_A_THREAD = 140_000_000, 120_000_000
+
 
 def prepare(threads: int | None = None) -> None:
     """Set the environment variables that a BLAS reads when NumPy is imported.
 
-    threads: None for the number in the environment, or one per core.
+    threads: None for the number in the environment, or one per core. Lowered where this process cannot map as much
+    memory or start as many: the BLAS would end it. Raises ConfigError if there is no room for one.
 
     If NumPy is already imported, this affects `each` only; `blas.set_threads` sets the threads of the BLAS.
     """
@@ -38,14 +50,64 @@ def prepare(threads: int | None = None) -> None:
         return
     # By default an idle OpenBLAS thread spins for 2^26 cycles, on the core that `each` needs.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+    # The BLAS knows which cores are allowed, but no share of them.
+    if (possible := _possible()) < (_in_environment() or _allowed()):
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(possible)))
 
 
 def count() -> int:
-    """The number of threads: from the environment, otherwise one per core."""
+    """The number of threads: from the environment, otherwise one per core that this process may use."""
+    return _in_environment() or _cores()
+
+
+def _in_environment() -> int | None:
     for variable in THREAD_VARIABLES[:2]:
         if (value := os.environ.get(variable, "")).isdecimal() and int(value):
             return int(value)
+    return None
+
+
+def _cores() -> int:
+    """The cores that this process may use. A thread on part of a core would only make the others wait."""
+    share = _share()
+    return _allowed() if share is None else max(1, min(_allowed(), int(share)))
+
+
+def _allowed() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _share() -> float | None:
+    return control_groups.cores()
+
+
+def _possible() -> int:
+    """How many of `count()` threads this process can have. Raises ConfigError if it cannot run at all."""
+    threads, room = count(), process.mappable_memory()
+    if room is not None:
+        if room < MAPPED:
+            problem = f"NumPy needs {process.size(MAPPED)} of address space, and {process.size(room)} are left"
+            raise ConfigError(problem, remedy="raise the limit of this process (ulimit -v)")
+        threads = min(threads, 1 + (room - MAPPED) // 2 // MAPPED_BY_A_THREAD)  # the other half is for the model
+    return threads if _can_start(threads - 1) else 1
+
+
+def _can_start(number: int) -> bool:
+    """Whether so many threads can run beside the caller's."""
+    end, started = Event(), []
+    try:
+        for _ in range(number):
+            thread = Thread(target=end.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
+    return True
 
 
 def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
@@ -54,12 +116,11 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
     The function runs with the caller's NumPy error handling; nested calls cannot deadlock. No call is still running
     when this returns or raises. Raises what the function raises; an error in the calling thread comes first.
     """
-    threads = min(count(), len(items)) if len(items) > 1 else 1
-    left = deque(items)  # shared: a thread that is done takes the next item
-    if threads == 1:
+    threads, left = count(), deque(items)  # shared: a thread that is done takes the next item
+    if threads == 1 or len(items) < 2:
         _take(function, left)
         return
-    from concurrent.futures import wait
+    from concurrent.futures import Future, wait
 
     import numpy as np
 
@@ -69,8 +130,10 @@ def each(function: Callable[[Item], object], items: Sequence[Item]) -> None:
         with np.errstate(**errors):  # before NumPy 2.0, new threads did not inherit it
             _take(function, left)
 
-    executor = _executor(os.getpid(), threads - 1)
-    others = [executor.submit(help_out) for _ in range(threads - 1)]
+    calls, helpers = _helpers(os.getpid(), threads - 1)
+    others: list[Future[None]] = [Future() for _ in range(min(helpers, len(items) - 1))]
+    for other in others:
+        calls.put((other, help_out))
     try:
         _take(function, left)
     finally:
@@ -99,8 +162,34 @@ def _take(function: Callable[[Item], object], left: deque[Item]) -> None:
 
 
 @cache
-def _executor(process: int, threads: int) -> ThreadPoolExecutor:
-    """The threads in addition to the caller's; cached by process, because a fork does not copy threads."""
-    from concurrent.futures import ThreadPoolExecutor
+def _helpers(process: int, threads: int) -> tuple[SimpleQueue[Call], int]:
+    """The threads in addition to the caller's: the queue of their calls, and how many have started.
 
-    return ThreadPoolExecutor(threads, "rnncli")
+    Fewer than `threads` where the system allows no more, maybe none. Cached by process, because a fork does not copy
+    threads.
+    """
+    from queue import SimpleQueue
+
+    calls: SimpleQueue[Call] = SimpleQueue()
+    started = 0
+    with suppress(RuntimeError, MemoryError):
+        for _ in range(threads):
+            Thread(target=_serve, args=(calls,), name="rnncli", daemon=True).start()
+            started += 1
+    return calls, started
+
+
+def _serve(calls: SimpleQueue[Call]) -> None:
+    while True:
+        _answer(*calls.get())
+
+
+def _answer(call: Future[None], work: Callable[[], None]) -> None:
+    """Do the work of a call unless it was cancelled; an error is raised where its result is asked for."""
+    if call.set_running_or_notify_cancel():
+        try:
+            work()
+        except BaseException as error:
+            call.set_exception(error)
+        else:
+            call.set_result(None)

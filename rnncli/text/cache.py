@@ -52,6 +52,21 @@ def default_folder() -> Path | None:
         return None
 
 
+def make_private(folder: Path) -> bool:
+    """Make a cache folder that only this user can change; False if that is not possible."""
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        if os.name != "nt":
+            found = folder.stat()
+            if found.st_uid != os.geteuid():
+                return False
+            if found.st_mode & 0o022:
+                folder.chmod(0o700)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
 def prepared(
     folder: Path,
     train: Sequence[str],
@@ -156,7 +171,7 @@ def _read(entry: Path, meta: Mapping[str, Any], files: Mapping[str, Sequence[str
 
 
 def _write(place: Path, key: Mapping[str, Any], texts: Texts) -> None:
-    """Write the remaining files of an entry, and flush all of them to disk."""
+    """Write the remaining files of an entry, make all of them read-only, and flush them to disk."""
     assert texts.vocabulary.counts is not None
     (place / "words").write_bytes("".join(f"{word}\n" for word in texts.vocabulary.words).encode())
     # Not with `tofile`, which does not report a full disk.
@@ -176,6 +191,9 @@ def _write(place: Path, key: Mapping[str, Any], texts: Texts) -> None:
     content = json.dumps({"material": key, "texts": described, "members": members}).encode()
     (place / META).write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     for name in [*names, META]:
+        if os.name != "nt":  # there, a read-only file cannot be deleted
+            with contextlib.suppress(OSError):  # a file system without modes
+                (place / name).chmod((place / name).stat().st_mode & ~0o222)
         disk.sync(place / name)
     disk.sync(place)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnncli.text.spool import PIECE, mapped
+from rnncli.text.spool import PIECE, expect_whole, mapped
 
 
 def write_counts(path: Path, counts: Mapping[str, int]) -> None:
@@ -19,7 +19,8 @@ def write_counts(path: Path, counts: Mapping[str, int]) -> None:
 class StoredCounts(Mapping[str, int]):
     """Counts of words that may be too many for memory.
 
-    Iterate over them; a lookup by key reads the file up to that key. The file may be deleted meanwhile.
+    Iterate over them; a lookup by key reads the file up to that key. The file may be deleted meanwhile; one that is cut
+    short raises TextError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +36,7 @@ class StoredCounts(Mapping[str, int]):
         raise KeyError(word)
 
     def __len__(self) -> int:
+        expect_whole(self._lines)
         return int(np.count_nonzero(self._lines == ord("\n")))
 
     def items(self) -> ItemsView[str, int]:
@@ -43,6 +45,7 @@ class StoredCounts(Mapping[str, int]):
     def _pairs(self) -> Iterator[tuple[str, int]]:
         rest = b""
         for at in range(0, len(self._lines), PIECE):
+            expect_whole(self._lines)
             *lines, rest = (rest + self._lines[at : at + PIECE].tobytes()).split(b"\n")
             for line in lines:
                 n, _, word = line.partition(b" ")

@@ -63,6 +63,23 @@ class TextFormat:
             return LINE_END
         return " " if self.tokenizer.name == "characters" else None
 
+    @property
+    def continues(self) -> bool:
+        """Whether the text goes on after an `<end>`, which is then the end of a line within it."""
+        return self.mode == "stream" and self.line_end
+
+    def lines(self, text: str, name: str) -> list[list[str]]:
+        r"""The tokens of each line of a text in memory, read as a file is.
+
+        Lines are what stands between line ends: a text that ends in one has an empty last line, an empty text has one
+        line. Where no line ends in `<end>`, all are one.
+        name: of the text, in messages. Raises TextError as for a file.
+        """
+        block = Block(1, 0, text.encode(), begins=True, ends=True)
+        validate(block, name)
+        lines = [line.removesuffix("\r") for line in block.content.decode().split("\n")]
+        return [self.tokenizer.tokens(line) for line in (lines if self.ends else [" ".join(lines)])]
+
 
 @dataclass(frozen=True, eq=False)
 class Text:
@@ -204,7 +221,7 @@ class _TextReader:
         return done
 
     def _encoded(self, block: Block, name: str) -> _Encoded:
-        validate(block, name)
+        validate(block, name, words=self._format.tokenizer.name != "characters")
         tokens = cut(block.ended(block.content), self._format.tokenizer, self._format.after_line)
         _refuse_literal_end(tokens, block, name)
         return _Encoded(self._numbering.number(tokens), tokens.through, tokens.characters, tokens.size)

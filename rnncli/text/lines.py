@@ -7,10 +7,13 @@ from those of editors.
 from __future__ import annotations
 
 import codecs
+import shlex
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnncli.errors import TextError
+from rnncli.text import encodings
 from rnncli.text.files import ByteCounter, Reader, Source, name_of
 
 COMPRESSED_MARKS = {
@@ -23,6 +26,7 @@ COMPRESSED_MARKS = {
 
 CHUNK = 1 << 18  # bytes read at a time; small enough for the arrays of a block to fit in the processor's cache
 LONGEST_HELD = 1 << 20  # bytes; a longer line comes in pieces
+NEARBY = 64  # bytes before the end of a piece without spaces, in which it may end
 
 # UTF-32 first: its little-endian byte-order mark begins with that of UTF-16.
 WIDE_MARKS = {
@@ -68,7 +72,8 @@ class Block:
 def read_blocks(source: Source, counter: ByteCounter | None = None) -> Iterator[Block]:
     """Read a text, decompressed, in blocks of whole lines; a line of over 1 MiB comes in pieces.
 
-    A piece ends after a space or a tab if it has one, so that no word is split, and never within a UTF-8 character.
+    A piece ends after a space or a tab if it has one, so that no word is split, and never within what the tokenizer
+    `characters` reads as one: a UTF-8 character, its marks, a line end, `<unk>`.
     The content is not checked: see `validate`.
 
     Raises TextError for a missing file and, after the blocks that can be read, for a file that is damaged or has
@@ -110,10 +115,28 @@ def _cut(pending: bytearray, begins: bool) -> int:
         return 0
     if space := max(pending.rfind(b" ", 0, LONGEST_HELD), pending.rfind(b"\t", 0, LONGEST_HELD)) + 1:
         return space
-    at = LONGEST_HELD
-    while at > LONGEST_HELD - 4 and pending[at] & 0xC0 == 0x80:  # a continuation byte of UTF-8
-        at -= 1
-    return at
+    return _between_characters(pending)
+
+
+def _between_characters(pending: bytearray) -> int:
+    """The last place up to `LONGEST_HELD` where a text without spaces can be cut; any if there is none nearby.
+
+    Not after or before a capital sigma, which in lower case depends on its neighbours.
+    """
+    starts = [at for at in range(LONGEST_HELD, max(LONGEST_HELD - NEARBY, 0), -1) if pending[at] & 0xC0 != 0x80]
+    for at in starts:
+        before = bytes(pending[max(at - NEARBY, 0) : at]).decode("utf-8", "ignore")
+        after = bytes(pending[at : at + 4]).decode("utf-8", "ignore")[:1]
+        last = next((c for c in reversed(before) if not unicodedata.combining(c)), "")
+        if not after or unicodedata.combining(after) or _normal(before) + after != _normal(before + after):
+            continue
+        if "\u03a3" not in (last, after) and "<" not in before[-4:]:
+            return at
+    return starts[0] if starts else LONGEST_HELD
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def read_lines(source: Source) -> Iterator[tuple[int, str]]:
@@ -139,42 +162,63 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def validate(block: Block, name: str) -> None:
-    """Raise TextError for a block of a text that is binary or not UTF-8, or that begins a word of over 1 MiB."""
-    data, offset = block.data, block.offset
-    if offset == 0 and (error := foreign_format_error(data, name)) is not None:
+def validate(block: Block, name: str, words: bool = True) -> None:
+    """Raise TextError for a block of a text that is binary or not UTF-8, or that begins a word of over 1 MiB.
+
+    words: False if the tokens are characters, which a line without spaces may have as many of as it likes.
+    """
+    data = block.data
+    if block.offset == 0 and (error := foreign_format_error(data, name)) is not None:
         raise error
-    if (nul := data.find(b"\0")) >= 0:
-        raise nul_error(name, block.line + data.count(b"\n", 0, nul), f"at byte {offset + nul}")
+    if b"\0" in data:
+        raise nul_error(name, block)
     if not data.isascii():
         try:
             data.decode("utf-8")
-        except UnicodeDecodeError as failure:
-            start = failure.start
-            line = block.line + data.count(b"\n", 0, start)
-            raise not_utf8_error(name, line, f"byte 0x{data[start]:02x} at byte {offset + start}") from None
-    if not (block.ends or data.endswith((b" ", b"\t"))):
-        raise endless_word_error(name, block.line, f"in {len(data)} bytes from byte {offset} on")
+        except UnicodeDecodeError:
+            raise not_utf8_error(name, block) from None
+    if words and not (block.ends or data.endswith((b" ", b"\t"))):
+        raise endless_word_error(name, block.line, f"in {len(data)} bytes from byte {block.offset} on")
 
 
-def nul_error(name: str, line: int, where: str) -> TextError:
-    """The error for a NUL byte; where: such as `at byte 7`."""
-    return TextError(f"a NUL byte {where}, so it is binary", location=f"{name}:{line}", remedy="give a plain text file")
-
-
-def not_utf8_error(name: str, line: int, found: str) -> TextError:
-    """The error for invalid UTF-8; found: such as `byte 0xe9 at byte 7`."""
+def nul_error(name: str, block: Block) -> TextError:
+    """The error for the first NUL byte of a block; a text with many may be UTF-16."""
+    at = block.data.find(b"\0")
+    problem, remedy = f"a NUL byte at byte {block.offset + at}, so it is ", "give a plain text file"
+    encoding = encodings.wide(block.data) if block.offset == 0 else None
+    if encoding is not None:
+        remedy = f"it looks like {encoding}: {encodings.conversion(name, encoding)}"
     return TextError(
-        f"not UTF-8: {found}",
-        location=f"{name}:{line}",
-        remedy=f"if it is Latin-1, this makes it UTF-8: iconv -f latin1 -t utf-8 {name} > utf8.txt",
+        f"{problem}{'not UTF-8' if encoding else 'binary'}", location=_place(name, block, at), remedy=remedy
     )
+
+
+def not_utf8_error(name: str, block: Block) -> TextError:
+    """The error for the first byte of a block that is not UTF-8, with advice that was tried on the block."""
+    data = block.data
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        at = failure.start
+    return TextError(
+        f"not UTF-8: byte 0x{data[at]:02x} at byte {block.offset + at}",
+        location=_place(name, block, at),
+        remedy=encodings.advice(name, data, at, block.offset == 0),
+    )
+
+
+def _place(name: str, block: Block, at: int) -> str:
+    """`file:line` of a byte of a block."""
+    line = block.line + block.data.count(b"\n", 0, at)
+    return f"{name}:{line}"
 
 
 def endless_word_error(name: str, line: int, where: str) -> TextError:
     """The error for a word that is too long to be held in memory; where: such as `in 1048576 bytes from byte 7 on`."""
     return TextError(
-        f"no space, tab or line end {where}", location=f"{name}:{line}", remedy="break the text into lines"
+        f"no space, tab or line end {where}",
+        location=f"{name}:{line}",
+        remedy="break the text into lines, or set data.tokenizer: characters if its words have no spaces between them",
     )
 
 
@@ -192,13 +236,13 @@ def foreign_format_error(data: bytes, name: str) -> TextError | None:
             return TextError(
                 f"not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}",
                 location=f"{name}:1",
-                remedy=f"this makes it UTF-8: iconv -f {encoding.lower()} -t utf-8 {name} > utf8.txt",
+                remedy=f"this makes it UTF-8: {encodings.conversion(name, encoding)}",
             )
     for mark, (compressed, command) in COMPRESSED_MARKS.items():
         if data.startswith(mark) and not _is_text(data):  # a text may begin with some of these marks
             return TextError(
                 f"compressed, it looks like {compressed}",
                 location=f"{name}:1",
-                remedy=f"decompress it first: {command}",
+                remedy=f"decompress it first: {command} {shlex.quote(name)} > text.txt",
             )
     return None

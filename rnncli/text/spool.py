@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.errors import WriteError, reason
+from rnncli.errors import TextError, WriteError, reason
 
 LARGEST_IN_MEMORY = 1 << 25  # bytes
 PIECE = 1 << 20  # numbers processed at a time
@@ -63,7 +64,7 @@ class Spool:
         return values
 
     def array(self) -> npt.NDArray[Any]:
-        """The whole array, read-only. A file is mapped into memory; the map stays valid after `close`."""
+        """The whole array, read-only, as `mapped` gives it. It stays valid after `close`."""
         if isinstance(self._file, io.BytesIO):
             return np.frombuffer(self._file.getvalue(), self.dtype)
         return mapped(self._file, self.dtype)
@@ -106,8 +107,35 @@ def _no_room(error: OSError, done: int) -> WriteError:
 
 
 def mapped(file: Path | io.FileIO, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """Map a file of numbers into memory, read-only. Raises OSError."""
+    """The numbers of a file, read-only: in memory up to `LARGEST_IN_MEMORY` bytes, else mapped. Raises OSError.
+
+    A map needs its file to stay as it is: call `expect_whole` before reading it.
+    """
     size = file.stat().st_size if isinstance(file, Path) else os.fstat(file.fileno()).st_size
-    if not size:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    return np.memmap(file, dtype, mode="r").view(np.ndarray)
+    if size > LARGEST_IN_MEMORY:
+        return np.memmap(file, dtype, mode="r").view(np.ndarray)
+    if isinstance(file, Path):
+        return np.frombuffer(file.read_bytes(), dtype)
+    file.seek(0)
+    return np.frombuffer(file.readall(), dtype)
+
+
+def expect_whole(array: npt.NDArray[Any]) -> None:
+    """Raise TextError if an array is mapped from a file that was cut short since: to read it would end the process.
+
+    The system answers a read beyond the end of a mapped file with SIGBUS.
+    """
+    if isinstance(array.base, np.memmap) and array.base.nbytes > _size_now(array.base):
+        raise TextError(
+            "the encoded text was cut short by another program while it was in use",
+            location=str(array.base.filename),
+            remedy="start again: it is encoded anew",
+        )
+
+
+def _size_now(whole: np.memmap[Any, Any]) -> int:
+    """Size of a mapped file, 0 if the system cannot tell."""
+    try:
+        return cast(mmap.mmap, whole.base).size()
+    except OSError:
+        return 0

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain
+from functools import partial
+
+from rnncli.text.character_classes import class_table
+from rnncli.text.letter_forms import lower, normal
 
 END = "<end>"
 UNKNOWN = "<unk>"
+NEWEST = 2  # version of the tokenizers and of lowercasing; a model keeps the version that it was trained with
 
-MARKS = ("Mn", "Mc", "Me")  # Unicode categories of combining marks
-NUMBER = r"\d+(?:[.,]\d+)*"
-CHARACTERS = re.compile(rf"{UNKNOWN}|{END}|.", re.DOTALL)
+LITERAL = re.compile(f"{UNKNOWN}|{END}")
+ATTACHED = re.compile(b"[XZ]")
+CHARACTERS = re.compile(rf"{LITERAL.pattern}|.", re.DOTALL)
 
 
 def whitespace(line: str) -> list[str]:
@@ -22,14 +24,41 @@ def whitespace(line: str) -> list[str]:
     return line.split()
 
 
-def words(line: str) -> list[str]:
-    """Words (letters with their accents and inner apostrophes), numbers, and each other character by itself."""
-    return _words_pattern().findall(line)
+def words(line: str, version: int = NEWEST) -> list[str]:
+    """What Unicode's word boundaries (UAX 29) keep together: words, numbers, emoji, each other character by itself.
+
+    With three differences: white space is in no token; connector punctuation such as `_` is a token by itself; and
+    a run of letters of scripts without spaces, which UAX 29 leaves to dictionaries, is one word.
+    Version 1 keeps letters with their marks and inner apostrophes together, and numbers.
+    """
+    table = class_table(version, line.isascii())
+    classes = bytearray(line.encode().translate(table) if line.isascii() else map(table.__getitem__, map(ord, line)))
+    for literal in LITERAL.finditer(line) if "<" in line else ():
+        if version == 1 or not ATTACHED.match(classes, literal.end()):
+            classes[slice(*literal.span())] = b"<>>>>"
+    return [line[token.start() : token.end()] for token in WORDS[version].finditer(classes)]
 
 
 def characters(line: str) -> list[str]:
     """Every character, spaces included."""
     return CHARACTERS.findall(line) if "<" in line else list(line)
+
+
+def _words_pattern() -> re.Pattern[bytes]:
+    """A token of `words`, in classes of characters instead of characters. UAX 29 calls its rules WB3c, WB6, ..."""
+    extend = "[XZ]*+"  # WB4
+    inside_word, inside_number = f"['.:]{extend}(?=[ehl])", f"['.,]{extend}(?=n)"  # WB6, 7; WB11, 12
+    hebrew = rf'{inside_word}|"{extend}(?=h)|(?!\')'  # WB7b, 7c
+    word = (
+        rf"(?=[ehln])(?:[el]++{extend}(?:{inside_word})?|n++{extend}(?:{inside_number})?|h++{extend}(?:{hebrew}))*+"
+        rf"(?:h++{extend}'{extend})?"  # WB7a
+    )
+    flag = f"R{extend}(?:R{extend})?"  # WB15, 16
+    joined = rf"(?<=Z)(?=[eE])(?:{word}|E{extend})"  # WB3c
+    return re.compile(rf"<>{{4}}|(?:{word}|(?:K++{extend})++|{flag}|[^ \n]{extend})(?:{joined})*+".encode())
+
+
+WORDS = {1: re.compile(rb"l+(?:X+l*|'l+)*|n+(?:,n+)*|<>{4}|[^ \n]"), 2: _words_pattern()}
 
 
 @dataclass(frozen=True)
@@ -45,62 +74,39 @@ TOKENIZERS: dict[str, Kind] = {
     "words": Kind(words, " "),
     "characters": Kind(characters, ""),
 }
+EARLIER = {("words", 1): partial(words, version=1)}
 
 
 @dataclass(frozen=True)
 class Tokenizer:
     """Splits lines into tokens; the same one is used in training and for every seed and scored text.
 
-    `name` is a key of `TOKENIZERS`; raises KeyError otherwise.
+    `name` is a key of `TOKENIZERS`; raises KeyError otherwise. language: of `lowercase`. normalize: a normal form.
     """
 
     name: str
     lowercase: bool
+    language: str | None = None
+    normalize: str | None = None
+    version: int = NEWEST
 
     def __post_init__(self) -> None:
         TOKENIZERS[self.name]
 
     def tokens(self, line: str) -> list[str]:
         """The tokens of one line without its end. A literal `<unk>` or `<end>` is one token."""
-        return TOKENIZERS[self.name].tokens(line.lower() if self.lowercase else line)
+        split = EARLIER.get((self.name, self.version), TOKENIZERS[self.name].tokens)
+        return split(self.spelled(line))
+
+    def spelled(self, text: str) -> str:
+        """The text in the letters that its tokens have: normalized, in lower case."""
+        text = normal(text, self.normalize)
+        if not self.lowercase:
+            return text
+        if (self.version, self.language) == (1, None):
+            return normal(text.lower(), self.normalize)
+        return normal(lower(text, self.language), self.normalize)  # ǰ alone has a small form
 
     def join(self, tokens: Iterable[str]) -> str:
         """Join tokens into text: with spaces, or characters with nothing between them."""
         return TOKENIZERS[self.name].separator.join(tokens)
-
-
-@cache
-def _words_pattern() -> re.Pattern[str]:
-    letter, mark = letter_class(), mark_class()
-    # Most words are ASCII and followed by ASCII: matching these without the large classes is twice as fast.
-    ascii_word = r"[A-Za-z]++(?:'[A-Za-z]++)*+(?!['\x80-\U0010ffff])"
-    word = rf"{letter}+(?:{mark}+{letter}*|['’]{letter}+)*"
-    return re.compile(rf"{ascii_word}|{word}|{NUMBER}|{UNKNOWN}|{END}|\S")
-
-
-# `re` has no Unicode categories, so the combining marks are listed, and so are the numerals (², ½, Ⅷ), which `\w`
-# matches although they are neither letters nor decimal digits.
-def letter_class() -> str:
-    """Regular expression for a letter."""
-    return rf"[^\W\d_{_character_class('No', 'Nl')}]"
-
-
-def mark_class() -> str:
-    """Regular expression for a combining mark."""
-    return f"[{_character_class(*MARKS)}]"
-
-
-@cache
-def ranges(*categories: str) -> list[tuple[int, int]]:
-    """The first and the last code point of each run of characters of these Unicode categories, without ASCII."""
-    # Planes 2 and 3 contain only letters, 4 to 13 are empty, 15 and 16 private; 14 has the variation selectors.
-    planes = chain(range(0x80, 0x20000), range(0xE0000, 0xE1000))
-    points = [point for point in planes if unicodedata.category(chr(point)) in categories]
-    starts = [p for before, p in zip([-1, *points], points, strict=False) if p != before + 1]
-    ends = [p for p, after in zip(points, [*points[1:], -1], strict=True) if after != p + 1]
-    return list(zip(starts, ends, strict=True))
-
-
-def _character_class(*categories: str) -> str:
-    """The characters of these categories, for use inside `[...]`."""
-    return "".join(f"\\U{start:08x}-\\U{end:08x}" for start, end in ranges(*categories))

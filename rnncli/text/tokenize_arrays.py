@@ -6,7 +6,6 @@ and NumPy releases the interpreter lock, so that threads tokenize several blocks
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,16 +14,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.text.tokenize import END, MARKS, UNKNOWN, Tokenizer, letter_class, ranges
+from rnncli.text.character_classes import (
+    APOSTROPHE,
+    DOUBLE_QUOTE,
+    EMOJI_LETTER,
+    EXTEND,
+    FLAG,
+    HEBREW,
+    LETTER,
+    MID_BOTH,
+    MID_LETTER,
+    MID_NUMBER,
+    NEWLINE,
+    NUMBER,
+    SPACE,
+    SYMBOL,
+    UNSPACED,
+    ZWJ,
+    class_table,
+)
+from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
 Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.intp]
 Classes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.integer[Any]]
 """Code points: uint8 for ASCII text, uint32 for any other."""
-
-# Classes of characters. All but white space belong to a token.
-SPACE, NEWLINE, OTHER, LETTER, MARK, APOSTROPHE, DIGIT, POINT = range(8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +66,23 @@ def cut(text: bytes, tokenizer: Tokenizer, after_line: str | None) -> Tokens:
     """
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
-    if text.isascii():
+    if text.isascii() and not (tokenizer.lowercase and tokenizer.language):
         data = text.lower() if tokenizer.lowercase else text
         codes: Codes = np.frombuffer(data, np.uint8)
-        offsets = None
+        written, offsets = codes, None
     else:
         decoded = text.decode()
-        lowered = decoded.lower() if tokenizer.lowercase else decoded
-        data, codes = lowered.encode(), _codes(lowered)
+        spelled = tokenizer.spelled(decoded)
+        data, codes = spelled.encode(), _codes(spelled)
+        written = codes if spelled is decoded else _codes(decoded)
         leads = np.frombuffer(data, np.int8) >= -64  # the first byte of each character
         offsets = np.flatnonzero(np.append(leads, True))
-    classes = _classes(offsets is None).take(codes)
+    classes = _classes(tokenizer.version, offsets is None).take(codes)
     line_ends = np.flatnonzero(classes == NEWLINE)
-    if offsets is None or not tokenizer.lowercase:
-        characters, size = line_ends + 1, len(codes)
-    else:  # a lower-case letter may be longer than its capital: İ becomes two characters, but counts as one
-        characters, size = np.flatnonzero(_codes(decoded) == ord("\n")) + 1, len(decoded)
-    token, glued = CUTS[tokenizer.name](classes, codes)
+    # Characters are counted as written; in lower case or normalized there may be more, or fewer.
+    characters = (line_ends if written is codes else np.flatnonzero(written == ord("\n"))) + 1
+    cuts = EARLIER.get((tokenizer.name, tokenizer.version), CUTS[tokenizer.name])
+    token, glued = cuts(classes, codes)
     if after_line is None:
         token[line_ends] = False
     elif after_line != "\n":
@@ -76,7 +91,7 @@ def cut(text: bytes, tokenizer: Tokenizer, after_line: str | None) -> Tokens:
     through = np.searchsorted(starts, line_ends, side="right")
     if offsets is not None:
         starts, ends = offsets.take(starts), offsets.take(ends)
-    return Tokens(data, starts, ends, through, characters, size)
+    return Tokens(data, starts, ends, through, characters, len(written))
 
 
 def _edges(token: Flags, glued: Flags) -> tuple[Positions, Positions]:
@@ -87,20 +102,65 @@ def _edges(token: Flags, glued: Flags) -> tuple[Positions, Positions]:
 
 
 def _whitespace(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
-    inner = classes > NEWLINE
+    inner = classes > SPACE
     return classes != SPACE, _pairs(inner)
 
 
 def _words(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
-    letter, digit = classes == LETTER, classes == DIGIT
+    if codes.dtype == np.uint8 or not ((classes >= UNSPACED) & (classes <= ZWJ)).any():
+        glued, attached = _joined(classes), None
+    else:
+        zwj = classes == ZWJ
+        attached = np.zeros(len(classes), bool)  # to the character before; at the start of a line and after a space not
+        np.logical_and((zwj | (classes == EXTEND))[1:], classes[:-1] > SPACE, out=attached[1:])
+        bases = np.flatnonzero(~attached)
+        glued = attached.copy()
+        glued[bases] = _joined(classes[bases]) | _joined_without_spaces(classes[bases])
+        after = np.flatnonzero(zwj[:-1]) + 1
+        glued[after[(classes[after] == SYMBOL) | (classes[after] == EMOJI_LETTER)]] = True
+    _glue_literals_(glued, codes, attached)
+    return classes != SPACE, glued
+
+
+def _joined(classes: Classes) -> Flags:
+    """Whether each character is in the word or number of the one before it; `classes` without what is attached."""
+    joined = _pairs(classes >= EMOJI_LETTER)
+    at = np.flatnonzero((classes >= DOUBLE_QUOTE) & (classes <= MID_LETTER))
+    joint, before, after = classes[at], classes.take(at - 1, mode="clip"), classes.take(at + 1, mode="clip")
+    in_word = _letters(before) & _letters(after) & ((joint == APOSTROPHE) | (joint >= MID_BOTH))
+    in_number = (before == NUMBER) & (after == NUMBER) & (joint >= APOSTROPHE) & (joint <= MID_BOTH)
+    in_hebrew = (before == HEBREW) & (after == HEBREW) & (joint == DOUBLE_QUOTE)
+    inside = at[in_word | in_number | in_hebrew]
+    joined[inside] = joined[inside + 1] = True
+    joined[at[(before == HEBREW) & (joint == APOSTROPHE)]] = True
+    return joined
+
+
+def _joined_without_spaces(classes: Classes) -> Flags:
+    """The same for scripts without spaces, and for flags, each of two regional indicators."""
+    joined = _pairs(classes == UNSPACED)
+    flags = np.flatnonzero(classes == FLAG)
+    order = np.arange(len(flags))
+    first = np.maximum.accumulate(np.where(np.diff(flags, prepend=-2) == 1, 0, order))  # of each run of indicators
+    joined[flags[(order - first) % 2 == 1]] = True
+    return joined
+
+
+def _letters(classes: Classes) -> Flags:
+    return (classes >= EMOJI_LETTER) & (classes < NUMBER)
+
+
+def _first_words(classes: Classes, codes: Codes) -> tuple[Flags, Flags]:
+    """Version 1 of `_words`."""
+    letter, digit = classes == LETTER, classes == NUMBER
     word = letter  # a letter, or a combining mark on one
-    mark = classes == MARK
+    mark = classes == EXTEND
     if mark.any():
         base = np.maximum.accumulate(np.where(mark, 0, np.arange(len(mark))))  # the character a mark combines with
         word = letter | (mark & letter[base])
     glued = _pairs(word) | _pairs(digit)
     _join_(glued, classes == APOSTROPHE, word, letter)
-    _join_(glued, classes == POINT, digit, digit)
+    _join_(glued, classes == MID_NUMBER, digit, digit)
     _glue_literals_(glued, codes)
     return classes != SPACE, glued
 
@@ -118,6 +178,7 @@ CUTS: dict[str, Callable[[Classes, Codes], tuple[Flags, Flags]]] = {
 }
 """Functions from (classes, codes), one per character, to two flags per character: whether it belongs to a token, and
 whether to the token of the character before it."""
+EARLIER = {("words", 1): _first_words}
 
 
 def _pairs(flags: Flags) -> Flags:
@@ -134,13 +195,15 @@ def _join_(glued: Flags, joints: Flags, before: Flags, after: Flags) -> None:
     glued[at] = glued[at + 1] = True
 
 
-def _glue_literals_(glued: Flags, codes: Codes) -> None:
-    """Make each literal `<unk>` and `<end>` one token."""
+def _glue_literals_(glued: Flags, codes: Codes, attached: Flags | None = None) -> None:
+    """Make each literal `<unk>` and `<end>` one token, unless a character is attached to its end."""
     opening = np.flatnonzero(codes == ord("<"))
     for literal in (UNKNOWN, END):
         at = opening[opening <= len(codes) - len(literal)]
         for i, character in enumerate(literal):
             at = at[codes[at + i] == ord(character)]
+        if attached is not None:
+            at = at[~attached.take(at + len(literal), mode="clip")]
         glued[(at[:, None] + np.arange(1, len(literal))).reshape(-1)] = True
 
 
@@ -149,14 +212,6 @@ def _codes(text: str) -> npt.NDArray[np.uint32]:
 
 
 @cache
-def _classes(ascii_only: bool) -> Classes:
+def _classes(version: int, ascii_only: bool) -> Classes:
     """The class of each character, by code point."""
-    text = np.arange(128 if ascii_only else 0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    classes = np.full(len(text), OTHER, np.uint8)
-    patterns = {LETTER: letter_class(), DIGIT: r"\d", APOSTROPHE: "['’]", POINT: "[.,]", SPACE: r"\s", NEWLINE: r"\n"}
-    for kind, pattern in patterns.items():
-        for found in re.finditer(f"{pattern}+", text):
-            classes[found.start() : found.end()] = kind
-    for first, last in () if ascii_only else ranges(*MARKS):
-        classes[first : last + 1] = MARK
-    return classes
+    return np.frombuffer(class_table(version, ascii_only), np.uint8)

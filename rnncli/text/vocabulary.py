@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rnncli.errors import ConfigError, TextError
 from rnncli.system import disk
 from rnncli.text.lines import read_lines
+from rnncli.text.lookalikes import look, told_apart
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
 __all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end_error", "write_counts", "write_words"]
@@ -84,20 +85,25 @@ class Vocabulary:
         return [self.words[id] for id in ids]
 
     def nearest(self, word: str, n: int = 3) -> list[str]:
-        """At most n known words with a similar spelling, the closest first."""
+        """At most n other known words: those that look the same, then those with a similar spelling, the closest first.
+
+        Messages show them with `told_apart`.
+        """
         # Words are sorted by falling frequency, so the most frequent ones are searched, which takes about 0.1 s.
-        known = [other for other in self.words[:COMPARED_WORDS] if other not in (END, UNKNOWN)]
-        return difflib.get_close_matches(word, known, n)
+        known = [other for other in self.words[:COMPARED_WORDS] if other not in (END, UNKNOWN, word)]
+        alike = [other for other in known if look(other) == look(word)]
+        return list(dict.fromkeys([*alike, *difflib.get_close_matches(word, known, n)]))[:n]
 
     def unknown_word_error(self, word: str, location: str = "") -> TextError:
         """The error for a word outside this vocabulary if it has no `<unk>`."""
-        if near := self.nearest(word):
+        shown, *near = told_apart([word, *self.nearest(word)])
+        if near:
             known = f"the nearest known: {', '.join(near)}"
         else:
             frequent = [other for other in self.words if other not in (END, UNKNOWN)][:5]
             known = f"no known word is similar; the most frequent ones are {', '.join(frequent)}"
         return TextError(
-            f"the word {word!r} is not in the vocabulary, which has no {UNKNOWN}",
+            f"the word '{shown}' is not in the vocabulary, which has no {UNKNOWN}",
             location=location,
             remedy=f"{known}; to accept unknown words, train with vocabulary.unknown: true or vocabulary.min_count: 2",
         )

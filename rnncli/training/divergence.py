@@ -11,7 +11,6 @@ from rnncli.batches.batch import Batch, Batches
 from rnncli.config.config import Config
 from rnncli.errors import NumericalError
 from rnncli.evaluation.evaluate import loss_from_zero_state
-from rnncli.evaluation.perplexity import perplexity as perplexity_of
 from rnncli.model.language_model import LanguageModel
 from rnncli.model.parameters import Gradients
 from rnncli.runs.events import Rollback
@@ -77,7 +76,7 @@ def fault(loss: float, gradient_norm: float, progress: Progress, jump: float | N
 
 def not_finite(loss: float, gradient_norm: float) -> str | None:
     """The fault if the loss or the gradient is not finite, or None."""
-    if not perplexity_of(loss) < math.inf:
+    if not math.isfinite(loss):
         return f"the loss is {loss:g}"
     return None if math.isfinite(gradient_norm) else f"the gradient norm is {gradient_norm:g}"
 

@@ -76,15 +76,18 @@ def check(config: Config, texts: Texts) -> Prediction:
     """Predict, and raise the errors that would stop training at its start, before anything is written.
 
     TextError for a stream with fewer words than columns; ConfigError, with both sizes, for a model that does not fit in
-    the free memory of this machine.
+    the memory that this process can have.
     """
     found, available = predict(config, texts), process.available_memory()
     # The system reclaims mapped pages when memory is short, and reads them again when needed.
     if available is not None and found.peak - found.resident - found.parts[MAPPED] > available:
+        need, free = process.size(found.peak, up=True), process.size(available + found.resident)
+        # Threads map much memory that they never use; only a limit on mapped memory counts it.
+        mapped = threads.count() > 1 and process.mappable_memory() is not None
         raise ConfigError(
-            f"training this model takes {found.peak / 1e9:.1f} GB, and {(available + found.resident) / 1e9:.1f} GB are "
-            "free here",
-            remedy="lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size",
+            f"training this model takes {need}, and {free} are free here",
+            remedy="lower vocabulary.max_size, model.hidden_size, model.embedding_size or training.batch_size"
+            + (", or --threads" if mapped else ""),
         )
     return found
 

@@ -93,7 +93,7 @@ class Learner:
         """Take the step `number` (from 1) on a batch.
 
         check: called before anything changes; its exceptions pass through. words: of the whole batch, if `batch` is a
-        part of it. averaged: number of this step in the average, from 1; None: it is not averaged.
+        part of it. averaged: number of steps in the average before this one; None: it does not enter the average.
         """
         model, profile = self.model, self.model.profile
         noise = Noise(self.random_seed, batch.epoch, batch.index, self.dropout)
@@ -111,7 +111,7 @@ class Learner:
             self.optimizer.step_(model.parameters.vector, gradients.vector, learning_rate, number, gradients.touched())
             if averaged is not None:
                 for average in self.averages.values():
-                    average_(average, model.parameters.vector, self.averaging.share(averaged))
+                    average_(average, model.parameters.vector, self.averaging.share(averaged + 1))
         self.state = passed.state
         profile.count(lambda: operations(model, passed))
         return attempt

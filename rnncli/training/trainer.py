@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from rnncli.evaluation.evaluate import (
 )
 from rnncli.model.language_model import LanguageModel
 from rnncli.optim import Moment
-from rnncli.runs import checkpoint, find
+from rnncli.runs import checkpoint
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
 from rnncli.runs.folder import RunFolder
 from rnncli.runs.metrics import Metrics
@@ -35,13 +34,13 @@ from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
 from rnncli.training import divergence
 from rnncli.training.divergence import DivergenceCheck
+from rnncli.training.final_test import final_test
 from rnncli.training.retention import Keeper
+from rnncli.training.speed import FIRST_TIMED_STEP, Speed
 from rnncli.training.step import Attempt, Learner
 
 Stop = Callable[[], str | None]
 """The reason why training is to stop now, or None."""
-
-FIRST_TIMED_STEP = 5  # the first few steps of a process warm caches and are left out of words/s
 
 
 class Trainer:
@@ -73,8 +72,7 @@ class Trainer:
         jump = config.guard.jump if self._exact else None  # a sampled loss has rare, large jumps
         self._check = DivergenceCheck(self.model, self.batches, texts.vocabulary, jump)
         self._watch: Watch | None = None
-        self.rates: list[float] = []  # words/s of each step of this process
-        self._epoch_words, self._epoch_seconds = 0, 0.0  # of the epoch in progress, in this process
+        self.speed = Speed()
 
     @cached_property
     def train_counts(self) -> TokenCounts:
@@ -102,9 +100,10 @@ class Trainer:
     def train(self, stop: Stop = lambda: None, watch: Watch | None = None) -> Iterator[Event]:
         """Train to the end, or until `stop` gives a reason; a checkpoint is saved then.
 
-        `stop` is asked after every step, and often while validating: an interrupted validation is repeated when the
-        run is resumed. `watch` is called while a text is measured. A run that diverges is rolled back to its guard;
-        raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number that is not finite.
+        `stop` is asked after every step, and often while a text is measured: an interrupted validation or test is
+        repeated when the run is resumed. `watch` is called while a text is measured. A run that diverges is rolled
+        back to its guard; raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number
+        that is not finite.
         """
         self._metrics, self._watch = Metrics(self.folder.metrics, self.progress), watch
         try:
@@ -154,10 +153,16 @@ class Trainer:
                     self.save()
                 reason = finished(self.progress, self.config) or stop()
         self.save()
-        test = self._test(stop) if finished(self.progress, self.config) else None
-        rates = self.rates[FIRST_TIMED_STEP:] or self.rates
-        rate = statistics.median(rates) if rates else None
-        yield done(self.progress, self.config, reason, self.random_seed, rate, test)
+        test = None
+        if finished(self.progress, self.config) and self.texts.test is not None:
+            at = self.progress.position
+            test = final_test(self.config, self.texts, self.model, self.folder, at, stop, self._watch)
+            if test is None:
+                reason = stop() or reason
+            else:
+                yield test
+                self._metrics.sync()
+        yield done(self.progress, self.config, reason, self.random_seed, self.speed.median, test and test.test)
 
     def steps(self) -> Iterator[Step]:
         """The remaining steps of the epoch in progress."""
@@ -168,15 +173,12 @@ class Trainer:
             at = Moment(read / planned, (read + batch.words) / planned, p.epoch, self.progress.measured.stalls)
             learning_rate = self._learning_rate * self.schedule.factor(at)
             check = partial(self._check.step, self.progress)
-            before = averaged_steps(self.progress, self.config)
-            averaged = None if before is None else before + 1
+            averaged = averaged_steps(self.progress, self.config)
             taken = self.learner.step_(batch, p.step + 1, learning_rate, check, averaged=averaged)
             self._advance_(taken, learning_rate)
             seconds = time.perf_counter() - started
             self.profile.end()
-            rate = batch.words / seconds
-            self.rates.append(rate)
-            self._epoch_words, self._epoch_seconds = self._epoch_words + batch.words, self._epoch_seconds + seconds
+            rate = self.speed.add(batch.words, seconds)
             figures = (taken.loss, self._perplexity(taken.loss), taken.norm, learning_rate, batch.words, rate, seconds)
             yield Step(p.step, p.epoch + 1, *figures)
             started = time.perf_counter()  # exclude the time that the caller spent on this step
@@ -217,10 +219,11 @@ class Trainer:
         if not (self.valid_batches and self.texts.valid and self.valid_counts):
             return None
         with np.errstate(all="ignore"):
-            valid = evaluate(
-                self.measured_model, self.valid_batches, self.texts.valid, self.valid_counts, stop, self._watch
-            )
-        if valid is not None and not valid.perplexity < np.inf:
+            model, batches = self.measured_model, self.valid_batches
+            valid = evaluate(model, batches, self.texts.valid, self.valid_counts, stop, self._watch)
+        # Without `guard.jump` every finite loss passes, even one whose perplexity is not a float.
+        unlimited = self.config.guard.jump is None
+        if valid is not None and not (valid.cross_entropy if unlimited else valid.perplexity) < np.inf:
             what, norm = f"the validation loss is {valid.cross_entropy:g}", self.progress.position.gradient_norm
             raise divergence.Diverged(what, valid.cross_entropy, norm)
         return valid
@@ -235,34 +238,10 @@ class Trainer:
         if self._exact:
             m.train = Evaluation(**asdict(self.train_counts), nll=p.epoch_loss, nll_oov=p.epoch_nll_oov)
         p.begin_epoch_()
-        seconds = self._epoch_seconds
-        rate = self._epoch_words / seconds if seconds else None
-        self._epoch_words, self._epoch_seconds = 0, 0.0
-        return Epoch(
-            step=p.step,
-            epoch=p.epoch,
-            loss=m.train_loss,
-            perplexity=self._perplexity(m.train_loss),
-            gradient_norm=p.gradient_norm,
-            learning_rate=p.learning_rate,
-            words=words,
-            words_per_second=rate,
-            seconds=seconds,
-            valid_perplexity=valid.perplexity if valid else None,
-            best=best,
-            train=m.train,
-            valid=valid,
-        )
-
-    def _test(self, stop: Stop) -> Evaluation | None:
-        if self.texts.test is None:
-            return None
-        self.model.free_gradients()  # the parameters of the best checkpoint take their place
-        stored = find.first_readable(self.folder.path).checkpoint
-        model = self.model.with_parameters(stored.parameters)
-        text, counts = self.texts.test, self._count(self.texts.test)
-        batches = build.evaluation_batches(self.config, text, self.texts.vocabulary.end_id)
-        return evaluate(model, batches, text, counts, stop, self._watch)
+        rate, seconds = self.speed.end_epoch_()
+        perplexity = self._perplexity(m.train_loss)
+        figures = (m.train_loss, perplexity, p.gradient_norm, p.learning_rate, words, rate, seconds)
+        return Epoch(p.step, p.epoch, *figures, valid.perplexity if valid else None, best, m.train, valid)
 
     def _roll_back(self, diverged: divergence.Diverged) -> Rollback:
         """Go back to the last guard, or the beginning, with a lower learning rate.

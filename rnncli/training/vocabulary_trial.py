@@ -21,7 +21,7 @@ from rnncli.text.vocabulary import Rules, Vocabulary
 from rnncli.training import memory_forecast
 from rnncli.training.divergence import Diverged, not_finite
 from rnncli.training.step import Attempt, Learner
-from rnncli.training.trainer import FIRST_TIMED_STEP
+from rnncli.training.speed import FIRST_TIMED_STEP
 
 MIN_COUNTS = (1, 2, 3, 5, 10, 20, 50)
 MAX_SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
@@ -134,9 +134,9 @@ class Candidates:
                 raise
         else:
             parameters = sum(int(np.prod(shape)) for shape in shapes.values())
-            peak = sum(parts.values()) - parts["process"] + self.resident
-            available = process.available_memory()
-            if trial and not (available and peak > available):
+            more = sum(parts.values()) - parts["process"]
+            peak, available = more + self.resident, process.available_memory()
+            if trial and (available is None or more <= available):
                 rate = _words_per_second(self.config, texts)
         return VocabularyRow(
             rules.min_count,

@@ -25,8 +25,8 @@ def work(tmp_path, monkeypatch):
 def rnncli():
     """Run a command in this process: `rnncli("train", path)`, with what it wrote and its exit code."""
 
-    def run(*words, stdin=None):
-        result = CliRunner().invoke(main, [str(word) for word in words], input=stdin)
+    def run(*words, stdin=None, **extra):
+        result = CliRunner().invoke(main, [str(word) for word in words], input=stdin, **extra)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception  # a traceback, where a user would see it
         assert "Traceback" not in result.stderr

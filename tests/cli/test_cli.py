@@ -1,16 +1,19 @@
 """The command line as a whole: help, names, exit codes, pipes and terminals."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 from support.terminal import terminal
 
 import rnncli as package
-from rnncli.cli import COMMANDS, main
+from rnncli.cli import COMMANDS, main, options
 
 
 def test_help_names_every_command(rnncli):
@@ -108,6 +111,53 @@ def test_stdout_on_a_full_disk(fruit, json_flag):
         result = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 7
     assert result.stderr == "standard output: no space left; free some space, or write elsewhere\n"
+
+
+def test_stderr_and_terminals_get_no_control_characters(rnncli, work, monkeypatch):
+    Path("a\x1b[31m.yaml").write_text("data: {train: '\\x9b\\u202e\\nb.txt'}\n")
+    result = rnncli("train", "a\x1b[31m.yaml")
+    assert result.exit_code == 4
+    assert r"\x9b" in result.stderr
+    result = rnncli("train", "c\n\x1b[31m.yaml", "extra\x1b[31m")
+    assert r"extra\x1b[31m" in result.stderr
+    for argument in ("no\x1b[31m", "no\nno"):
+        message = rnncli("runs", argument).stderr
+        assert message.startswith(argument.encode("unicode_escape").decode())
+    with monkeypatch.context() as patched, mock.patch("sys.stdout", io.StringIO()) as written:
+        options.say("a\x1b[31m\nb\u200b")  # a file gets it as it is
+        patched.setattr(written, "isatty", lambda: True, raising=False)
+        options.say("a\x1b[31m\nb\u200b")
+        assert written.getvalue() == "a\x1b[31m\nb\u200b\n" + "a\\x1b[31m\nb\\u200b\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252"])
+def test_json_is_ascii_where_stdout_is_not_utf8(monkeypatch, encoding):
+    written = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr("sys.stdout", written)
+    options.print_json({"word": "naïve 😀\udce9\x1b"}, indent=None)
+    text = written.buffer.getvalue().decode(encoding)
+    assert json.loads(text) == {"word": "naïve 😀\udce9\x1b"}
+    assert text.isascii() is (encoding != "utf-8")
+
+
+COMPLETED = [
+    ("train conf", "file,conf"),
+    ("evaluate x.txt te", "file,te"),
+    ("predict --run run", "file,run"),
+    ("predict --file se", "file,se"),
+    ("inspect --strip ou", "file,ou"),
+    ("tr", "plain,train"),
+    ("gradcheck --method com", "plain,complex"),
+    ("nosuch x", ""),
+]
+
+
+@pytest.mark.parametrize(("typed", "expected"), COMPLETED)
+def test_the_shell_completes_names(rnncli, monkeypatch, typed, expected):
+    monkeypatch.setenv("_RNNCLI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", f"rnncli {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
+    assert rnncli(prog_name="rnncli").stdout.strip() == expected
 
 
 def on_a_terminal(start, *words, **environment):

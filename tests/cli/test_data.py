@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.cli import main
+from rnncli.corpus_check.joiners import INVISIBLE
 
 CONFIG = "data: {train: text.txt}\ntraining: {batch_size: 2}\n"
 
@@ -122,6 +123,47 @@ def test_bad_configs_give_the_same_message_as_train(refused, config):
     refused(2, "Missing argument 'CONFIG'", "data")
 
 
+def test_the_advice_about_an_encoding_is_that_of_every_command(rnncli, config):
+    text = "Le garçon était très fatigué, c’est sûr\n".encode("cp1252")
+    Path("it's.txt").write_bytes(text)
+    command = "iconv -f WINDOWS-1252 -t UTF-8 'it'\"'\"'s.txt' > utf8.txt"
+    chosen = ("--set", 'data.train="it\'s.txt"')
+    found = json.loads(rnncli("data", config, "--json", *chosen).stdout)["findings"][0]
+    here = f"{Path.cwd()}{os.sep}"
+    assert found["advice"].replace(f"'{here}", "'").endswith(f"it looks like WINDOWS-1252: {command}")
+    assert command in rnncli("data", config, *chosen).stdout.replace(f"'{here}", "'")
+    assert rnncli("train", config, "--set", "run.dir=run", "--epochs", 1).exit_code == 0
+    for words in (("train", config, *chosen), ("vocab", config, *chosen), ("evaluate", "--run", "run", "it's.txt")):
+        result = rnncli(*words)
+        assert result.exit_code == 4
+        assert command in result.stderr.replace(f"'{here}", "'")
+
+
+@pytest.mark.parametrize("text", ["小男孩走过桥的时候看见了一只很大的狗\n", "cafÃ© dÃ©jÃ\xa0 vu\n"])
+def test_a_text_that_hardly_teaches_a_model_is_not_called_ready(rnncli, config, text):
+    Path("text.txt").write_text(text)
+    result = rnncli("data", config)
+    assert result.exit_code == 0
+    assert "can be trained on, but not as it is meant: 1 warning" in result.stdout.splitlines()[-1]
+    assert "ready" not in result.stdout
+
+
+def test_joiners_are_shown_where_they_do_not_belong(rnncli, config):
+    Path("text.txt").write_text("a 👨\u200d👩\u200d👧 ❤\ufe0f b\u200dc می\u200cخواهم\n")
+    output = rnncli("data", config).stdout
+    assert "> a 👨\u200d👩\u200d👧 ❤\ufe0f b\\u200dc می\u200cخواهم" in output
+
+
+def test_findings_in_json_are_ranked(rnncli, config):
+    Path("text.txt").write_text('<s> I don\'t </s>\n<s> a “b” "c" </s>\n<s> I don’t cafe\u0301 café <UNK> ﬁn </s>\n')
+    found = json.loads(rnncli("data", config, "--json").stdout)["findings"]
+    kinds = [each["kind"] for each in found]
+    assert kinds[0] == "sentence_marks"
+    assert set(kinds) == {"sentence_marks", "unknown_marks", "apostrophes", "decomposed", "ligatures", "quotes"}
+    assert kinds[-1] == "quotes"
+    assert [each["severity"] for each in found] == ["warning"] * 5 + ["note"]
+
+
 def test_files_and_folders(rnncli, config):
     Path("more").mkdir()
     Path("more/one.txt").write_text("d e\n")
@@ -175,4 +217,4 @@ def test_no_bytes_cause_a_traceback(tmp_path_factory, content, tokenizer, as_jso
         assert all(each["line"] is None or 1 <= each["line"] <= lines for each in json.loads(result.stdout)["findings"])
     else:
         assert result.stdout.splitlines()[-1].startswith(("ready to train", "cannot be trained on"))
-        assert all(c.isprintable() or c == "\n" for c in result.stdout)
+        assert all(c.isprintable() or c == "\n" or c in INVISIBLE for c in result.stdout)

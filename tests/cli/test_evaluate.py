@@ -81,6 +81,12 @@ def test_stdin_and_several_files(rnncli, fruit, text):
     assert twice["cross_entropy"] == pytest.approx(named["cross_entropy"], rel=1e-6)
 
 
+def test_a_mark_and_line_ends_of_windows(rnncli, fruit, text):
+    named = json.loads(rnncli("evaluate", "--run", fruit, "--json", text).stdout)
+    piped = rnncli("evaluate", "--run", fruit, "--json", "-", stdin="\ufeff" + TEXT.replace("\n", "\r\n"))
+    assert json.loads(piped.stdout) == named | {"files": ["-"]}
+
+
 def test_unknown_words(rnncli, refused, fruit, with_unknown, work):
     Path("text.txt").write_text("mango is blue color\n\nblue\n")
     found = json.loads(rnncli("evaluate", "--run", with_unknown, "--json", "text.txt").stdout)
@@ -104,7 +110,9 @@ def test_nothing_but_unknown_words_is_null(rnncli, refused, fruit_config):
     result = rnncli("evaluate", "--json", "text.txt")
     assert json.loads(result.stdout)["perplexity_excluding_oov"] is None
     assert "NaN" not in result.stdout
-    assert "no <end>" in rnncli("evaluate", "text.txt").stdout
+    printed = rnncli("evaluate", "text.txt").stdout
+    assert "no <end>" in printed
+    assert "perplexity excluding oov   -" in printed
 
 
 def test_a_warning_if_no_figure_is_comparable(rnncli, work):
@@ -140,6 +148,7 @@ def test_a_warning_if_no_figure_is_comparable(rnncli, work):
 def test_bad_texts(refused, fruit, work):
     evaluate = ("evaluate", "--run", fruit)
     refused(2, "Missing argument 'FILE...'", *evaluate)
+    refused(2, "can be read only once", *evaluate, "-", "-")
     refused(4, "nope.txt: no such file", *evaluate, "nope.txt")
     Path("empty").mkdir()
     refused(4, "empty: a folder without a text", *evaluate, "empty")

@@ -22,6 +22,10 @@ def test_what_is_written_trains_as_it_is(rnncli, work):
     assert yaml_file.read("my-model/config.yaml").vocabulary.unknown
 
 
+def test_the_command_to_try_is_quoted(rnncli, work):
+    assert rnncli("init", "it's mine").stderr == "try: rnncli train 'it'\"'\"'s mine/config.yaml'\n"
+
+
 def test_in_the_current_folder(rnncli, work):
     assert rnncli("init").exit_code == 0
     assert sorted(os.listdir()) == ["config.yaml", "corpus.txt"]

@@ -129,6 +129,10 @@ def test_strip(rnncli, refused, copy):
     assert Path("again.npz").read_bytes() == Path("weights.npz").read_bytes()
 
 
+def test_the_command_to_try_is_quoted(rnncli, copy):
+    assert "try: rnncli predict --run 'a b.npz' --seed" in rnncli("inspect", "--strip", "a b.npz").stderr
+
+
 def test_weights_only_cannot_be_resumed(rnncli, refused, fruit_config):
     assert rnncli("train", fruit_config, "--epochs", 5).exit_code == 0
     assert rnncli("inspect", "--strip", "weights.npz").exit_code == 0

@@ -1,11 +1,17 @@
-"""The peak memory that `--dry-run` predicts, against that of the whole process which then trains."""
+"""The peak memory that `--dry-run` predicts, against that of the process which then trains; memory that runs out."""
 
+import errno
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rnncli.system import process
+from rnncli.config import corpora
+from rnncli.model.language_model import LanguageModel
+from rnncli.system import process, threads
 
 pytestmark = pytest.mark.skipif(process.resident_memory() is None, reason="the size of a process is unknown here")
 
@@ -78,3 +84,61 @@ def test_the_table(rnncli, fruit_config):
     assert rows["memory: process"].strip().endswith(" MB")
     assert "memory: moments" not in rows  # there are none
     assert rows["peak memory"].strip().endswith(" MB, predicted for the whole process")
+
+
+def too_much(*_, **__):
+    np.ones(1 << 57)
+
+
+def too_much_elsewhere(*_, **__):
+    threads.each(too_much, range(2))
+
+
+def no_memory(*_, **__):
+    raise MemoryError
+
+
+def no_mapping(*_, **__):
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+LOWER = "free some, raise the limit, or lower training.batch_size, model.hidden_size or vocabulary.max_size"
+
+
+@pytest.mark.parametrize("place", [(corpora, "texts"), (LanguageModel, "forward")], ids=["reading", "training"])
+@pytest.mark.parametrize(
+    ("lack", "what"),
+    [
+        (too_much, ": Unable to allocate 1.00 EiB for an array"),
+        (too_much_elsewhere, ": Unable to allocate 1.00 EiB for an array"),
+        (no_memory, f"; {LOWER}"),
+        (no_mapping, f": Cannot allocate memory; {LOWER}"),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(rnncli, fruit_config, monkeypatch, place, lack, what):
+    monkeypatch.setattr(*place, lack)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    result = rnncli("train", fruit_config, "--quiet")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(f"out of memory{what}")
+    assert result.stderr.endswith(f"; {LOWER}\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_run_goes_on_after_memory_ran_out(rnncli, fruit_config):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LanguageModel, "forward", no_memory)
+        assert rnncli("train", fruit_config, "--epochs", 2).exit_code == 3
+    assert rnncli("train", fruit_config, "--epochs", 2, "--resume").exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on address space")
+@pytest.mark.parametrize(
+    ("kilobytes", "code", "stderr"), [(100_000, 3, "NumPy needs 140 MB of address space"), (250_000, 0, "")]
+)
+def test_a_limit_on_address_space(fruit_config, kilobytes, code, stderr):
+    """`ulimit -v`: OpenBLAS would end the process where it cannot map its work space."""
+    words = f"ulimit -v {kilobytes}; exec {sys.executable} -m rnncli train {fruit_config} --epochs 1 --json --quiet"
+    result = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr[: len(stderr)]) == (code, stderr)
+    assert Path("runs").exists() == (code == 0)

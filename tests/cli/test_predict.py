@@ -2,8 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
+from support.small_run import settings, train
+
+from rnncli.cli.display.characters import width
 
 
 def document(result):
@@ -37,7 +41,8 @@ def test_json(predict, fruit):
     assert best["log10_probability"] == pytest.approx(math.log10(best["probability"]))
     assert len(found["samples"]) == 3
     for sample in found["samples"]:
-        assert sample.keys() == {"text", "words", "log10_probability"}
+        assert sample.keys() == {"text", "words", "log10_probability", "ended"}
+        assert sample["ended"] == (len(sample["words"]) < 20)
         assert sample["text"] == " ".join(["mango is", *sample["words"]])
     assert document(predict("--seed", "mango is", "--json", "--random-seed", 3)) == found
 
@@ -69,10 +74,12 @@ def test_an_empty_seed_asks_for_the_first_word(predict, seed):
 
 
 def test_options_of_drawing(predict):
-    greedy = document(predict("--seed", "mango", "--temperature", 0, "--json", "--samples", 2))["samples"]
-    assert [each["words"] for each in greedy] == [["is", "yellow", "color"]] * 2
+    likeliest = ["is", "yellow", "color"]
+    for number, options in ((2, ("--temperature", 0, "--samples", 2)), (1, ("--temperature", 0)), (1, ("--top-k", 1))):
+        greedy = document(predict("--seed", "mango", "--json", *options))["samples"]
+        assert [each["words"] for each in greedy] == [likeliest] * number
     one = document(predict("--seed", "mango", "--top-k", 1, "--json", "--samples", 1, "--words", 2))["samples"]
-    assert one[0]["words"] == ["is", "yellow"]
+    assert (one[0]["words"], one[0]["ended"]) == (["is", "yellow"], False)
     assert document(predict("--seed", "mango", "--top-p", 0.5, "--json"))["samples"][0]["words"][0] == "is"
     beam = document(predict("--seed", "mango", "--beam", 3, "--json"))["samples"]
     assert beam[0]["words"] == ["is", "yellow", "color"]
@@ -94,6 +101,26 @@ def test_contradictory_options(predict, words):
     assert result.exit_code == 2
     assert result.stderr.count("Error: ") == 1
     assert words[0] in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--beam", "3", *drawing] for drawing in (["--samples", "2"], ["--temperature", "1"], ["--top-k", "2"])),
+        *(["--beam", "3", *drawing] for drawing in (["--top-p", "0.5"], ["--random-seed", "1"])),
+        *(["--samples", "0", option, "5"] for option in ("--words", "--temperature", "--top-k", "--random-seed")),
+        *(["--temperature", "0", *less] for less in (["--top-k", "5"], ["--top-p", "0.5"])),
+        *(["--top-k", "1", *less] for less in (["--temperature", "2"], ["--top-p", "0.5"])),
+        *(["--interactive", "--seed", "mango"], ["--file", "-", "--prompt", "mango"], ["--file", "-", "--interactive"]),
+        *(["--seed", "mango", "--prompt", "mango"], ["--across-lines"], ["--samples", "0", "--across-lines"]),
+    ],
+    ids=" ".join,
+)
+def test_options_without_an_effect(predict, words):
+    result = predict(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [message] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert any(word in message for word in words if word.startswith("--"))
 
 
 def test_unknown_words_without_unk(refused, fruit):
@@ -135,10 +162,82 @@ def test_a_bare_number_gets_a_hint(rnncli, with_unknown):
 
 def test_interactive(predict):
     result = predict("--interactive", "--samples", 0, "--top", 1, stdin="mango is\nnonsense\n\n")
+    assert result.exit_code == 4
+    assert "'nonsense' is not in the vocabulary" in result.stderr
+    yellow, _, refused, first, _ = result.stdout.splitlines()  # one block each
+    assert yellow.startswith("yellow ")
+    assert refused == "(refused)"
+    assert first.split()[0] in ("mango", "banana", "hair")
+
+
+def test_lines_of_windows_with_a_mark(predict):
+    words = ("--interactive", "--samples", 0)
+    plain = predict(*words, stdin="mango is\nbanana\n")
+    assert predict(*words, stdin="\ufeffmango is\r\nbanana\r\n").stdout == plain.stdout
+    assert plain.exit_code == 0
+
+
+def test_a_file_of_seeds(rnncli, with_unknown, work):
+    seeds = ["mango is", "nonsense here", "<end>", "", "hair has"]
+    options = ("--run", with_unknown, "--random-seed", 3, "--top", 2)
+    Path("seeds.txt").write_bytes("\ufeff".encode() + "\r\n".join(seeds).encode() + b"\nm\xff\n")
+    result = rnncli("predict", "--file", "seeds.txt", *options)
+    assert result.exit_code == 4
+    *found, last = map(json.loads, result.stdout.splitlines())
+    for seed, each in zip(seeds, found, strict=True):
+        if seed != "<end>":
+            assert each == document(rnncli("predict", "--seed", seed, "--json", *options))
+        else:
+            assert each.keys() == {"seed", "error"}
+            assert each["seed"] == seed
+            assert each["error"].startswith("seeds.txt:3: a literal <end>")
+    assert (last["seed"], last["error"][:15]) == ("m\ufffd", "seeds.txt:6: ch")
+    assert "2 of 6 seeds refused" in result.stderr
+
+
+def test_seeds_of_standard_input(predict):
+    result = predict("--file", "-", "--json", "--samples", 0, stdin="mango\nmango is")
     assert result.exit_code == 0
-    assert "yellow" in result.stdout
-    assert "'nonsense' is not in the vocabulary" in result.stderr  # the next line is then read
-    assert result.stdout.count("(others)") == 2
+    assert [json.loads(line)["seed"] for line in result.stdout.splitlines()] == ["mango", "mango is"]
+
+
+def test_a_file_without_seeds(refused, predict, fruit, work):
+    refused(4, "nope.txt: no such file", "predict", "--run", fruit, "--file", "nope.txt")
+    Path("empty").write_text("")
+    assert (predict("--file", "empty").exit_code, predict("--file", "empty").stdout) == (0, "")
+
+
+def test_lines_of_a_stream(rnncli, tmp_path):
+    text = "roses are red\nviolets are blue\n"
+    heart = {"training__batch_size": 1, "training__epochs": 80, "optimizer__learning_rate": 0.05}  # learnt by
+    train(settings(tmp_path, text, data__mode="stream", run__checkpoint_every="99 steps", **heart), tmp_path / "run")
+    roses = ("predict", "--run", tmp_path / "run", "--temperature", 0, "--seed", "roses are red\n")
+    found = document(rnncli(*roses, "--json"))
+    assert found["candidates"][0]["word"] == "violets"
+    [sample] = found["samples"]
+    assert (sample["text"], sample["ended"]) == (text.strip(), True)
+    [sample] = document(rnncli(*roses, "--json", "--across-lines", "--words", 5))["samples"]
+    *words, beyond = sample["words"]
+    assert (words, sample["ended"]) == (["violets", "are", "blue", "<end>"], False)
+    assert sample["text"] == text + beyond
+    blocks = rnncli(*roses, "--across-lines", "--words", 5, "--samples", 2).stdout.split("\n\n")
+    assert [block.strip() for block in blocks[1:]] == [sample["text"]] * 2
+
+
+def test_words_that_look_alike(rnncli, tmp_path):
+    train(settings(tmp_path, "caf\u00e9 cafe\u0301 a\n", vocabulary__unknown=True), tmp_path / "run", stop_at=1)
+    result = rnncli(*seed(tmp_path / "run", "cafe\u0300"), "--samples", 0)
+    assert {line.split()[0] for line in result.stdout.splitlines()} >= {r"caf\xe9", r"cafe\u0301", "a", "<end>"}
+    assert r"similar words: cafe\u0301, caf\xe9" in result.stderr
+
+
+def test_words_that_a_terminal_would_obey(rnncli, tmp_path):
+    train(settings(tmp_path, "a\x1b[2Jb 漢 c\u200bd\n"), tmp_path / "run", stop_at=1)
+    words = ("predict", "--run", tmp_path / "run", "--samples", 0)
+    lines = rnncli(*words).stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {r"a\x1b[2Jb", r"c\u200bd", "漢", "<end>"}
+    assert len({width(line) for line in lines}) == 1
+    assert "a\x1b[2Jb" in {each["word"] for each in document(rnncli(*words, "--json"))["candidates"]}
 
 
 @pytest.mark.parametrize("end", ["\n", ""])

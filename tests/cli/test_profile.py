@@ -1,6 +1,7 @@
 """`rnncli train --profile`: the time of each part of a step."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -35,6 +36,8 @@ def test_the_table_follows_the_summary(rnncli, fruit_config):
     assert plain.stdout.count("\n") == 1
     summary, blank, title, header, *lines = result.stdout.splitlines()
     assert summary.startswith("8 epochs, 8 steps: perplexity train ")
+    assert re.search(r", [\d,]+ words/s \([\d,]+ in the median step\), ", summary)
+    assert re.search(r", [\d,]+ words/s, ", plain.stdout)
     assert (blank, title) == ("", "mean of 3 steps:")
     assert header.split() == ["section", "ms", "%", "GFLOP/s"]
     assert [line.split("  ")[0] for line in lines] == [*SECTIONS, "a step"]

@@ -46,6 +46,6 @@ def test_training_continues_when_its_output_is_full(mine):
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "rnncli", "train", "my.yaml", "--json"]
         result = subprocess.run(command, check=False, cwd=mine, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 7
+    assert result.returncode == 0
     assert "output stopped: No space left on device; training continues" in result.stderr
     assert "finished already, after 2 epochs" in rnncli(mine, "train", "my.yaml").stderr

@@ -126,6 +126,19 @@ def test_a_name_with_a_line_end(rnncli, work):
     assert [line.split()[0] for line in rnncli("runs").stdout.splitlines()] == ["run", r"'runs/two\nlines'"]
 
 
+def test_the_test_is_shown_if_a_run_has_measured_one(rnncli, fruit_config, three):
+    settings = ("--epochs", 2, "--set", "data.test=data/fruit.txt", "--set", "run.dir=runs/tested")
+    assert rnncli("train", fruit_config, *settings).exit_code == 0
+    measured = json.loads(rnncli("inspect", "--run", "runs/tested", "--json").stdout)
+    assert f", test {measured['test']['perplexity']:.2f}\n" in rnncli("inspect", "--run", "runs/tested").stdout
+    head, row, *_ = rnncli("runs").stdout.splitlines()
+    assert head.split()[:7] == ["run", "state", "epoch", "step", "train", "best", "test"]
+    assert (row.split()[0], row.split()[6]) == ("runs/tested", f"{measured['test_perplexity']:.2f}")
+    found = {run["run"]: run["test_perplexity"] for run in json.loads(rnncli("runs", "--json").stdout)["runs"]}
+    others = dict.fromkeys(["runs/fruit", "runs/fruit.1", "runs/begun"])
+    assert found == {"runs/tested": measured["test_perplexity"]} | others
+
+
 def test_ages():
     expected = {0.2: "now", -5: "now", 1: "1 s", 59.9: "59 s", 60: "1 min", 3599: "59 min", 7200: "2 h"}
     expected |= {86400: "1 day", 172800: "2 days"}

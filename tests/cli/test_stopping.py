@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from rnncli.runs import checkpoint_file
 from rnncli.runs.folder import RunFolder
+from rnncli.training.step import Learner
 
 
 def newest(path="runs/fruit"):
@@ -37,6 +39,45 @@ def test_a_signal_while_the_text_is_read(start, work, name, code, words):
     assert process.returncode == code
     assert (stdout, stderr) == (b"", b"stopped before the first step\n")
     assert sorted(work.rglob("*")) == there
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGHUP", 129), ("SIGXCPU", 152), ("SIGUSR2", 140)])
+def test_a_signal_that_ends_other_programs_saves(rnncli, fruit_config, monkeypatch, name, code):
+    step = Learner.step_
+
+    def signalled(self, batch, number, *rest):
+        if number == 3:
+            os.kill(os.getpid(), getattr(signal, name))
+        return step(self, batch, number, *rest)
+
+    monkeypatch.setattr(Learner, "step_", signalled)
+    result = rnncli("train", fruit_config, "--json")
+    assert result.exit_code == code
+    done = json.loads(result.stdout.splitlines()[-1])
+    assert (done["reason"], done["steps"]) == (name, 3)
+    assert checkpoint_file.verify(newest())["step"] == 3
+
+
+ON_A_TERMINAL = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from rnncli.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a terminal of its own")
+def test_a_closed_terminal_saves(fruit_config):
+    (ours, theirs), rows = os.openpty(), RunFolder(Path("runs/fruit")).metrics
+    words = [sys.executable, "-c", ON_A_TERMINAL, "train", fruit_config, "--epochs", "1000000"]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        while not (rows.exists() and rows.stat().st_size):
+            time.sleep(0.01)
+            assert process.poll() is None
+        os.close(ours)
+        assert process.wait(60) == 129
+    assert checkpoint_file.verify(newest())["step"] > 0
 
 
 SMALL = ("--set", "training.batch_size=1", "--set", "data.valid=data/fruit.txt", "--epochs", 3)

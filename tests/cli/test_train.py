@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -57,9 +58,72 @@ def test_a_finished_run(rnncli, fruit_config):
     [done] = rows(result)
     assert done.keys() >= DONE
     assert (done["event"], done["reason"], done["steps"]) == ("done", "epochs", 3)
-    output = rnncli("train", fruit_config, "--epochs", 3, "--set", "model.hidden_size=9").stderr
-    assert "changed since then: model.hidden_size was 32, and is 9" in output
+    Path("data/fruit.txt").unlink()  # a finished run needs no text
+    assert rnncli("train", fruit_config, "--epochs", 3).exit_code == 0
     assert newest().read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [["--epochs", 2], ["--max-time", "0.001s"]])
+@pytest.mark.parametrize("choice", [[], ["--resume"]])
+def test_a_run_of_another_config_or_corpus_is_refused(rnncli, refused, fruit_config, words, choice):
+    rnncli("train", fruit_config, *words)
+    before = newest().read_bytes()
+    hidden = ("--set", "model.hidden_size=9", "--json")
+    output = refused(5, "runs/fruit: holds a run of another config", "train", fruit_config, *words, *choice, *hidden)
+    assert "model.hidden_size was 32, and is 9" in output
+    assert "--set 'run.dir=runs/fruit-{model.hidden_size}'" in output
+    Path("data/fruit.txt").write_text("mango is pink color\n")
+    output = refused(5, "the text of data.train differs", "train", fruit_config, *words, *choice)
+    assert "--set run.dir=runs/fruit-2" in output
+    assert "--fresh" in output
+    assert newest().read_bytes() == before
+
+
+def test_a_sweep_gives_each_run_its_folder(rnncli, refused, fruit_config):
+    folder = ("--set", "run.dir=runs/h{model.hidden_size}-{optimizer.learning_rate}-{model.output}")
+    for size in (4, 5):
+        result = rnncli("train", fruit_config, "--epochs", 1, "--set", f"model.hidden_size={size}", *folder, "--json")
+        assert rows(result)[-1]["run"] == str(Path(f"runs/h{size}-0.01-full").resolve())
+    for name, message in (
+        ("{model.hiden_size}", "is not a setting; did you mean {model.hidden_size}?"),
+        ("{model.embedding_size}", "which is null, and cannot name a folder"),
+        ("{data.train}", "cannot name a folder"),
+    ):
+        setting = f"run.dir=runs/{name}"
+        refused(3, [f"--set {setting}: run.dir names {name}", message], "train", fruit_config, "--set", setting)
+    assert rnncli("train", fruit_config, "--epochs", 1, "--set", "run.dir=runs/{a}").exit_code == 0
+    assert Path("runs/{a}/metrics.jsonl").is_file()
+
+
+def test_a_config_on_standard_input(rnncli, fruit_config):
+    config = Path(fruit_config).read_text().replace("../data", "data")
+    result = rnncli("train", "-", "--max-time", "0.001s", stdin=config)
+    assert "resume with: rnncli train runs/stdin/config.yaml --set run.dir=runs/stdin --set " in result.stderr
+    words = shlex.split(result.stderr.rpartition("resume with: rnncli ")[2])
+    assert rnncli(*words).exit_code == 0
+    rnncli("train", fruit_config)
+    assert newest("runs/stdin").read_bytes() == newest().read_bytes()
+
+
+def test_resume_says_where_it_found_no_run(rnncli, fruit_config):
+    output = rnncli("train", fruit_config, "--epochs", 1, "--resume").stderr
+    assert f"no run to resume in {Path('runs/fruit').resolve()}; starting a new one" in output
+    assert "no run to resume" not in rnncli("train", fruit_config, "--epochs", 2, "--resume").stderr
+
+
+def test_the_test_text_is_measured_once(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 2)
+    rnncli(*words)
+    tested = (*words, "--set", "data.test=data/fruit.txt", "--json")
+    *_, test, done = rows(rnncli(*tested))  # a test text that was added to a finished run
+    assert (test["event"], test["test"]) == ("test", done["test"])
+    [again] = rows(rnncli(*tested))
+    assert (again["test"], again["test_perplexity"]) == (done["test"], done["test_perplexity"])
+    [run] = json.loads(rnncli("runs", "--json").stdout)["runs"]
+    assert run["test_perplexity"] == done["test_perplexity"]
+    Path("other.txt").write_text("banana is pink color\n")
+    *_, other = rows(rnncli(*words, "--set", "data.test=other.txt", "--json"))
+    assert other["test_perplexity"] != done["test_perplexity"]
 
 
 def test_more_epochs_resume_a_finished_run(rnncli, refused, fruit_config):
@@ -135,7 +199,9 @@ def test_a_drawn_seed_is_recorded_and_kept(rnncli, fruit_config):
 def test_resume_with_a_changed_config_or_text(rnncli, refused, fruit_config):
     rnncli("train", fruit_config, "--max-time", "0.001s")
     Path("data/fruit.txt").write_text("mango is pink color\n")
-    output = refused(5, "config or corpus has changed", "train", fruit_config, "--resume", "--set", "model.cell=gru")
+    output = refused(
+        5, "holds a run of another config or corpus", "train", fruit_config, "--resume", "--set", "model.cell=gru"
+    )
     assert "model.cell was 'lstm', and is 'gru'" in output
     assert "the text of data.train differs" in output
     assert "--fresh" in output
@@ -250,7 +316,7 @@ def test_a_sampled_loss_is_not_shown_as_perplexity(rnncli, fruit_config):
     *steps, done = rows(rnncli(*words, "--json"))
     assert done["train_perplexity"] is None
     assert done["valid_perplexity"] > 1 < done["test_perplexity"]
-    assert all(row["perplexity"] is None and row["loss"] > 0 for row in steps)
+    assert all((row["perplexity"] is None) == (row["event"] != "test") and row["loss"] > 0 for row in steps)
 
 
 def test_dry_run_writes_nothing(rnncli, refused, fruit_config, work):

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def test_the_table(rnncli, words):
     assert rows[0].split()[:8] == ["min_count", "1", "(config)", "8", "100.00%", "66.67%", "1", "(33.33%)"]
     assert rows[1].split()[:5] == ["min_count", "2", "5", "97.90%", "66.67%"]
     assert rows[0].split()[-2:] == ["-", "-"]
+
+
+def test_a_terminal_of_80_columns(rnncli, words, monkeypatch):
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 25)))
+    monkeypatch.setattr("rnncli.cli.display.streams.Sink.isatty", lambda sink: True)
+    lines = rnncli("vocab", words, "--no-trial").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["rule", "words", "valid", "covered", "unknown", "words/s", "an", "epoch"]
 
 
 def test_json_has_every_row(rnncli, words):

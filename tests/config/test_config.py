@@ -10,12 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rnncli.config import corpora
 from rnncli.config.config import (
     Config,
     DataConfig,
     RunConfig,
     TrainingConfig,
     from_dict,
+    from_stored,
     portable_dict,
     stored_dict,
     to_dict,
@@ -34,6 +36,9 @@ DEFAULTS: dict[str, Any] = {
         "line_end": True,
         "tokenizer": "whitespace",
         "lowercase": False,
+        "language": None,
+        "normalize": None,
+        "tokenizer_version": 2,
         "cache": None,
     },
     "vocabulary": {"min_count": 1, "max_size": None, "unknown": None, "file": None},
@@ -44,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
         "embedding_size": None,
         "output": {"name": "full"},
         "engine": "fused",
+        "tied": False,
     },
     "optimizer": {
         "name": "adam",
@@ -52,7 +58,8 @@ DEFAULTS: dict[str, Any] = {
         "epsilon": 1e-8,
         "learning_rate": 0.001,
         "clip_norm": 5.0,
-        "schedule": {"name": "constant"},
+        "schedule": {"name": "constant", "warmup": 0.0, "annealing": 0.0},
+        "weight_decay": 0.0,
     },
     "training": {
         "epochs": 10,
@@ -62,10 +69,12 @@ DEFAULTS: dict[str, Any] = {
         "patience": None,
         "max_time": None,
         "dtype": "float32",
+        "averaging": {"name": "none"},
     },
     "guard": {"every": 1000, "rollbacks": 4, "learning_rate_factor": 0.5, "jump": 3.0},
     "parallel": {"shards": 1, "reduction": "tree"},
     "run": {"dir": None, "keep": 2, "checkpoint_every": "1 epoch"},
+    "dropout": {"input": 0.0, "hidden": 0.0, "output": 0.0, "word": 0.0, "recurrent": 0.0, "masks": "window"},
 }
 
 
@@ -113,6 +122,10 @@ def configs(path: st.SearchStrategy[str]) -> st.SearchStrategy[Config]:
         mode=st.just("stream"),
         line_end=st.booleans(),
         tokenizer=st.sampled_from(["whitespace", "words", "characters"]),
+        lowercase=st.just(True),
+        language=st.sampled_from([None, "tr", "az", "lt"]),
+        normalize=st.sampled_from([None, "nfc"]),
+        tokenizer_version=st.sampled_from([1, 2]),
     )
     every = st.builds(Interval, count, st.sampled_from(["epoch", "step"])) | st.floats(1e-9, 1e9).map(
         lambda count: Interval(count, "second")
@@ -344,6 +357,7 @@ def test_an_unknown_key_gets_the_nearest_known_one(mapping: dict[str, Any], gues
         ({"vocabulary": {"file": "words", "max_size": 10}}, "vocabulary.file"),
         ({"training": {"patience": 2}}, "training.patience"),
         ({"data": {"train": "x", "line_end": False}}, "data.line_end"),
+        ({"data": {"train": "x", "language": "tr"}}, "data.language"),
         ({"optimizer": {"name": "lazy_adam"}, "model": {"engine": "stepwise"}}, "optimizer.name"),
     ],
 )
@@ -360,6 +374,7 @@ def test_settings_that_exclude_each_other_are_a_fault(changes: dict[str, Any], k
         {"data": {"train": "x", "valid": 0.1}, "training": {"patience": 2}},
         {"data": {"train": "x", "line_end": True}},
         {"data": {"train": "x", "line_end": False, "mode": "stream"}},
+        {"data": {"train": "x", "lowercase": True, "language": "tr"}},
         {"optimizer": {"clip_norm": None}},
         {"optimizer": {"name": "lazy_adam"}},
         {"training": {"max_time": "0s"}},
@@ -404,11 +419,11 @@ def test_any_value_anywhere_is_taken_or_a_config_error(place: tuple[str, str], v
         ({"name": "adam", "beta2": 0.99, "epsilon": 1e-6}, []),
         ({"name": "lazy_adam", "beta1": 0}, []),
         ({"beta2": 0.99}, []),  # of the default, adam
-        ({"name": "sgd", "beta1": 0.9}, ["optimizer.beta1 is not a key of sgd; it takes no options"]),
+        ({"name": "sgd", "beta1": 0.9}, ["optimizer.beta1 is not a key of sgd; its keys are name and momentum"]),
         ({"name": "adam", "beta1": 1}, ["optimizer.beta1 is 1; give a number, at least 0, below 1"]),
         (
             {"name": "sgd", "beta": 0.9},
-            ["optimizer.beta is not a known key; section optimizer has name, learning_rate, clip_norm and schedule"],
+            ["optimizer.beta is not a known key; section optimizer has name, learning_rate, clip_norm, schedule, "],
         ),
         ("sgd", ["optimizer is 'sgd'; it is a section: write optimizer: {name: ...}"]),
         ({"epsilom": 0.9}, ["optimizer.epsilom is not a known key", "did you mean optimizer.epsilon?"]),
@@ -434,3 +449,38 @@ def test_the_options_of_an_optimizer_stand_beside_its_name(optimizer, faults):
 def test_a_checkpoint_stores_no_option_that_has_its_default():
     stored = stored_dict(from_dict({"data": {"train": "text"}, "optimizer": {"beta2": 0.99}}))["optimizer"]
     assert stored.keys() == {"name", "learning_rate", "clip_norm", "schedule", "beta2"}
+
+
+@given(configs(paths()))
+def test_a_stored_config_comes_back(config: Config) -> None:
+    assert portable_dict(from_stored(stored_dict(config))) == portable_dict(config)
+
+
+@pytest.mark.parametrize(
+    ("data", "stored"),
+    [
+        ({}, set()),
+        ({"tokenizer": "characters", "normalize": "nfc"}, {"normalize"}),
+        ({"tokenizer": "words"}, {"tokenizer_version"}),
+        ({"lowercase": True, "language": "tr"}, {"tokenizer_version", "language"}),
+        ({"tokenizer": "words", "tokenizer_version": 1}, set()),
+    ],
+)
+def test_a_checkpoint_stores_settings_of_texts_that_came_later_only_where_they_matter(
+    data: dict[str, Any], stored: set[str]
+) -> None:
+    config = from_dict({"data": {"train": "text", **data}})
+    written = stored_dict(config)["data"]
+    assert written.keys() & {"language", "normalize", "tokenizer_version"} == stored
+    assert from_stored(stored_dict(config)).data == config.data
+
+
+@pytest.mark.parametrize(
+    ("data", "version"), [({}, 2), ({"tokenizer": "words"}, 1), ({"tokenizer": "characters", "lowercase": True}, 1)]
+)
+def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
+    data: dict[str, Any], version: int
+) -> None:
+    config = from_stored({"data": {"train": "text", **data}})
+    assert config.data.tokenizer_version == version
+    assert corpora.text_format(config.data).tokenizer.version == version

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 from pathlib import Path
@@ -125,6 +126,101 @@ def test_every_fault_is_listed_in_the_order_of_its_line() -> None:
     assert [line.startswith("--set") for line in found] == [False] * 10 + [True] * 4
     assert found[0].endswith("(did you mean model.hidden_size?)")
     assert found[-1].endswith("(did you mean optimizer.learning_rate?)")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("training: {epochs: 1e3}", "training.epochs is 1e3; give a whole number, at least 1 (did you mean 1000?)"),
+        ("training: {epochs: 10.0}", "training.epochs is 10.0; give a whole number, at least 1 (did you mean 10?)"),
+        (
+            'training: {bptt: "35"}',
+            "training.bptt is '35'; give a whole number, at least 1 (did you mean 35, without quotes?)",
+        ),
+        (
+            'optimizer: {learning_rate: "1e-3"}',
+            "optimizer.learning_rate is '1e-3'; give a number, above 0 (did you mean 0.001, without quotes?)",
+        ),
+        (
+            'data: {lowercase: "True"}',
+            "data.lowercase is 'True'; give true or false (did you mean true, without quotes?)",
+        ),
+        (
+            "training: {max_time: 3600}",
+            "training.max_time is 3600; give a time with its unit, such as 90s, 30m or 2h, or null "
+            "(did you mean 3600s?)",
+        ),
+        (
+            "run: {checkpoint_every: 500}",
+            "run.checkpoint_every is 500; give a number of epochs or steps, or a time, such as 1 epoch, 500 steps or "
+            "10m (did you mean 500 steps?)",
+        ),
+        # nothing that would work
+        ("training: {epochs: 1.5}", "training.epochs is 1.5; give a whole number, at least 1"),
+        ('training: {epochs: "1e99"}', "training.epochs is '1e99'; give a whole number, at least 1"),
+        ("training: {epochs: nan}", "training.epochs is 'nan'; give a whole number, at least 1"),
+        ('optimizer: {learning_rate: "-1"}', "optimizer.learning_rate is '-1'; give a number, above 0"),
+        ("data: {lowercase: 1}", "data.lowercase is 1; give true or false"),
+        (
+            "training: {max_time: -3}",
+            "training.max_time is -3; give a time with its unit, such as 90s, 30m or 2h, or null",
+        ),
+        (
+            "run: {checkpoint_every: 0}",
+            "run.checkpoint_every is 0; give a number of epochs or steps, or a time, such as 1 epoch, 500 steps or 10m",
+        ),
+    ],
+)
+def test_a_number_in_another_form_gets_a_hint(body: str, message: str) -> None:
+    text = body if body.startswith("data") else f"data: {{train: x}}\n{body}"
+    assert [line.split(": ", 1)[1] for line in faults(text) if "is missing" not in line] == [message]
+
+
+def test_a_fault_names_the_option_that_was_typed() -> None:
+    name = given_text("data: {train: x}")
+    typed = {"training.max_time=3600": "--max-time", "training.epochs=a: [": "--epochs"}
+    with pytest.raises(ConfigError) as error:
+        read(name, ["model.layers=0", *typed], typed)
+    layers, max_time, epochs = str(error.value).splitlines()
+    assert layers.startswith("--set model.layers=0: model.layers is 0; ")
+    assert max_time.startswith("--max-time is 3600; give a time with its unit, ")
+    assert epochs.startswith("--epochs: not valid YAML: ")
+
+
+def test_standard_input_is_a_config_in_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(text: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+
+    given("\ufeffdata: {train: naïve.txt}".encode())
+    assert read("-").data.train == (f"{folder}/naïve.txt",)
+    for text, message in [
+        (b"data: {trian: x}", "standard input:1: data.trian is not a known key"),
+        (b"", "standard input: the file is empty"),
+        (b"\n\xff", "standard input:2: not UTF-8"),
+        (b"#" * (2 << 20), "standard input: is larger than 1 MiB"),
+    ]:
+        given(text)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            read("-")
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ConfigError, match="standard input: is closed; name a config file"):
+        read("-")
+
+
+def test_paths_that_the_locale_cannot_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "caf\udcc3\udca9.txt"  # as Python reads café.txt, where the locale is ASCII
+    assert faults("data: {train: x}", f"data.train={path}") == [
+        r"--set 'data.train=caf\udcc3\udca9.txt': is not UTF-8; rename the file"
+    ]
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    monkeypatch.setattr("os.fsencode", lambda path: path.encode("ascii", "surrogateescape"))
+    remedy = "set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale"
+    assert faults("data: {train: x}", f"data.train={path}") == [
+        rf"--set 'data.train=caf\udcc3\udca9.txt': cannot be read in the ascii of this locale; {remedy}"
+    ]
+    assert faults("data: {train: café.txt}") == [
+        f"configs/ptb.yaml:1: data.train is 'café.txt'; file names in this locale are ascii; {remedy}"
+    ]
 
 
 def test_settings_that_exclude_each_other_are_reported_with_their_line() -> None:

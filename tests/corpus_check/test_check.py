@@ -6,7 +6,6 @@ import os
 import random
 import textwrap
 import threading
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from rnncli.cli import main
 from rnncli.config import yaml_file
-from rnncli.corpus_check import SEVERITIES, Finding, check, ranked
+from rnncli.corpus_check import Finding, check, ranked
 from rnncli.corpus_check.facts import Place
 from rnncli.corpus_check.finding import percent, refusal
 from rnncli.errors import TextError
@@ -143,36 +142,6 @@ def test_training_refuses_exactly_the_texts_with_errors(
 # --- findings -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def look(tmp_path):
-    """Check these texts with a config; returns the findings by (split, kind)."""
-
-    def run(train, *overrides, **texts):
-        for name, content in ({"train": train} | texts).items():
-            (tmp_path / f"{name}.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
-        (tmp_path / "config.yaml").write_text("data: {train: train.txt}\n")
-        named = [f"data.{name}={tmp_path / name}.txt" for name in texts]
-        report = check(yaml_file.read(tmp_path / "config.yaml", [*named, "training.batch_size=1", *overrides]))
-        assert report.findings == ranked(report.findings)
-        found = {(each.split, each.kind): each for each in reversed(report.findings)}
-        assert len(found) >= len(report.findings) - 1  # test may share lines with both train and valid
-        for each in report.findings:
-            assert each.severity in SEVERITIES
-            assert each.what
-            assert each.advice
-            assert 0 <= each.share <= 1
-            assert each.count >= 1
-            if each in report.texts:
-                lines = Path(each.where.file).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-                there = lines[each.where.line - 1].removesuffix(b"\r").decode("utf-8", "replace")
-                assert report.texts[each].removeprefix("… ") in there
-                assert each.about in there
-        run.report = report
-        return found
-
-    return run
-
-
 def line(found, *key):
     return found[key].where.line
 
@@ -199,7 +168,8 @@ def test_a_clean_text_has_no_finding(look):
         ("a\nb\u200bc d\u00ade\n", "glued", "warning", 2, 2, "U+00AD soft hyphen (1), U+200B zero width space (1)"),
         ("a\n\x08\x08 b\x07\n", "control", "warning", 2, 3, "3 control characters: U+0008 (2), U+0007 (1)"),
         ("a\n\nb\u00a0c\n", "spaces", "note", 3, 1, "U+00A0 no-break space (1)"),
-        ("a\ncafÃ© itâ€™s\n", "mojibake", "warning", 2, 2, "encoded twice, the first 'Ã©'"),
+        ("a\ncafÃ© itâ€™s\n", "mojibake", "warning", 2, 5, "the text is mojibake, UTF-8 that was read as WINDOWS-1252"),
+        ("a\ncafÃ© 漢字\n", "mojibake", "warning", 2, 1, "1 sign of text that was encoded twice, the first 'Ã©'"),
         ("a\ncaf\ufffd\n", "replacement", "warning", 2, 1, "1 replacement character (U+FFFD)"),
         ("a\nb \ue000\n", "unassigned", "warning", 2, 1, "U+E000 (1)"),
         ("latin " * 100 + "\nππ\n", "scripts", "note", 2, 2, "U+03C0 π greek small letter pi (2)"),

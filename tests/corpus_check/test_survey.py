@@ -3,7 +3,6 @@
 import gzip
 import io
 import re
-import unicodedata
 from collections import Counter
 from pathlib import Path
 from unittest import mock
@@ -12,12 +11,13 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rnncli.corpus_check.block_survey import INVISIBLE
 from rnncli.corpus_check.facts import LONGEST_COUNTED, Lengths, Place
+from rnncli.corpus_check.joiners import INVISIBLE
 from rnncli.corpus_check.lookup import count_lines, lines_at
 from rnncli.corpus_check.survey import survey
 from rnncli.text.encode import TextFormat
 from rnncli.text.files import ByteCounter
+from rnncli.text.lines import not_utf8_error
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 
 SENTENCES = TextFormat(Tokenizer("whitespace", False), "sentences", True)
@@ -136,7 +136,9 @@ def test_defects_and_their_places(content, chunk):
     if bad := re.findall("[\udc80-\udcff]", content.decode("utf-8", "surrogateescape")):
         at = len(content.decode("utf-8", "surrogateescape").split(bad[0])[0].encode())
         expected["not_utf8"] = (len(bad), line_of(at))
-        assert found.defects["not_utf8"].detail == f"byte 0x{content[at]:02x} at byte {at}"
+        assert not_utf8_error("x", found.defects["not_utf8"].block).problem.endswith(
+            f"0x{content[at]:02x} at byte {at}"
+        )
     lines = plain_lines(content)
     for kind, count in (
         ("end", lambda line: line.split().count("<end>")),
@@ -145,16 +147,11 @@ def test_defects_and_their_places(content, chunk):
     ):
         if counts := {n: count(line) for n, line in enumerate(lines, 1) if count(line)}:
             expected[kind] = (sum(counts.values()), min(counts))
-    if glued := [(n, i) for n, line in enumerate(lines, 1) for i in range(len(line)) if is_glued(line, i)]:
+    if glued := [(n, i) for n, line in enumerate(lines, 1) for i in range(len(line)) if line[i] in INVISIBLE]:
         expected["glued"] = (len(glued), glued[0][0])
     seen = {kind: (defect.count, defect.first.line) for kind, defect in found.defects.items() if kind in expected}
     assert seen == expected
     assert found.defects.keys() - expected.keys() <= {"nul", "mojibake"}  # random bytes may look like mojibake
-
-
-def is_glued(line, i):
-    beside = line[i - 1 : i] + line[i + 1 : i + 2]
-    return line[i] in INVISIBLE and any(c.isalnum() or c == "_" for c in beside)
 
 
 @given(TEXTS.map("".join), CHUNKS)
@@ -258,12 +255,6 @@ def test_every_character_of_unicode():
         assert {found.characters[c].first.line for c in rows[line - 1][11:]} == {line}
 
 
-def test_joiners_belong_to_some_scripts():
-    assert "glued" not in of("می\u200cخواهم क्\u200dष".encode()).defects
-    assert of("no\u200cgood".encode()).defects["glued"].count == 1
-    assert "glued" not in of("❤\ufe0f \U0001f468\u200d\U0001f469".encode()).defects
-
-
 def test_files_that_cannot_be_read(tmp_path):
     good, bad, missing = tmp_path / "good.txt", tmp_path / "bad.gz", tmp_path / "missing.txt"
     good.write_text("a b\n")
@@ -295,7 +286,3 @@ def test_progress_is_in_bytes_on_disk(tmp_path):
         calls.clear()
         read(counter_of(calls))
         assert calls[-1] == path.stat().st_size
-
-
-def test_invisible_characters_have_no_glyph():
-    assert {unicodedata.category(c) for c in INVISIBLE} <= {"Cf", "Mn"}

@@ -102,6 +102,151 @@ def test_seeds_are_cut_as_the_training_text_was(tmp_path):
         assert all(each.text.startswith(joined) for each in read.samples(3, 2, Sampling(), 0))
 
 
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory):
+    """A model of a stream whose lines end in `<end>`, and its independent reader."""
+    folder = tmp_path_factory.mktemp("lines")
+    config = settings(folder, TINY, data__mode="stream", training__epochs=20, optimizer__learning_rate=0.05)
+    train(config, folder / "run")
+    model = rnncli.load(folder / "run")
+    return model, Plain(model.checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("seed", "words", "text"),
+    [
+        ("a b\n", ["a", "b", "<end>"], "a b\n"),
+        ("\ufeffa b\r\nc", ["a", "b", "<end>", "c"], "a b\nc"),
+        ("\n\n", ["<end>", "<end>"], "\n\n"),
+        ("a\r b\u2028c\x85", ["a", "b", "c"], "a b c"),
+    ],
+)
+def test_a_line_end_in_a_seed_is_an_end(lines, seed, words, text):
+    model, plain = lines
+    read = model.read(seed)
+    assert (read.words, read.unknown) == (words, [])
+    np.testing.assert_allclose(read.log_probabilities, plain.after(words)[0], atol=1e-5)
+    assert read.samples(1, 1, Sampling(), 1)[0].text.startswith(text)
+
+
+def test_continuations_across_lines(lines):
+    model, plain = lines
+    read = model.read("b\na")
+    for found in (read.samples(20, 9, Sampling(), 1, across_lines=True), read.beam(5, 9, across_lines=True)):
+        assert any("<end>" in each.words for each in found)
+        for each in found:
+            assert (len(each.words), each.ended) == (9, False)
+            nats = sum(plain.losses(["b", "<end>", "a", *each.words])[3:])
+            assert each.log10_probability == pytest.approx(-nats / math.log(10), abs=1e-4)
+            assert each.text.replace("\n", " <end> ").split() == ["b", "<end>", "a", *each.words]
+    ended = read.samples(20, 9, Sampling(), 1)
+    assert any(each.ended for each in ended)
+    assert all("<end>" not in each.words and "\n" not in each.text.removeprefix("b\n") for each in ended)
+
+
+def test_a_sentence_is_one_line(tiny):
+    assert tiny.read("a b\n").words == tiny.read("a b\r\n").words == ["a", "b"]
+    for seed in ("a\nb", "a\n\n", "\na"):
+        with pytest.raises(TextError, match=r"the seed: [23] lines, but to this model \(data.mode: sentences\)"):
+            tiny.read(seed)
+    for continued in (lambda read: read.samples(1, 5, Sampling(), 1, True), lambda read: read.beam(2, 5, True, True)):
+        with pytest.raises(ValueError, match="across_lines needs a text of mode stream"):
+            continued(tiny.read("a"))
+
+
+@pytest.fixture(scope="module")
+def unended(tmp_path_factory):
+    """A model of a stream of which no line ends in `<end>`, hardly trained, so that it expects `<end>` as any word."""
+    folder = tmp_path_factory.mktemp("unended")
+    train(settings(folder, TINY, data__mode="stream", data__line_end=False, training__epochs=1), folder / "run")
+    return rnncli.load(folder / "run")
+
+
+@pytest.mark.parametrize("seed", ["", "a\nb", "a b\n"])
+def test_end_is_no_word_where_no_line_ends_in_it(unended, seed):
+    read = unended.read(seed)
+    plain, _ = Plain(unended.checkpoint).after(seed.split())
+    p = dict(zip(unended.vocabulary.words, np.exp(plain), strict=True))
+    assert p.pop("<end>") > 0.1
+    found = {each.word: each.probability for each in read.candidates(10)}
+    assert found == pytest.approx({word: each / sum(p.values()) for word, each in p.items()}, abs=1e-6)
+    assert math.fsum(found.values()) == pytest.approx(1, abs=1e-15)
+
+
+def test_end_never_ends_a_text_without_it(unended):
+    read = unended.read("a\nb")
+    plain = Plain(unended.checkpoint)
+    drawn, searched = read.samples(20, 50, Sampling(), 1), read.beam(3, 6)
+    assert {(len(each.words), each.ended) for each in drawn} == {(50, False)}
+    for each in [*drawn, *searched]:
+        assert "<end>" not in each.words
+        log_p, state = plain.after(["a", "b"])
+        total = 0.0
+        for word in each.words:
+            known = log_p[[id for id, other in enumerate(plain.words) if other != "<end>"]]
+            total += log_p[plain.id(word)] - np.log(np.exp(known).sum())
+            log_p, state = plain.read(word, state)
+        assert each.log10_probability == pytest.approx(total / math.log(10), abs=1e-4)
+    with pytest.raises(ValueError, match="across_lines"):
+        read.samples(1, 5, Sampling(), 1, across_lines=True)
+    text = io.BytesIO(b"a b\n")
+    nats = sum(plain.losses(["a", "b"]))  # figures of a text count what the model gives to <end>
+    assert unended.evaluate(text).nll == pytest.approx(nats, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "seeds"),
+    [
+        ({"data__mode": "sentences"}, {" a \n": [" ", "a", " "]}),
+        ({"data__mode": "stream"}, {"a \nb": ["a", " ", "<end>", "b"], " ": [" "], "": []}),
+        ({"data__mode": "stream", "data__line_end": False}, {"a\r\nb\n": ["a", " ", "b", " "]}),
+    ],
+)
+def test_white_space_of_a_seed_of_characters(tmp_path, data, seeds):
+    train(settings(tmp_path, " a b\n", data__tokenizer="characters", **data), tmp_path / "run", stop_at=1)
+    model = rnncli.load(tmp_path / "run")
+    for seed, words in seeds.items():
+        assert model.read(seed).words == words
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda read: read.candidates(-1), ValueError, "top must be at least 0, not -1"),
+        (lambda read: read.candidates(True), TypeError, "top must be a whole number, not True"),
+        (lambda read: read.candidates(2.0), TypeError, r"top must be a whole number, not 2.0 \(float\)"),
+        (lambda read: read.samples(-1, 5, Sampling(), 1), ValueError, "number must be at least 0 and at most 10,000"),
+        (lambda read: read.samples(1, 0, Sampling(), 1), ValueError, "words must be at least 1, not 0"),
+        (lambda read: read.samples(1, 5, Sampling(), -1), ValueError, "random_seed must be at least 0 and at most 9,2"),
+        (lambda read: read.samples(1, 5, Sampling(), 1.5), TypeError, "random_seed must be a whole number"),
+        (lambda read: read.samples(1, 5, None, 1), TypeError, "sampling must be a Sampling, not None"),
+        (lambda read: read.beam(0, 5), ValueError, "width must be at least 1 and at most 1,000, not 0"),
+        (lambda read: read.beam(2, "5"), TypeError, "words must be a whole number, not '5'"),
+        (lambda read: Sampling(-1), ValueError, "temperature must be at least 0 and at most 1,000,000,000, not -1"),
+        (lambda read: Sampling(math.nan), ValueError, "temperature must be at least 0 .* not nan"),
+        (lambda read: Sampling(math.inf), ValueError, "temperature"),
+        (lambda read: Sampling("1"), TypeError, "temperature must be a number, not '1'"),
+        (lambda read: Sampling(top_k=0), ValueError, "top_k must be at least 1, not 0"),
+        (lambda read: Sampling(top_k=np.float64(3)), TypeError, "top_k must be a whole number"),
+        (lambda read: Sampling(top_p=0.0), ValueError, "top_p must be above 0 and at most 1, not 0.0"),
+        (lambda read: Sampling(top_p=1.01), ValueError, "top_p"),
+        (lambda read: Sampling(top_p=np.bool_(True)), TypeError, "top_p must be a number"),
+    ],
+)
+def test_arguments_out_of_range(tiny, call, error, message):
+    read = tiny.read("a")
+    with pytest.raises(error, match=f"^{message}"):
+        call(read)
+
+
+def test_numbers_of_numpy_are_numbers(tiny):
+    read = tiny.read("a")
+    sampling = Sampling(np.float32(0.5), np.int64(2), np.float64(0.9))
+    assert read.candidates(np.int32(2)) == read.candidates(2)
+    expected = read.samples(2, 4, Sampling(0.5, 2, 0.9), 7)
+    assert read.samples(np.uint8(2), np.int16(4), sampling, np.uint64(7)) == expected
+
+
 def test_the_log_probability_of_a_sample_is_that_of_its_words(model):
     plain = Plain(model.checkpoint)
     read = model.read("the sun")
@@ -111,6 +256,7 @@ def test_the_log_probability_of_a_sample_is_that_of_its_words(model):
         assert sample.log10_probability == pytest.approx(-nats / math.log(10), abs=1e-4)
         assert sample.text == " ".join(["the sun", *sample.words])
         assert "<end>" not in sample.words
+        assert sample.ended or len(sample.words) == 4
 
 
 def test_samples_repeat_and_do_not_depend_on_how_many(model):
@@ -216,6 +362,6 @@ def test_a_narrow_beam(tiny):
 def test_a_seed_longer_than_any_window(model):
     seed = "the sun rises on the sea " * 40
     expected, _ = Plain(model.checkpoint).after(seed.split())
-    assert generate.read_seed(model.model, model.vocabulary, model.tokenizer, seed).log_probabilities == pytest.approx(
-        expected, abs=1e-4
-    )
+    assert generate.read_seed(
+        model.model, model.vocabulary, model.text_format, seed
+    ).log_probabilities == pytest.approx(expected, abs=1e-4)

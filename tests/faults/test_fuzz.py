@@ -310,12 +310,14 @@ class Fuzzer:
 
     def seed(self, random):
         text = any_text(random)
-        more = ("--random-seed", "1", "--words", "5", "--samples", random.choice(["0", "2"]))
-        more += random.choice([(), ("--json",), ("--no-unk",), ("--beam", "3")])
+        drawing = ("--random-seed", "1", "--words", "5", "--samples", "2")
+        more = random.choice([drawing, ("--words", "5", "--beam", "3"), ("--samples", "0")])
+        more += random.choice([(), ("--json",), ("--no-unk",)])
         return Trial("seed", ("predict", "--run", "good.npz", "--seed", text, *more), (DONE, TEXT))
 
     def interactive(self, random):
-        words = ("predict", "--run", "good.npz", "--interactive", "--words", "3", "--samples", "1")
+        source = random.choice([("--interactive",), ("--file", "-")])
+        words = ("predict", "--run", "good.npz", *source, "--words", "3", "--samples", "1")
         return Trial("interactive", words, (DONE, TEXT), text_bytes(random))
 
     def text(self, random):

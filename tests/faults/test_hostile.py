@@ -85,13 +85,14 @@ class Place:
         return found
 
     def _faults(self, name, outcome, size, must):
-        message = outcome.stderr.strip()
+        message = outcome.stderr.strip().rpartition(", and keeps it\n")[2]  # after a note on the tokenizer's version
         if "Traceback" in message or outcome.exit_code not in (0, 5):
             yield f"exit code {outcome.exit_code}, {message[-300:]!r}"
         elif outcome.exit_code == 0 and must:
             yield "accepted"
         elif outcome.exit_code == 5:
-            if not message.startswith(f"{self.good.path}: ") or (outcome.stdout and name != "verify"):
+            other = f"{self.good.path.parent.parent}: holds a run of another config or corpus:\n"
+            if not message.startswith((f"{self.good.path}: ", other)) or (outcome.stdout and name != "verify"):
                 yield f"message {message[:200]!r}"
             lines = message.removesuffix("\n1 of 1 checkpoints damaged").count("\n")
             if len(message) > LONGEST_MESSAGE or (lines and " config" not in message and "can use" not in message):

@@ -170,4 +170,4 @@ def not_metrics(operation, is_folder):
 def test_a_disk_that_ignores_some_fsyncs_loses_data(recorded, soak, tmp_path, obeys):
     """The tests above would therefore detect a missing fsync."""
     states = list(cuts(recorded.operations, soak.random, 1, obeys))
-    assert faults(soak.random.sample(states, 60), recorded, tmp_path)
+    assert faults(soak.random.sample(states, 150), recorded, tmp_path)

@@ -275,7 +275,7 @@ def figures_see():
 # Words of all widths in a table, some with equal first bytes; apostrophes and points inside and outside of words.
 PLAIN = ["the", "don't", "sun's", "dogs'", "'tis", "3.14", "1,000.", "2nd", "x", "internationally", "internationals"]
 PLAIN += ["sea", "seas", "seaside", "e", "the longest word of all is pneumonoultramicroscopicsilicovolcanoconiosis"]
-TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*|\S")
+TOKEN = re.compile(r"(?:[a-z]+(?:'[a-z]+)*|[0-9]+(?:[.,][0-9]+)*)+|\S")
 
 
 def texts_see():

@@ -45,7 +45,7 @@ FAULTS = {
     ),
     "probabilities": (
         "from rnncli.system import json_text; dumps = json_text.dumps\n"
-        "json_text.dumps = lambda content, indent=None: dumps(content, indent).replace('0.0', '0.1')",
+        "json_text.dumps = lambda *content, **options: dumps(*content, **options).replace('0.0', '0.1')",
         "predict",
         "probabilities of a next word sum to ",
     ),

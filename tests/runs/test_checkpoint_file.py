@@ -28,7 +28,10 @@ def everything(name):
 
 def same(found, expected):
     return found.keys() == expected.keys() and all(
-        found[name].dtype == expected[name].dtype and np.array_equal(found[name], expected[name]) for name in expected
+        found[name].dtype == expected[name].dtype
+        and found[name].flags.c_contiguous
+        and np.array_equal(found[name], expected[name])
+        for name in expected
     )
 
 

@@ -1,5 +1,8 @@
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.models import progress
@@ -84,7 +87,7 @@ def test_preferred_is_the_best_then_the_last_then_the_others(folder):
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (3, 2, 1)]
     save(folder, 4, best_step=1)
     folder.checkpoint_at(1).unlink()
-    assert folder.preferred() == [folder.checkpoint_at(step) for step in (4, 3, 2)]
+    assert folder.preferred() == [folder.checkpoint_at(step) for step in (1, 4, 3, 2)]  # whoever reads it reports it
 
 
 def test_prune_keeps_the_last_and_the_best(folder):
@@ -173,6 +176,41 @@ def test_move_aside_takes_the_first_free_number(folder):
     assert folder.move_aside() == folder.path.with_name("demo.3")
     assert not folder.path.exists()
     assert [steps(RunFolder(folder.path.with_name(f"demo.{n}"))) for n in (1, 2, 3)] == [[1], [1], [2]]
+
+
+def test_move_aside_of_a_link_moves_the_run_behind_it(tmp_path):
+    folder, big = RunFolder(tmp_path / "demo"), tmp_path / "big" / "disk"
+    big.parent.mkdir()
+    folder.path.symlink_to(big)  # to nothing yet
+    save(folder, 1)
+    for step in (2, 3):
+        with folder.lock():
+            assert folder.move_aside() == big.with_name(f"disk.{step - 1}")
+        assert folder.path.is_symlink()
+        save(folder, step)
+        assert steps(folder) == steps(RunFolder(big)) == [step]
+    assert [steps(RunFolder(big.with_name(f"disk.{n}"))) for n in (1, 2)] == [[1], [2]]
+
+
+@pytest.mark.parametrize("error", [errno.EBUSY, errno.EACCES, errno.EXDEV], ids=errno.errorcode.get)
+def test_move_aside_of_a_folder_that_cannot_be_renamed_moves_its_files(folder, monkeypatch, error):
+    rename = Path.rename
+
+    def renamed(path, target):
+        if path == folder.path:
+            raise OSError(error, os.strerror(error))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    for number in (1, 2):
+        save(folder, number)
+        folder.begin()
+        (folder.path / "lost+found").mkdir(exist_ok=True)
+        with folder.lock():
+            assert folder.move_aside() == folder.path / f"demo.{number}"
+        assert not folder.holds_run()
+    assert [steps(RunFolder(folder.path / f"demo.{n}")) for n in (1, 2)] == [[1], [2]]
+    monkeypatch.setattr(Path, "rename", rename)
 
 
 HOLDER = (

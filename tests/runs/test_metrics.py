@@ -6,7 +6,7 @@ import pytest
 from support.models import progress
 
 from rnncli.errors import WriteError
-from rnncli.runs.metrics import Metrics
+from rnncli.runs.metrics import Metrics, figures_of_test
 from rnncli.runs.progress import Progress
 
 
@@ -87,3 +87,23 @@ def test_rows_before_a_rollback_are_kept_unless_the_run_resumes_from_before_it(t
     ):
         Metrics(path, at).close()
         assert [row["step"] for row in rows(path)] == kept
+
+
+def test_the_test_is_the_last_row_and_measured_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    metrics = Metrics(path, Progress())
+    assert figures_of_test(path) is None
+    for row in (
+        {"event": "epoch", "step": 3, "epoch": 1},
+        {"event": "test", "step": 3, "data": "a", "test": {"perplexity": 2.5}},
+    ):
+        metrics.append(row)
+    metrics.close()
+    assert figures_of_test(path) == figures_of_test(path, "a") == {"perplexity": 2.5}
+    assert figures_of_test(path, "b") is None
+    for damaged in (b'{"event": "test", "test": 3}\n', b'{"event": "test", "test": {}}\n', b"[1]\n", b"{\n", b"\xff\n"):
+        (tmp_path / "damaged").write_bytes(path.read_bytes() + damaged)
+        assert figures_of_test(tmp_path / "damaged") is None
+    Metrics(path, progress(step=3, epoch=1)).close()
+    assert [row["event"] for row in rows(path)] == ["epoch"]
+    assert figures_of_test(tmp_path) is None

@@ -1,5 +1,6 @@
 import errno
 import os
+import warnings
 
 import pytest
 
@@ -85,3 +86,67 @@ def test_only_temporary_files_are_cleared(tmp_path):
     disk.clear(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
     disk.clear(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def fsync(monkeypatch):
+    """Let every fsync fail with an error of this name: `fsync("EIO")`; nothing was warned of before."""
+
+    def fail(name):
+        number = getattr(errno, name)
+
+        def broken(descriptor):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", broken)
+
+    monkeypatch.setattr(disk, "_unflushed", [])
+    return fail
+
+
+def write_durably(folder):
+    """Everything that flushes."""
+    disk.make_folder(folder / "new")
+    with disk.replacing(folder / "file") as file:
+        file.write(b"x")
+    disk.sync(folder)
+    disk.sync(folder / "file")
+    with open(folder / "other", "wb") as file:
+        disk.flush(file)
+
+
+@pytest.mark.parametrize("name", ["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])
+def test_a_file_system_that_cannot_flush_is_used_with_one_warning(tmp_path, fsync, name):
+    fsync(name)
+    with pytest.warns(UserWarning, match="cannot flush") as warned:
+        write_durably(tmp_path)
+    assert [str(each.message) for each in warned] == [
+        f"{tmp_path}: this file system cannot flush files to the disk; a power failure may lose what was written last"
+    ]
+    assert (tmp_path / "file").read_bytes() == b"x"
+    with warnings.catch_warnings(action="error"):
+        write_durably(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["EIO", "ENOSPC", "EDQUOT", "EBADF"])
+def test_a_failure_to_flush_is_none_of_a_missing_operation(tmp_path, fsync, name):
+    fsync(name)
+    with pytest.raises(OSError, match=os.strerror(getattr(errno, name))), disk.replacing(tmp_path / "file") as file:
+        file.write(b"x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_opened_or_flushed_is_used(tmp_path, fsync, monkeypatch):
+    fsync("EBADF")
+    with pytest.warns(UserWarning, match="cannot flush"):
+        disk.sync(tmp_path)
+
+    def refused(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    disk._unflushed.clear()
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.warns(UserWarning, match="cannot flush"):
+        disk.sync(tmp_path)
+    with pytest.raises(PermissionError):
+        disk.sync(tmp_path / "file")

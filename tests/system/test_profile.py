@@ -14,7 +14,8 @@ from rnncli.model.parameters import Gradients
 from rnncli.system import profile
 from rnncli.system.profile import SECTIONS, Profile, StepProfile
 from rnncli.training import trainer as training
-from rnncli.training.trainer import FIRST_TIMED_STEP, Done, Step
+from rnncli.training.speed import FIRST_TIMED_STEP
+from rnncli.training.trainer import Done, Step
 
 
 @pytest.fixture

@@ -30,6 +30,29 @@ def test_with_nothing_to_save_the_first_signal_stops(name):
     assert stopped.value.code == (0 if name == "SIGUSR1" else 128 + number)
 
 
+@pytest.mark.parametrize("name", HANDLED)
+def test_a_signal_that_was_ignored_stays_ignored(name):
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            signals.defer()
+            os.kill(os.getpid(), number)
+            assert (signals.received is None) == (name != "SIGINT")  # shells ignore it for each command with `&`
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_the_system_may_repeat_a_signal():
+    """SIGXCPU comes every second, and a closed terminal sends SIGHUP, as does the shell in it."""
+    with Signals() as signals:
+        signals.defer()
+        for name in ("SIGXCPU", "SIGXCPU", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+            os.kill(os.getpid(), getattr(signal, name))
+        assert (signals.received, signals.exit_code) == (signal.SIGXCPU, 152)
+
+
 def test_a_second_signal_exits_at_once():
     program = (
         "import os, time; from rnncli.system.signals import Signals\n"

@@ -10,12 +10,13 @@ import time
 import numpy as np
 import pytest
 
+from rnncli.errors import ConfigError
 from rnncli.model.outputs.full import BLOCK, exponentiate_
 from rnncli.model.parameters import CHUNK, Touched
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.clip import clip_by_global_norm_
 from rnncli.runs import checkpoint_file
-from rnncli.system import blas, threads
+from rnncli.system import blas, process, threads
 
 COUNTS = [1, 2, 3, 8]
 
@@ -143,6 +144,116 @@ def test_a_forked_process_makes_its_own_threads(three):
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.fixture
+def few_threads(monkeypatch):
+    """Let only so many threads start from now on: `few_threads(2)`."""
+    threads._helpers.cache_clear()
+    start = threading.Thread.start
+
+    def limit(number):
+        left = [None] * number
+
+        def limited(self):
+            if not left:
+                raise RuntimeError("can't start new thread")
+            left.pop()
+            start(self)
+
+        monkeypatch.setattr(threading.Thread, "start", limited)
+
+    yield limit
+    threads._helpers.cache_clear()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_where_threads_cannot_start_the_others_do_the_work(few_threads, three, number):
+    few_threads(number)
+    for _ in range(3):
+        seen, ran = [], set()
+        threads.each(lambda k, seen=seen, ran=ran: (seen.append(k), ran.add(threading.get_ident())), range(200))
+        assert sorted(seen) == list(range(200))
+        assert len(ran) <= number + 1
+    barrier = threading.Barrier(number + 1)
+    threads.each(lambda item: barrier.wait(timeout=60), range(number + 1))  # those that could start do work
+    calls, helpers = threads._helpers(os.getpid(), 2)
+    assert helpers == number
+    assert number or calls.empty()  # no call waits for a thread that will never come
+
+
+def test_no_call_is_left_behind_where_threads_cannot_start(few_threads, three):
+    """After an error no thread goes on with the items of that call."""
+    few_threads(1)
+    elsewhere, seen = in_another(2), []
+
+    def work(item):
+        if item < 2 and not elsewhere():
+            raise ZeroDivisionError
+        seen.append(item)
+
+    with pytest.raises(ZeroDivisionError):
+        threads.each(work, range(50))
+    before = list(seen)
+    threads.each(int, range(50))
+    assert seen == before
+
+
+@pytest.fixture
+def unprepared(monkeypatch):
+    """A process that has not imported NumPy, on four cores without a limit of memory."""
+    for variable in (*threads.THREAD_VARIABLES, "OPENBLAS_THREAD_TIMEOUT"):
+        monkeypatch.setenv(variable, "")  # restored afterwards
+        monkeypatch.delenv(variable)
+    monkeypatch.delitem(sys.modules, "numpy")
+    monkeypatch.setattr(threads, "_allowed", lambda: 4)
+    monkeypatch.setattr(threads, "_share", lambda: None)
+    monkeypatch.setattr(process, "mappable_memory", lambda: None)
+
+
+def set_here():
+    return {os.environ.get(variable) for variable in threads.THREAD_VARIABLES}
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(None, 4), (9.5, 4), (4, 4), (3.9, 3), (1.5, 1), (1, 1), (0.2, 1)], ids=str
+)
+@pytest.mark.usefixtures("unprepared")
+def test_threads_follow_the_share_of_the_cores(monkeypatch, share, expected):
+    monkeypatch.setattr(threads, "_share", lambda: share)
+    assert threads.count() == expected
+    threads.prepare()
+    assert set_here() == ({None} if expected == 4 else {str(expected)})
+    assert threads.count() == expected
+    for given in ("3", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        threads.prepare()
+        assert threads.count() == int(given)
+    threads.prepare(5)
+    assert (set_here(), threads.count()) == ({"5"}, 5)
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_the_blas_gets_one_thread_where_threads_cannot_start(few_threads):
+    few_threads(3)
+    threads.prepare(4)
+    assert set_here() == {"4"}
+    few_threads(2)
+    threads.prepare(4)
+    assert (set_here(), threads.count()) == ({"1"}, 1)
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_threads_leave_half_of_a_limited_memory_to_the_model(monkeypatch):
+    for more, expected in ((0, 1), (2, 2), (5, 3), (100, 4)):
+        room = threads.MAPPED + more * threads.MAPPED_BY_A_THREAD
+        monkeypatch.setattr(process, "mappable_memory", lambda room=room: room)
+        threads.prepare(4)
+        assert threads.count() == expected
+    monkeypatch.setattr(process, "mappable_memory", lambda: threads.MAPPED - 1)
+    with pytest.raises(ConfigError, match=r"needs 140 MB of address space, and 139 MB are left; raise .*ulimit -v"):
+        threads.prepare()
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -161,6 +272,7 @@ def test_count(monkeypatch, environment, expected):
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     if expected is None:
+        monkeypatch.setattr(threads, "_share", lambda: None)
         expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert threads.count() == expected
 

@@ -107,12 +107,12 @@ def folder(tmp_path_factory):
     damage=st.none() | st.integers(0, 600),
     mode=st.sampled_from(["sentences", "stream", "wrapped"]),
     tokenizer=st.sampled_from(["whitespace", "words", "characters"]),
-    lowercase=st.booleans(),
+    letters=st.sampled_from([{}, {}, {"lowercase": True}, {"lowercase": True, "language": "tr"}, {"normalize": "nfc"}]),
     valid=st.none() | st.sampled_from([0.1, 0.5]),
     cached=st.booleans(),
     chunk=st.sampled_from([lines.CHUNK, 5, 64]),
 )
-def test_any_bytes(folder, content, compression, damage, mode, tokenizer, lowercase, valid, cached, chunk):
+def test_any_bytes(folder, content, compression, damage, mode, tokenizer, letters, valid, cached, chunk):
     path = folder / f"text.txt{compression}"
     packed = COMPRESSORS[compression](content)
     if compression and damage is not None:  # cut off, with a byte changed, or with something appended
@@ -121,7 +121,7 @@ def test_any_bytes(folder, content, compression, damage, mode, tokenizer, lowerc
         packed = [packed[:at], packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :], packed + b"junk"][kind]
     path.write_bytes(packed)
     data = {"train": path.name, "mode": mode.replace("wrapped", "stream"), "tokenizer": tokenizer}
-    data |= {"lowercase": lowercase, "line_end": mode != "wrapped"}
+    data |= letters | {"line_end": mode != "wrapped"}
     data |= {"valid": valid} if valid else {}
     data |= {"cache": "cache"} if cached else {}
     training = {"epochs": 1, "batch_size": 2, "bptt": 5, "random_seed": 1, "max_time": "0s"}
@@ -151,8 +151,7 @@ def check_nothing_is_lost(content, texts, tokenizer):
     *ended, rest = content.decode().removeprefix("\ufeff").split("\n")
     written = [line.removesuffix("\r") for line in ([*ended, rest] if rest else ended)]
     assert sum(part.characters for part in texts.named().values()) == sum(len(line) + 1 for line in written)
-    if tokenizer.lowercase:
-        written = [line.lower() for line in written]
+    written = [tokenizer.spelled(line) for line in written]
     for part in texts.named().values():
         words = ["" if word == END else word for word in texts.vocabulary.decode(part.ids.tolist())]
         expected = written[: part.lines] if part is texts.train else written[-part.lines :]

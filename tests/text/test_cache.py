@@ -20,10 +20,11 @@ import pytest
 from support.small_run import settings
 from support.text_facts import all_of
 
-from rnncli.config import corpora, yaml_file
+from rnncli.config import build, corpora, yaml_file
 from rnncli.errors import TextError, WriteError
+from rnncli.evaluation.evaluate import nll_of_unknown
 from rnncli.system import disk
-from rnncli.text import cache
+from rnncli.text import cache, spool
 from rnncli.text.corpus import TextFormat, prepare
 from rnncli.text.spool import Spool
 from rnncli.text.tokenize import Tokenizer
@@ -84,12 +85,68 @@ def test_a_second_call_reads_the_entry():
     assert second.train.files == (("train.txt", 0), ("more.txt", 10))
 
 
-def test_nothing_is_copied():
+@pytest.fixture
+def mapping(monkeypatch):
+    """Files of any size are mapped."""
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 0)
+
+
+def arrays_of(texts):
+    return [array for text in texts.named().values() for array in (text.ids, text.line_starts, text.oov_positions)]
+
+
+def test_large_arrays_are_mapped(mapping):
     for texts in (prepared(), prepared()):
-        for corpus in texts.named().values():
-            for array in (corpus.ids, corpus.line_starts):
-                assert isinstance(array.base, np.memmap)
-                assert not array.flags.writeable
+        for array in arrays_of(texts):
+            assert isinstance(array.base, np.memmap) or not len(array)
+            assert not array.flags.writeable or not len(array)
+
+
+def test_small_arrays_do_not_depend_on_their_files():
+    for texts in (prepared(), prepared()):
+        before = all_of(texts)
+        for path in entries()[0].iterdir():
+            path.chmod(0o600)
+            os.truncate(path, 0)
+        assert all_of(texts) == before
+        assert not any(isinstance(array.base, np.memmap) for array in arrays_of(texts))
+
+
+@pytest.mark.parametrize(
+    ("member", "mode", "again"),
+    [
+        ("ids", "sentences", False),  # mapped by the process that wrote it
+        ("ids", "stream", True),
+        ("line_starts", "sentences", True),
+        ("oov_positions", "stream", True),
+        ("outside", "sentences", True),
+    ],
+)
+def test_a_mapped_file_that_is_cut_short_is_an_error(mapping, member, mode, again):
+    """Not SIGBUS, which would end the process. Here the cut leaves the page that has all of the file."""
+    config = config_of(data__cache=str(CACHE.absolute()), data__mode=mode, vocabulary__min_count=3)
+    if again:
+        corpora.texts(config)
+    text = corpora.texts(config).train
+    batches = build.training_batches(config, text, 0, 1)
+
+    def use():
+        for batch in batches.epoch(0):
+            nll_of_unknown(np.ones(batch.words), batch, text)
+        return dict(text.outside.items()), len(text.outside)
+
+    assert use()[1] > 0
+    path = entries()[0] / f"train.{member}"
+    path.chmod(0o600)
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(TextError, match=r"cut short by another program while it was in use; start again") as error:
+        use()
+    assert error.value.exit_code == 4
+
+
+def test_the_files_of_an_entry_are_read_only():
+    prepared()
+    assert not any(path.stat().st_mode & 0o222 for path in entries()[0].iterdir())
 
 
 def test_an_entry_has_no_more_than_it_needs():
@@ -221,6 +278,7 @@ def test_a_damaged_entry_is_detected_and_replaced(damage):
     [entry] = entries()
     for member in sorted(path.name for path in entry.iterdir()):
         if damage in ("longer", "removed", "a folder") or (entry / member).stat().st_size:
+            (entry / member).chmod(0o600)
             DAMAGE[damage](entry / member)
             with mock.patch.object(cache, "prepare", wraps=prepare) as reads:
                 assert all_of(prepared()) == expected, member
@@ -237,6 +295,7 @@ def test_a_valid_meta_file_of_another_entry():
     meta = json.loads((entry / "meta.json").read_bytes().partition(b"\n")[2])
     for changed in ({}, [], meta | {"material": {}}, meta | {"members": {}}, meta | {"members": {"../x": [1, ""]}}):
         content = json.dumps(changed).encode()
+        (entry / "meta.json").chmod(0o600)
         (entry / "meta.json").write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
         assert all_of(prepared()) == expected
         assert entries() == [entry]
@@ -595,7 +654,11 @@ def test_a_relative_cache_home_is_ignored(large, monkeypatch, value):
     assert not Path("relative").exists()
 
 
-@pytest.mark.parametrize("lacking", ["a file", "no permission", "no home"])
+def uncached(config):
+    return all_of(prepare(config.data.train, corpora.text_format(config.data), corpora.rules(config)))
+
+
+@pytest.mark.parametrize("lacking", ["a file", "no permission", "no home", "another user"])
 def test_without_a_cache_folder_the_texts_are_read(large, monkeypatch, lacking):
     monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
     if lacking == "a file":
@@ -603,11 +666,42 @@ def test_without_a_cache_folder_the_texts_are_read(large, monkeypatch, lacking):
     elif lacking == "no home":
         monkeypatch.delenv("XDG_CACHE_HOME")
         monkeypatch.setattr(Path, "home", mock.Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    elif lacking == "another user":
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     else:  # root always has permission
         monkeypatch.setattr(os, "access", lambda *_: False)
     config = config_of()
-    found = all_of(corpora.texts(config))
-    assert found == all_of(prepare(config.data.train, corpora.text_format(config.data), corpora.rules(config)))
+    assert all_of(corpora.texts(config)) == uncached(config)
+    assert not list(Path().glob("home/rnncli/*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("what", ["pathlib.Path.write_bytes", "os.fsync", "rnncli.text.spool.Spool._write"])
+def test_a_full_disk_stops_nobody_who_asked_for_no_cache(large, monkeypatch, tmp_path, what, number):
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
+    named, unnamed = config_of(data__cache=str(tmp_path / CACHE)), config_of()
+    expected, write = uncached(unnamed), Spool._write
+
+    def fails(*arguments, **_):
+        if isinstance(arguments[0], Spool) and arguments[0]._path is None:  # in memory
+            return write(*arguments)
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as full:
+        full.setattr(what, fails)
+        assert all_of(corpora.texts(unnamed)) == expected
+        with pytest.raises(WriteError, match=os.strerror(number)):
+            corpora.texts(named)
+    assert list(Path("home/rnncli").iterdir()) == entries() == []
+
+
+def test_the_cache_folder_of_the_user_is_private(large, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("home"))
+    for mode in (None, 0o777, 0o775):  # made here, and by an older version
+        if mode is not None:
+            Path("home/rnncli").chmod(mode)
+        corpora.texts(config_of())
+        assert Path("home/rnncli").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_pattern_and_a_folder_in_a_config():

@@ -144,6 +144,35 @@ def test_the_place_of_an_unknown_word(texts, text_format, changed, data):
         encode(files(texts), text_format, vocabulary)
 
 
+@given(st.lists(st.text(st.sampled_from("aB \n\r'é\ufeff\u2028\x85漢.")), max_size=4).map("\n".join), FORMATS)
+def test_a_text_in_memory_is_cut_as_a_file(text, text_format):
+    try:
+        read = read_text(files([text]), text_format)
+    except TextError as error:
+        assert "no word" in str(error)  # noqa: PT017
+        return
+    in_file = [read.words[i] for i in read.ids.array().tolist()]
+    lines = text_format.lines(text, "the seed")
+    if text and not text.endswith("\n"):  # a file has an end after its last line, too
+        open_, lines = lines, text_format.lines(f"{text}\n", "the seed")
+        assert open_ == (lines[:-1] if text_format.ends else [lines[0][: len(open_[0])]])
+    if text_format.ends:
+        assert lines.pop() == []
+        assert in_file == [token for line in lines for token in [*line, LINE_END]]
+    else:
+        assert lines == [in_file]
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "\r"])
+def test_an_empty_text_in_memory_is_one_line(text):
+    assert SENTENCES.lines(text, "the seed") == [[]]
+
+
+def test_a_text_in_memory_is_checked_as_a_file():
+    with pytest.raises(TextError, match=r"^the seed:2: a NUL byte at byte 3"):
+        SENTENCES.lines("a\nb\0", "the seed")
+
+
 MARKED = st.lists(st.sampled_from(["a", "<end>", "a<end>", "<<end>", "<End>", "end>", " ", "é", "İ"]), max_size=4)
 
 
@@ -192,9 +221,9 @@ def test_the_first_of_several_errors_is_raised():
     mistakes = [b"a <end>\n", b"a \xff\n", b"a\0\n", b"x" * 40 + b" \n", b"a <end>\n"]
     messages = ["text1:{}: a literal <end>", "text1:{}: not UTF-8", "text1:{}: a NUL byte", "text1:{}: no space"]
 
-    def slowly(block, name):
+    def slowly(block, name, words):
         time.sleep(max(0, 0.02 - block.line / 1000))
-        validate(block, name)
+        validate(block, name, words)
 
     for first in range(4):
         content = b"a b\n" * 5 + b"".join(mistakes[first:])
@@ -245,7 +274,7 @@ def test_temporary_files(tmp_path):
 def test_the_arrays_of_a_corpus_are_mapped(tmp_path, valid):
     with sizes(in_memory=0):
         texts = prepare(files(["a b c\n" * 10]), SENTENCES, Rules(min_count=2), valid, files(["a z\n"]))
-    named = prepare(files(["a b c\n" * 10]), SENTENCES, Rules(min_count=2), valid, files(["a z\n"]), tmp_path)
+        named = prepare(files(["a b c\n" * 10]), SENTENCES, Rules(min_count=2), valid, files(["a z\n"]), tmp_path)
     gc.collect()
     assert all_of(texts) == all_of(named)
     for corpus in (*texts.named().values(), *named.named().values()):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rnncli.errors import TextError
 from rnncli.text.files import ByteCounter
 from rnncli.text.lines import Block, read_blocks, read_lines, validate
+from rnncli.text.tokenize import Tokenizer
 
 SIZES = ((3, 4), (16, 40), (1 << 18, 1 << 20))  # bytes read at a time, and the longest line in memory
 COMPRESSORS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -153,6 +154,34 @@ def test_an_endless_word_is_refused(before, word, line, at):
     assert place <= at
 
 
+TOGETHER = [
+    "<unk>",
+    "e\u0301",
+    "\u1112\u1161\u11ab",
+    "ΑΣ",
+    "Σ",
+    "漢",
+    "a",
+    "\u05e9\u05bc\u05c1",
+    "\u0300\u0323",
+    "👍🏽",
+]
+
+
+@given(st.lists(st.sampled_from(TOGETHER), min_size=40, max_size=90).map("".join), st.booleans(), st.integers(80, 99))
+def test_pieces_without_spaces_have_the_characters_of_the_line(text, lowercase, longest):
+    tokenizer = Tokenizer("characters", lowercase, normalize="nfc")
+    with sizes(40, longest):
+        blocks = list(read_blocks(io.BytesIO(f"{text}\r\n".encode())))
+    assert len(blocks) > 1
+    tokens = [token for block in blocks for token in tokenizer.tokens(block.data.decode().removesuffix("\r\n"))]
+    assert tokens == tokenizer.tokens(text)
+    for block in blocks:
+        validate(block, "text", words=False)
+    with pytest.raises(TextError, match="or set data.tokenizer: characters"):
+        validate(blocks[0], "text")
+
+
 def test_an_endless_word_of_a_real_size():
     with pytest.raises(TextError, match=r"^<stream>:2: no space, tab or line end in 1048576 bytes from byte 2 on; "):
         lines_of(b"a\n" + b"x" * (3 << 20))
@@ -198,10 +227,10 @@ def test_damage_raises_only_text_errors(tmp_path_factory, suffix, at, damage):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"ab\ncd\0\n", r"^<stream>:2: a NUL byte at byte 5"),
-        (b"ab\nc\xe9d\n", r"^<stream>:2: not UTF-8: byte 0xe9 at byte 4; .*iconv -f latin1 -t utf-8"),
-        ("ab\n".encode("utf-16"), r"^<stream>:1: not UTF-8: byte 0xff .* UTF-16; .*iconv -f utf-16 -t utf-8"),
-        ("ab\n".encode("utf-32"), r"^<stream>:1: not UTF-8: .* looks like UTF-32; .*iconv -f utf-32 -t utf-8"),
+        (b"ab\ncd\0\n", r"^<stream>:2: a NUL byte at byte 5, so it is binary; give a plain text file"),
+        (b"ab\nc\xe9d\n", r"^<stream>:2: not UTF-8: byte 0xe9 at byte 4; .*iconv -f WINDOWS-1252 -t UTF-8"),
+        ("ab\n".encode("utf-16"), r"^<stream>:1: not UTF-8: byte 0xff .* UTF-16; .*iconv -f UTF-16 -t UTF-8"),
+        ("ab\n".encode("utf-32"), r"^<stream>:1: not UTF-8: .* looks like UTF-32; .*iconv -f UTF-32 -t UTF-8"),
         (b"\xfe\xff\0a", r"looks like UTF-16"),
         (b"a\n\xf0\x9f\x98", r"^<stream>:2: not UTF-8: byte 0xf0 at byte 2"),
     ],

@@ -1,26 +1,38 @@
-import sys
-import unicodedata
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.text import tokenize_arrays
+from rnncli.text.letter_forms import LANGUAGES
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 from rnncli.text.tokenize_arrays import cut
 
 ALL = [Tokenizer(name, lowercase) for name in TOKENIZERS for lowercase in (False, True)]
+ALL += [Tokenizer("words", lowercase, version=1) for lowercase in (False, True)]
+ALL += [Tokenizer("words", lowercase=True, language=language) for language in LANGUAGES]
+ALL += [Tokenizer("words", lowercase, normalize="nfc") for lowercase in (False, True)]
 AFTER_LINE = ["\n", " ", None]
 
 LITERALS = ["<unk>", "<end>", "<UNK>", "<End>", "<un", "<", "<<", ">", "<<unk>", "<unk<end>", "unk>"]
 ENDS = ["\n", "\n\n", "\r\n", "\r", "\r\r\n", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1f"]
 SPACES = [" ", "  ", "\t", "\u00a0", "\u3000", "\u200b", "\ufeff"]
-ASCII = ["a", "Bc", "don't", "'", "''", "'t", "1", "2.5", "1,000", ".", ",", "1.", "_", "x1", "\x7f", "\x01"]
+ASCII = ["a", "Bc", "don't", "'", "''", "'t", "1", "2.5", "1,000", ".", ",", "1.", "_", "x1", "\x7f", "\x01", '"', ":"]
 LETTERS = ["é", "e\u0301", "\u0301", "\u0301\u0302", "l’été", "’", "ς", "ΟΔΟΣ", "Σ", "İ", "I\u0307", "ß", "ǅ"]
 LETTERS += ["ПРИВЕТ", "हिन्दी", "漢字", "\U00011000", "\U000e0100", "\U00010400"]
 NUMERALS = ["½", "Ⅷ", "²", "٣", "٣.٤", "\U0001d7ce", "①"]
-SYMBOLS = ["\U0001f600", "\U0001f468\u200d\U0001f469", "—", "\U0010ffff", "\ufffd"]
+SYMBOLS = [
+    "\U0001f600",
+    "\U0001f468\u200d\U0001f469",
+    "—",
+    "\U0010ffff",
+    "\ufffd",
+    "\u200d",
+    "\u200c",
+    "\xad",
+    "🇩",
+    "🇪🇫",
+]
+LETTERS += ["א", "צה״ל", "ג'", "می\u200cخ", "क्\u200dष", "カ", "ｶﾞ", "か", "人々", "ไทย", "Ⓜ", "I\u0323\u0307", "J\u0301"]
 PIECES = [*LITERALS, *ENDS, *SPACES, *ASCII, *LETTERS, *NUMERALS, *SYMBOLS]
 
 ANY = st.characters(exclude_characters="\0", codec="utf-8")
@@ -73,7 +85,7 @@ def test_every_pair_of_pieces(tokenizer, after_line):
 
 @pytest.mark.parametrize("tokenizer", ALL, ids=str)
 def test_empty_and_tiny_texts(tokenizer):
-    for text in ("", "\n", "\r\n", "a", "é", "'", "<", "\u0301", "\r", "\n\n\n", "1."):
+    for text in ("", "\n", "\r\n", "a", "é", "'", "<", "\u0301", "\r", "\n\n\n", "1.", "א'", "\u200d", "🇩"):
         for after_line in AFTER_LINE:
             assert_cut(text, tokenizer, after_line)
 
@@ -91,22 +103,3 @@ def test_the_joined_tokens_are_the_text_without_its_white_space(text, name):
     assert (found.ends > found.starts).all()
     gaps = zip([0, *found.ends], [*found.starts, len(found.data)], strict=True)
     assert all(found.data[end:start].decode().strip() == "" for end, start in gaps)
-
-
-def test_each_character_of_unicode_is_in_the_right_class():
-    """Exhaustive, because classes built from tables could miss a plane."""
-
-    def class_of(c):
-        if c.isspace():
-            return tokenize_arrays.NEWLINE if c == "\n" else tokenize_arrays.SPACE
-        if c in "'’.,":
-            return tokenize_arrays.APOSTROPHE if c in "'’" else tokenize_arrays.POINT
-        if c.isalpha():
-            return tokenize_arrays.LETTER
-        if c.isdecimal():
-            return tokenize_arrays.DIGIT
-        return tokenize_arrays.MARK if unicodedata.category(c)[0] == "M" else tokenize_arrays.OTHER
-
-    expected = [class_of(chr(code)) for code in range(sys.maxunicode + 1)]
-    assert tokenize_arrays._classes(False).tolist() == expected
-    assert tokenize_arrays._classes(True).tolist() == expected[:128]

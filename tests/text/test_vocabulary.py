@@ -115,6 +115,13 @@ def test_file_is_tokenized_like_the_texts(tmp_path):
     assert set(vocabulary.words) == {"the", UNKNOWN, END}
 
 
+def test_file_is_normalized_like_the_texts(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("cafe\u0301\n")
+    vocabulary = build_from(["café"], tokenizer=Tokenizer("words", lowercase=False, normalize="nfc"), file=path)
+    assert set(vocabulary.words) == {"café", END}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [("a\nnew york\n", r"words.txt:2: 'new york' is 2 tokens"), ("\n<unk>\n", "no word"), ("a\n\0", ":2: a NUL byte")],
@@ -147,6 +154,16 @@ def test_encode_without_unknown_suggests():
         match="no <unk>; no known word is similar; the most frequent ones are mango, banana, yellow; to accept",
     ):
         vocabulary.encode(["xxxxxxxxxx"])
+
+
+def test_words_that_look_alike_are_near_and_told_apart():
+    vocabulary = Vocabulary((END, "eb", "é", "ea", "\u200d"))
+    assert vocabulary.nearest("e\u0301", 1) == ["é"]
+    assert vocabulary.nearest("é", 1) == []
+    with pytest.raises(TextError, match=r"^the word 'e\\u0301' is not .* nearest known: \\xe9; "):
+        vocabulary.encode(["e\u0301"])
+    with pytest.raises(TextError, match=r"^the word '\\ufe0f' is not .* nearest known: \\u200d; "):
+        vocabulary.encode(["\ufe0f"])
 
 
 def test_nearest_leaves_out_end_and_unk():

@@ -13,8 +13,8 @@ from rnncli.config import build, corpora
 from rnncli.errors import ConfigError, TextError
 from rnncli.model import costs
 from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
-from rnncli.system import process
-from rnncli.text import spelling
+from rnncli.system import process, threads
+from rnncli.text import spelling, spool
 from rnncli.training import memory_forecast
 
 OPTIONS = {
@@ -131,6 +131,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(process, "resident_memory", lambda: made.resident)
     monkeypatch.setattr(process, "peak_memory", lambda: made.peak)
     monkeypatch.setattr(process, "available_memory", lambda: made.available)
+    monkeypatch.setattr(process, "mappable_memory", lambda: None)
     return made
 
 
@@ -177,13 +178,17 @@ def test_without_the_resident_size_the_peak_so_far_is_used(tmp_path, machine):
     assert found.peak == sum(found.parts.values())
 
 
-def test_a_model_that_does_not_fit_is_refused(tmp_path, machine):
-    config = settings(tmp_path, model__hidden_size=300)
+def test_a_model_that_does_not_fit_is_refused(tmp_path, machine, monkeypatch):
+    config, machine.peak = settings(tmp_path, model__hidden_size=300), 70_300_000
     texts, found = corpora.texts(config), predicted(config)
     machine.available = found.peak - machine.resident
     memory_forecast.check(config, texts)
     machine.available -= 1
-    with pytest.raises(ConfigError, match=r"takes 0\.1 GB, and 0\.1 GB are free here; lower .*model\.hidden_size"):
+    with pytest.raises(ConfigError, match=r"takes 71 MB, and 70 MB are free here; lower .*\.batch_size$"):
+        memory_forecast.check(config, texts)
+    monkeypatch.setattr(process, "mappable_memory", lambda: machine.available)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    with pytest.raises(ConfigError, match=r"model\.hidden_size, .*training\.batch_size, or --threads$"):
         memory_forecast.check(config, texts)
     machine.available = None
     memory_forecast.check(config, texts)
@@ -200,9 +205,11 @@ def test_the_spelling_of_unknown_words_is_counted(tmp_path, machine):
     assert 0.7 * spelling.peak_bytes(many) < peak_of(lambda: spelling.Spelling(many)) < 1.2 * spelling.peak_bytes(many)
 
 
-def test_mapped_texts_are_listed_but_can_be_reclaimed(tmp_path, machine):
+def test_mapped_texts_are_listed_but_can_be_reclaimed(tmp_path, machine, monkeypatch):
     config = settings(tmp_path, data__cache=str(tmp_path / "cache"), data__valid=0.2)
-    texts, found = corpora.texts(config), predicted(config)
+    with monkeypatch.context() as large:
+        large.setattr(spool, "LARGEST_IN_MEMORY", 0)
+        texts, found = corpora.texts(config), predicted(config)
     read = [texts.train.ids, texts.train.line_starts, texts.valid.ids, texts.valid.line_starts]
     assert found.parts["mapped texts"] == sum(array.nbytes for array in read) > 0
     assert predicted(settings(tmp_path, data__valid=0.2)).parts["mapped texts"] == 0

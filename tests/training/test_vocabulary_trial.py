@@ -9,6 +9,7 @@ import pytest
 
 from rnncli.config import build, config, corpora
 from rnncli.errors import ConfigError, TextError
+from rnncli.system import process
 from rnncli.text.vocabulary import END, UNKNOWN
 from rnncli.training import memory_forecast
 from rnncli.training.vocabulary_trial import Candidates
@@ -79,6 +80,16 @@ def test_the_trial_times_steps_of_the_model(of):
     assert candidates.tokens == len(TRAIN.split()) + TRAIN.count("\n")
     assert row.words_per_second > 0
     assert row.epoch_seconds == candidates.tokens / row.words_per_second
+
+
+def test_only_a_model_that_fits_is_tried(of, monkeypatch):
+    candidates = Candidates.read(of())
+    [row] = candidates.rows([], [], trial=False)
+    more = row.peak_memory - candidates.resident  # the rest is in use already
+    for available, tried in ((0, False), (more - 1, False), (more, True), (None, True)):
+        monkeypatch.setattr(process, "available_memory", lambda available=available: available)
+        [row] = candidates.rows([], [], trial=True)
+        assert (row.words_per_second is not None) == tried
 
 
 def test_tokens_and_the_held_out_part(of):

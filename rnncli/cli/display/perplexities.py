@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import click
-
-from rnncli.cli.options import notify, print_table
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import notify, say
 from rnncli.evaluation.perplexity import Evaluation
 from rnncli.runs.events import Done
 
@@ -20,10 +19,11 @@ def ends_in_words(ends: bool) -> str:
     return "<end> counted" if ends else "no <end>"
 
 
-def print_done(done: Done, peak: int | None) -> None:
+def print_done(done: Done, peak: int | None, words_per_second: float | None, median: bool = False) -> None:
     """Print a line on how training ended, and a table of perplexities if any text but the training text was measured.
 
-    peak: peak memory of the process in bytes, if known.
+    peak: peak memory of the process in bytes, if known. words_per_second: by the clock, if any step was taken.
+    median: also print that of the median step.
     """
     from rnncli.schema.suggestions import counted
 
@@ -33,11 +33,12 @@ def print_done(done: Done, peak: int | None) -> None:
         "best valid": done.best_valid_perplexity,
         "test": done.test_perplexity,
     }
-    parts = [f"{name} {value:.2f}" for name, value in perplexities.items() if value is not None]
+    parts = [f"{name} {figure(value, 2)}" for name, value in perplexities.items() if value is not None]
     if parts:
         parts[0] = f"perplexity {parts[0]}"
-    if done.words_per_second:
-        parts.append(f"{done.words_per_second:,.0f} words/s")
+    if words_per_second:
+        of_median = f" ({done.words_per_second:,.0f} in the median step)" if median and done.words_per_second else ""
+        parts.append(f"{words_per_second:,.0f} words/s{of_median}")
     if peak:
         parts.append(f"{peak / 1e6:,.0f} MB at most")
     measured = {"valid": done.valid, "best valid": done.best_valid, "test": done.test}
@@ -48,7 +49,7 @@ def print_done(done: Done, peak: int | None) -> None:
         elif done.train_tokens:
             over = f"; train over the {counted(done.train_tokens, 'token')} read so far"
     length = f"{counted(done.epochs, 'epoch')}, {counted(done.steps, 'step')}"
-    click.echo(f"{length}: {', '.join(parts)}{over}")
+    say(f"{length}: {', '.join(parts)}{over}")
     if any(measured.values()):
         print_evaluations({"train": done.train} | measured)
     elif done.train:
@@ -71,7 +72,7 @@ def print_evaluations(evaluations: Mapping[str, Evaluation | None]) -> None:
         "  with their spelling",
     ]
     rows += ["bits per word", "  with spelling", "bits per character", "  with spelling"]
-    click.echo()
+    say()
     print_table([list(row) for row in zip(rows, *columns, strict=True)], "1234")
     warn_incomparable(*found.values())
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from rnncli.cli.options import print_table
+from rnncli.cli.display.table import print_table
+from rnncli.cli.options import say
 
 
 def print_profile(report: dict[str, Any]) -> None:
@@ -16,5 +15,5 @@ def print_profile(report: dict[str, Any]) -> None:
     for section in [*report["sections"], step]:
         rate = "" if section["gflops"] is None else f"{section['gflops']:,.1f}"
         rows.append([section["name"], f"{section['milliseconds']:,.3f}", f"{section['percent']:.1f}", rate])
-    click.echo(f"\nmean of {report['steps']:,} steps:")
+    say(f"\nmean of {report['steps']:,} steps:")
     print_table(rows, right="123")

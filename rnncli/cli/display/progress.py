@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -29,9 +30,11 @@ class Bar:
     """A bar on stderr, erased when it is closed. `options` are those of tqdm."""
 
     def __init__(self, **options: Any) -> None:
-        from tqdm import tqdm
+        from tqdm import TqdmMonitorWarning, tqdm
 
-        self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TqdmMonitorWarning)  # no thread can start: the bar works without
+            self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, **options)
 
     @property
     def done(self) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import click
-
-from rnncli.cli.display.progress import Bar, Pace, Style, style
-from rnncli.cli.options import notify
-from rnncli.evaluation.perplexity import Evaluation
+from rnncli.cli.display.perplexities import figure
+from rnncli.cli.display.progress import SECONDS_BETWEEN_LINES, Bar, Pace, Style, style
+from rnncli.cli.display.streams import optional_stdout
+from rnncli.cli.options import notify, print_json
+from rnncli.evaluation.perplexity import Evaluation, perplexity
 from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
-from rnncli.system import json_text
 
 if TYPE_CHECKING:
     from rnncli.training.trainer import Trainer
@@ -21,56 +20,37 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_DESCRIPTIONS = 0.1
 
 
-class Display(Protocol):
-    def show(self, event: Event) -> None: ...
-
-    def watch(self, activity: str, done: int, total: int | None) -> None:
-        """Show how much of a text is measured, in words."""
-
-    def close(self) -> None: ...
-
-
 def display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
-    """The display that fits where the output goes; it falls silent if output fails, and training continues."""
-    return UntilItFails(_display(trainer, as_json, quiet))
-
-
-def _display(trainer: Trainer, as_json: bool, quiet: bool) -> Display:
+    """The display that fits where the output goes; training continues if stdout cannot be written."""
+    optional_stdout(lambda reason: notify(f"output stopped: {reason}; training continues"))
     if as_json:
         return JsonRows()
     match style(quiet):
         case Style.SILENT:
-            return Silent()
+            return Display()
         case Style.BAR:
             return TrainingBar(trainer)
         case Style.LINES:
             return TrainingLines(trainer)
 
 
-def epoch_line(epoch: Epoch) -> str:
+def epoch_line(epoch: Epoch, words_per_second: float | None) -> str:
     """Return `epoch 3: perplexity train 187.20 over 929,589 tokens, 41,012 unknown; valid 171.05 over 73,760 tokens,
     3,370 unknown (best); 10,412 words/s`.
 
     A sampled loss has no perplexity: `epoch 3: sampled loss 3.214; perplexity valid 171.05 over ...`.
     """
-    parts = [f"perplexity train {_counted(epoch.train)}" if epoch.train else f"sampled loss {epoch.loss:.3f}"]
+    parts = [f"perplexity train {_counted(epoch.train)}" if epoch.train else f"sampled loss {figure(epoch.loss, 3)}"]
     if epoch.valid is not None:
         best = " (best)" if epoch.best else ""
         parts.append(f"{'' if epoch.train else 'perplexity '}valid {_counted(epoch.valid)}{best}")
-    if epoch.words_per_second is not None:
-        parts.append(f"{epoch.words_per_second:,.0f} words/s")
+    if words_per_second is not None:
+        parts.append(f"{words_per_second:,.0f} words/s")
     return f"epoch {epoch.epoch}: {'; '.join(parts)}"
 
 
 def _counted(evaluation: Evaluation) -> str:
-    return f"{evaluation.perplexity:.2f} over {evaluation.tokens:,} tokens, {evaluation.oov:,} unknown"
-
-
-def step_loss(step: Step) -> str:
-    """The perplexity of a step; its loss if that is sampled."""
-    if math.isnan(step.perplexity):
-        return f"sampled loss {step.loss:.3f}"
-    return f"perplexity {step.perplexity:.1f} over {step.words:,} tokens"
+    return f"{figure(evaluation.perplexity, 2)} over {evaluation.tokens:,} tokens, {evaluation.oov:,} unknown"
 
 
 def rollback_line(event: Rollback) -> str:
@@ -86,29 +66,78 @@ def measured(activity: str, done: int, total: int | None) -> str:
     return f"{activity}: {done:,} of {total:,} words"
 
 
-class Rate:
-    """Words per second, smoothed exponentially over the last steps."""
+class Speed:
+    """Words per second of the steps of this process, by the clock: with validating and saving between them."""
 
     def __init__(self) -> None:
-        self.words_per_second = 0.0
+        self._began, self.words, self.seconds = time.monotonic(), 0, 0.0
+
+    def add(self, event: Step | Epoch) -> None:
+        self.words += event.words if isinstance(event, Step) else 0
+        self.seconds = time.monotonic() - self._began
+
+    @property
+    def words_per_second(self) -> float | None:
+        return self.words / self.seconds if self.words and self.seconds else None
+
+    def __str__(self) -> str:
+        return f"{self.words_per_second or 0:,.0f} words/s"
+
+
+class RecentLoss:
+    """The mean loss of the steps since the last time that it was taken."""
+
+    def __init__(self) -> None:
+        self._nats, self._words, self._sampled = 0.0, 0, False
 
     def add(self, step: Step) -> None:
-        weight = 0.05 if self.words_per_second else 1.0
-        self.words_per_second += weight * (step.words_per_second - self.words_per_second)
+        self._nats, self._words = self._nats + step.loss * step.words, self._words + step.words
+        self._sampled = math.isnan(step.perplexity)
+
+    def take(self) -> str:
+        """Return `perplexity 187.2 over 12,340 tokens`; the loss if that is sampled."""
+        mean, words, sampled = self._nats / self._words, self._words, self._sampled
+        self._nats, self._words = 0.0, 0
+        if sampled:
+            return f"sampled loss {figure(mean, 3)}"
+        return f"perplexity {figure(perplexity(mean), 1)} over {words:,} tokens"
 
 
-class TrainingBar:
-    """A bar over all epochs, with loss, perplexity, words/s and time left; a line for each epoch, when one is due."""
+class Display:
+    """Shows rollbacks only."""
+
+    def __init__(self) -> None:
+        self.speed = Speed()
+
+    def watch(self, activity: str, done: int, total: int | None) -> None:
+        """Show how much of a text is measured, in words."""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Step | Epoch):
+            self.speed.add(event)
+        elif isinstance(event, Rollback):
+            self._write(rollback_line(event))
+
+    def _write(self, line: str) -> None:
+        notify(line)
+
+    def close(self) -> None:
+        pass
+
+
+class TrainingBar(Display):
+    """A bar over all epochs, with perplexity, words/s and time left; a line for each epoch, when one is due."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer, self._rate, self._described = trainer, Rate(), 0.0
+        super().__init__()
+        self._trainer, self._recent, self._loss, self._taken, self._described = trainer, RecentLoss(), "", 0.0, 0.0
         self._bar = Bar(
             total=trainer.words_planned,
             initial=trainer.words_done,
             bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
             mininterval=0.1,
         )
-        self._pace = Pace(self._bar.write)
+        self._pace = Pace(self._write)
 
     def watch(self, activity: str, done: int, total: int | None) -> None:
         if time.monotonic() - self._described >= SECONDS_BETWEEN_DESCRIPTIONS:
@@ -116,94 +145,64 @@ class TrainingBar:
             self._bar.describe(measured(activity, done, total))
 
     def show(self, event: Event) -> None:
+        super().show(event)
         if isinstance(event, Step):
-            self._rate.add(event)
+            self._recent.add(event)
+            if not self._loss or time.monotonic() - self._taken >= SECONDS_BETWEEN_LINES:
+                self._loss, self._taken = self._recent.take(), time.monotonic()
             epoch = f"epoch {event.epoch}/{self._trainer.config.training.epochs}"
-            rate = f"{self._rate.words_per_second:,.0f} words/s"
-            self._bar.describe(f"{epoch}, {step_loss(event)}, {rate}", refresh=False)
+            self._bar.describe(f"{epoch}, {self._loss}, {self.speed}", refresh=False)
             self._bar.advance_to(self._bar.done + event.words)
         elif isinstance(event, Epoch):
-            self._pace.queue(epoch_line(event))
+            self._pace.queue(epoch_line(event, self.speed.words_per_second))
         elif isinstance(event, Rollback):
-            self._bar.write(rollback_line(event))
             self._bar.advance_to(self._trainer.words_done)
         self._pace.write()
+
+    def _write(self, line: str) -> None:
+        self._bar.write(line)
 
     def close(self) -> None:
         self._bar.close()
 
 
-class TrainingLines:
-    """A line for a step or an epoch every few seconds."""
+class TrainingLines(Display):
+    """A line for the steps since the last line, or for an epoch, every few seconds."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer, self._rate, self._pace = trainer, Rate(), Pace(notify)
+        super().__init__()
+        self._trainer, self._recent, self._pace = trainer, RecentLoss(), Pace(self._write)
 
     def watch(self, activity: str, done: int, total: int | None) -> None:
         self._pace.write(lambda: measured(activity, done, total))
 
     def show(self, event: Event) -> None:
+        super().show(event)
         if isinstance(event, Step):
-            self._rate.add(event)
+            self._recent.add(event)
             self._pace.write(lambda: self._line(event))
         elif isinstance(event, Epoch):
-            self._pace.queue(epoch_line(event))
+            self._pace.queue(epoch_line(event, self.speed.words_per_second))
             self._pace.write()
-        elif isinstance(event, Rollback):
-            notify(rollback_line(event))
 
     def _line(self, step: Step) -> str:
-        done = self._trainer.words_done / self._trainer.words_planned
+        done, planned = self._trainer.words_done, self._trainer.words_planned
+        left = (planned - done) * self.speed.seconds / self.speed.words
         return (
-            f"epoch {step.epoch}, step {step.step}, {done:.0%}: {step_loss(step)}, "
-            f"{self._rate.words_per_second:,.0f} words/s"
+            f"epoch {step.epoch}, step {step.step}, {done / planned:.0%}: {self._recent.take()}, {self.speed}, "
+            f"after {_time(self.speed.seconds)}, {_time(left)} left"
         )
 
-    def close(self) -> None:
-        pass
+
+def _time(seconds: float) -> str:
+    """`0:01:40`."""
+    return str(timedelta(seconds=round(min(seconds, 1e9))))
 
 
-class Silent:
-    """Shows rollbacks only."""
-
-    def watch(self, activity: str, done: int, total: int | None) -> None:
-        pass
-
-    def show(self, event: Event) -> None:
-        if isinstance(event, Rollback):
-            notify(rollback_line(event))
-
-    def close(self) -> None:
-        pass
-
-
-class JsonRows(Silent):
+class JsonRows(Display):
     """The rows of metrics.jsonl on stdout; the command adds the last row itself."""
 
     def show(self, event: Event) -> None:
         if not isinstance(event, Done):
-            click.echo(json_text.dumps(row(event)))
+            print_json(row(event), indent=None)
         super().show(event)
-
-
-class UntilItFails:
-    """Another display, silent from the first OSError on: the reader of the output has exited, or its disk is full."""
-
-    def __init__(self, display: Display) -> None:
-        self._display = display
-
-    def watch(self, activity: str, done: int, total: int | None) -> None:
-        self._try(lambda: self._display.watch(activity, done, total))
-
-    def show(self, event: Event) -> None:
-        self._try(lambda: self._display.show(event))
-
-    def _try(self, output: Callable[[], None]) -> None:
-        try:
-            output()
-        except OSError as error:
-            self._display = Silent()
-            notify(f"output stopped: {error.strerror}; training continues")
-
-    def close(self) -> None:
-        self._display.close()

@@ -65,7 +65,7 @@ class StepwiseStack:
             a, layer_last, cache = self._cell.forward(a, layer_state, self._cell.to_course(p))
             a = _masked(a, masks)
             caches.append((of_weights, masks, cache))
-            last.append(layer_last)
+            last.append(tuple(np.ascontiguousarray(part) for part in layer_last))
         hidden = a.transpose(2, 1, 0).reshape(-1, a.shape[0])  # (H, B, T) -> (T*B, H)
         return hidden, tuple(last), (a.shape, caches)
 

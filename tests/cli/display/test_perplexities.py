@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from rnncli.cli.display.perplexities import figure, in_a_line, print_evaluations
+from rnncli.cli.display.perplexities import figure, in_a_line, print_done, print_evaluations
 from rnncli.evaluation.perplexity import Evaluation
+from rnncli.runs.events import Done
 
 FOUND = Evaluation(
     tokens=8000,
@@ -40,6 +41,20 @@ def test_the_table(capsys):
     assert output.err == ""
     print_evaluations({"valid": None})
     assert capsys.readouterr().out == ""
+
+
+def test_the_last_line(capsys):
+    done = Done("epochs", 1, 20, 900.0, math.exp(271), 100, None, None, None, 1, None, None, None, None)
+    for words_per_second, median, rate in (
+        (None, False, ""),
+        (12345.6, False, ", 12,346 words/s"),
+        (12345.6, True, ", 12,346 words/s (900 in the median step)"),
+    ):
+        print_done(done, 47_000_000, words_per_second, median)
+        assert capsys.readouterr().out == (
+            f"1 epoch, 20 steps: perplexity train 4.941e+117{rate}, 47 MB at most; "
+            "train over the 100 tokens read so far\n"
+        )
 
 
 def test_a_warning_not_to_compare_appears_once(capsys):

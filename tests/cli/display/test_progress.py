@@ -3,6 +3,7 @@
 from unittest import mock
 
 import pytest
+from tqdm import tqdm
 
 from rnncli.cli.display import progress
 from rnncli.cli.display.progress import Style
@@ -56,3 +57,13 @@ def test_a_bar_is_erased_at_the_end(capsys):
     assert "reading" in err
     assert "a line above it\n" in err
     assert err.endswith("\r")
+
+
+def test_a_bar_where_no_thread_can_start(monkeypatch):
+    monkeypatch.setattr(tqdm, "monitor", None)
+    monkeypatch.setattr(tqdm, "monitor_interval", 10)
+    monkeypatch.setattr("threading.Thread.start", mock.Mock(side_effect=RuntimeError("can't start new thread")))
+    bar = progress.Bar(total=3)  # a warning is an error here
+    bar.advance_to(2)
+    assert bar.done == 2
+    bar.close()

@@ -1,0 +1,88 @@
+"""Settings that exclude each other, with the message for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnncli.config.config import Config
+
+Conflict = tuple[tuple[str, ...], "Callable[[Config], bool]", str]
+"""The keys (the fault is reported at the first), the condition, the message after the first key."""
+
+CONFLICTS: tuple[Conflict, ...] = (
+    (
+        ("vocabulary.unknown", "vocabulary.min_count"),
+        lambda c: c.vocabulary.unknown is False and c.vocabulary.min_count > 1,
+        "is false, but min_count above 1 leaves words out; remove unknown, or set min_count to 1",
+    ),
+    (
+        ("vocabulary.unknown", "vocabulary.max_size"),
+        lambda c: c.vocabulary.unknown is False and c.vocabulary.max_size is not None,
+        "is false, but max_size leaves words out; remove one of the two",
+    ),
+    (
+        ("vocabulary.file", "vocabulary.min_count", "vocabulary.max_size"),
+        lambda c: c.vocabulary.file is not None and (c.vocabulary.min_count > 1 or c.vocabulary.max_size is not None),
+        "lists the words to keep, so min_count and max_size have no effect; remove them, or the file",
+    ),
+    (
+        ("training.patience", "data.valid"),
+        lambda c: c.training.patience is not None and c.data.valid is None,
+        "needs data.valid to measure progress; set it to a path or to a fraction such as 0.1, or remove patience",
+    ),
+    (
+        ("optimizer.name", "model.engine"),
+        lambda c: c.optimizer.name == "lazy_adam" and c.model.engine == "stepwise",
+        "is lazy_adam, which needs the row lists of the fused engine; set model.engine to fused, or use adam",
+    ),
+    (
+        ("model.tied", "model.embedding_size"),
+        lambda c: c.model.tied and c.model.embedding_size is None,
+        "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",
+    ),
+    (
+        ("model.tied", "model.output"),
+        lambda c: c.model.tied and c.model.output.name == "adaptive",
+        "is true, but the matrices of an adaptive softmax have several sizes; set model.output to full or sampled",
+    ),
+    *(
+        (
+            (f"dropout.{name}", "model.embedding_size"),
+            lambda c, name=name: getattr(c.dropout, name) > 0 and c.model.embedding_size is None,
+            "drops parts of embedding rows, but one-hot vectors enter the model; set model.embedding_size",
+        )
+        for name in ("input", "word")
+    ),
+    (
+        ("dropout.hidden", "model.layers"),
+        lambda c: c.dropout.hidden > 0 and c.model.layers == 1,
+        "acts between layers, and there is one; set dropout.output, or model.layers to 2 or more",
+    ),
+    (
+        ("optimizer.schedule", "data.valid"),
+        lambda c: c.optimizer.schedule.name == "plateau" and c.data.valid is None,
+        "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
+    ),
+    (
+        ("training.averaging", "data.valid"),
+        lambda c: c.training.averaging.name == "asgd" and c.data.valid is None,
+        "is asgd, which begins when validation stalls; set data.valid to a path or to a fraction, or choose ema",
+    ),
+    (
+        ("optimizer.weight_decay", "optimizer.name"),
+        lambda c: c.optimizer.weight_decay > 0 and c.optimizer.name == "lazy_adam",
+        "changes every weight in every step, and lazy_adam leaves rows alone; use adam, or set weight_decay to 0",
+    ),
+    (
+        ("data.line_end", "data.mode"),
+        lambda c: c.data.line_end is False and c.data.mode == "sentences",
+        "is false, but in mode sentences each line end is an <end>; remove it, or set data.mode to stream",
+    ),
+    (
+        ("data.language", "data.lowercase"),
+        lambda c: c.data.language is not None and not c.data.lowercase,
+        "is that of lowercase letters, but data.lowercase is false; remove it, or set lowercase to true",
+    ),
+)
