@@ -162,7 +162,7 @@ class Trainer:
             else:
                 yield test
                 self._metrics.sync()
-        yield done(self.progress, self.config, reason, self.random_seed, self.speed.median, test and test.test)
+        yield done(self.progress, self.config, reason, self.random_seed, self.speed.median, test.test if test else None)
 
     def steps(self) -> Iterator[Step]:
         """The remaining steps of the epoch in progress."""

@@ -20,8 +20,8 @@ from rnncli.text.lines import read_blocks
 from rnncli.text.vocabulary import Rules, Vocabulary
 from rnncli.training import memory_forecast
 from rnncli.training.divergence import Diverged, not_finite
-from rnncli.training.step import Attempt, Learner
 from rnncli.training.speed import FIRST_TIMED_STEP
+from rnncli.training.step import Attempt, Learner
 
 MIN_COUNTS = (1, 2, 3, 5, 10, 20, 50)
 MAX_SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000)
