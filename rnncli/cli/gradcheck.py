@@ -27,7 +27,7 @@ def gradcheck(config: str | None, overrides: tuple[str, ...], method: str, rando
     \b
     Examples:
       rnncli gradcheck                       a standard set: every cell, depth, input and output layer
-      rnncli gradcheck configs/fruit.yaml    the model of that config, at reduced sizes
+      rnncli gradcheck configs/fruit.yaml    the model of that config, with its dropout, at reduced sizes
 
     The numerical derivative of every element runs through the code that trains. The error shown is the largest
     |a - n| / max(|a|, |n|, 1e-5 of the tensor's largest).
@@ -70,6 +70,4 @@ def _cases(config: str, overrides: tuple[str, ...]) -> list[Case]:
     from rnncli.proof import gradcheck as proof
 
     settings = read(config, overrides)
-    m = settings.model
-    embedded = m.embedding_size is not None
-    return [proof.small(m.cell, min(m.layers, 3), embedded, settings.data.mode, m.output.name, m.output.options)]
+    return [proof.reduced(settings.model, settings.data.mode, settings.dropout)]

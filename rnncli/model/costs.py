@@ -14,6 +14,7 @@ from rnncli.model.engines.base import Stack
 from rnncli.model.engines.stepwise import StepwiseStack
 from rnncli.model.engines.stepwise_outputs import StepwiseAdaptive, StepwiseFull, StepwiseSampled
 from rnncli.model.language_model import LanguageModel, Pass
+from rnncli.model.noise import Dropout
 from rnncli.model.outputs import AdaptiveSoftmax, FullSoftmax, Output, SampledSoftmax
 from rnncli.model.outputs.full import rows_in_a_piece
 from rnncli.system.arrays import Shapes, Tensors
@@ -36,11 +37,12 @@ def operations(model: LanguageModel, passed: Pass) -> dict[str, int]:
         forward += 2 * passed.batch.inputs.size * math.prod(shapes["Waa"])
         forward += 0 if one_hot else 2 * passed.batch.inputs.size * math.prod(shapes["Wxa"])
         n_x, one_hot = a.hidden_size, False
+    projection = 2 * len(passed.losses) * a.hidden_size * (a.projected or 0)
     products, backward = _output_products(model.output, model.parameters.section("output"), passed)
     return {
         "cells forward": forward,
         "cells backward": 2 * forward,
-        "output": 2 * products * (3 if backward else 1),
+        "output": 2 * products * (3 if backward else 1) + 3 * projection,
     }
 
 
@@ -108,6 +110,17 @@ def _(stack: StepwiseStack, architecture: Architecture, T: int, B: int) -> int:
     # arrays of that size; the input, its concatenation with the state for each gate, its gradient; per layer and step,
     # the cache.
     return (3 if gates > 1 else 1) * weights + T * B * (V + (1 + gates) * n_x + a.layers * 20 * a.hidden_size)
+
+
+def noise_elements(architecture: Architecture, dropout: Dropout, T: int, B: int) -> int:
+    """Elements of the masks of a step, and of the recurrent weights that they are multiplied with."""
+    a, steps = architecture, T if dropout.masks == "step" else 1
+    of_layers = [dropout.hidden] * (a.layers - 1) + [dropout.output]
+    elements = sum(steps * B * a.hidden_size for rate in of_layers if rate)
+    elements += steps * B * (a.embedding_size or 0) if dropout.input else 0
+    elements += a.vocabulary_size + T * B if dropout.word else 0
+    recurrent = [math.prod(a.cell.shapes(1, a.hidden_size)["Waa"])] * a.layers if dropout.recurrent else []
+    return elements + 2 * sum(recurrent)
 
 
 @singledispatch

@@ -39,6 +39,7 @@ STEP = {"complex": 1e-20, "central": 6e-6}
 
 VOCABULARY_SIZE = 7
 COUNTS = (9, 6, 4, 3, 1, 1, 0)  # counts of the words in an assumed training text
+EVERY_KIND = Dropout(input=0.2, hidden=0.25, output=0.3, word=0.2, recurrent=0.3)
 LENGTHS = (5, 0, 2, 3)  # sentences longer than a window, empty, and of unequal lengths: carried states and pads
 
 
@@ -80,11 +81,17 @@ class GradientCheck:
 
 def small(cell: str, layers: int, embedded: bool, mode: str, output: str = "full", options: Any = None) -> Case:
     """A model small enough to perturb each of its numbers; the options of the output layer are reduced to fit."""
-    options = options_of(OUTPUTS, output)() if options is None else options
-    reduced = Choice(output, REDUCED.get(type(options), lambda unchanged: unchanged)(options))
+    chosen = Choice(output, options_of(OUTPUTS, output)() if options is None else options)
     embedding_size = 3 if embedded else None
-    config = ModelConfig(cell, layers, hidden_size=4, embedding_size=embedding_size, output=reduced)
-    return Case(config, mode)
+    return reduced(ModelConfig(cell, layers, hidden_size=4, embedding_size=embedding_size, output=chosen), mode)
+
+
+def reduced(m: ModelConfig, mode: str, dropout: Dropout = NO_DROPOUT) -> Case:
+    """The same model with at most 3 layers of 4 units; its embedding is as large if it was, else of 3 features."""
+    embedding_size = None if m.embedding_size is None else 4 if m.embedding_size == m.hidden_size else 3
+    options = REDUCED.get(type(m.output.options), lambda unchanged: unchanged)(m.output.options)
+    sizes: dict[str, Any] = {"layers": min(m.layers, 3), "hidden_size": 4, "embedding_size": embedding_size}
+    return Case(replace(m, **sizes, output=Choice(m.output.name, options)), mode, dropout)
 
 
 def _two_clusters_at_most(options: AdaptiveSoftmax.Options) -> AdaptiveSoftmax.Options:
@@ -105,8 +112,8 @@ REDUCED: dict[type, Callable[[Any], Any]] = {
 
 
 def standard_cases() -> list[Case]:
-    """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; and
-    every output layer.
+    """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; every
+    output layer; tied weights and dropout of every kind.
     """
     adaptive = ("adaptive", AdaptiveSoftmax.Options(div_value=2))
     log_uniform, unigram = (("sampled", SampledSoftmax.Options(proposal=q)) for q in ("log_uniform", "unigram"))
@@ -118,6 +125,14 @@ def standard_cases() -> list[Case]:
         small("lstm", 1, True, "sentences", *log_uniform),
         small("lstm", 1, True, "stream", *unigram),
         small("rnn", 1, False, "stream", *log_uniform),
+        *(
+            replace(case, config=replace(case.config, tied=True), dropout=replace(EVERY_KIND, masks=masks))
+            for case, masks in (
+                (small("rnn", 2, True, "sentences"), "step"),
+                (small("lstm", 2, True, "stream"), "window"),
+                (small("gru", 2, True, "sentences", *log_uniform), "window"),
+            )
+        ),
     ]
 
 

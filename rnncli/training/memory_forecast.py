@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rnncli.config import build
 from rnncli.config.config import Config
 from rnncli.errors import ConfigError
-from rnncli.model.costs import orthogonal_bytes, output_elements, packed_elements, stack_elements
+from rnncli.model.costs import noise_elements, orthogonal_bytes, output_elements, packed_elements, stack_elements
 from rnncli.system import process, threads
 from rnncli.text import spelling
 from rnncli.text.corpus import Texts
@@ -54,12 +54,14 @@ def predict(config: Config, texts: Texts) -> Prediction:
     read = [build.evaluation_batches(config, text, end_id) for text in (texts.valid, texts.test) if text]
     windows = [each.largest_window for each in [trained, *read]]
     positions, scored = math.prod(windows[0]), max(map(math.prod, windows[1:]), default=0)
+    projected = made.hidden_size + 2 * made.projected if made.projected else 0  # features kept for each position
     parts = {
         "process": resident + LATER,
         "parameters": parameters,
         "gradients": parameters + sum(sizes[owner] for _, owner in made.aliases),  # each use has an array of its own
         "moments": parameters * len(build.moment_names(config)),
-        "activations": item * max(stack_elements(stack, made, *window) for window in windows),
+        "activations": item * (max(stack_elements(stack, made, *window) for window in windows) + positions * projected),
+        "masks": item * noise_elements(made, config.dropout, *windows[0]),
         "logits": item * output_elements(output, made.output_shapes(), positions, scored),
         "products": item * packed_elements(made, output, positions, PACKED, threads.count() == 1),
         "order": max(each.order_bytes for each in [trained, *read]),

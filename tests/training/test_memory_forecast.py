@@ -12,6 +12,7 @@ from rnncli.batches.stream import StreamBatches
 from rnncli.config import build, corpora
 from rnncli.errors import ConfigError, TextError
 from rnncli.model import costs
+from rnncli.model.noise import NO_DROPOUT, Dropout
 from rnncli.model.outputs import AdaptiveSoftmax, SampledSoftmax
 from rnncli.system import process, threads
 from rnncli.text import spelling, spool
@@ -26,8 +27,8 @@ COUNTS = (1e7 / np.arange(1, 2001)).astype(np.int64)  # Zipf's law
 SHARES = COUNTS / COUNTS.sum()
 
 
-def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused", dtype=np.float32, hidden_size=60):
-    made = architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output])
+def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused", dtype=np.float32, hidden_size=60, tied=False):
+    made = architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output], tied)
     return language_model(engine, made, made.initialise(1, dtype), COUNTS)
 
 
@@ -36,7 +37,7 @@ def batches(T, B, number=3):
     return list(StreamBatches(ids, 0, B, T).epoch(0))
 
 
-def steps(made, T, B):
+def steps(made, T, B, dropout=NO_DROPOUT):
     """Some steps of training, with the gradients allocated before."""
     window = batches(T, B)
     assert made.gradients.vector.size
@@ -44,7 +45,7 @@ def steps(made, T, B):
     def work():
         state = made.zero_state(B)
         for batch in window:
-            passed = made.forward(batch, state, noise_of(batch))
+            passed = made.forward(batch, state, noise_of(batch, dropout=dropout))
             made.backward_(passed)
             state = passed.state
 
@@ -53,9 +54,8 @@ def steps(made, T, B):
 
 def held(made, T, B, scored=0):
     """The estimate in bytes for the stack and the output layer."""
-    shapes = {name[7:]: shape for name, shape in made.parameters.shapes.items() if name.startswith("output.")}
     numbers = costs.stack_elements(made.stack, made.architecture, T, B)
-    numbers += costs.output_elements(made.output, shapes, T * B, scored)
+    numbers += costs.output_elements(made.output, made.architecture.output_shapes(), T * B, scored)
     return numbers * made.parameters.dtype.itemsize
 
 
@@ -75,6 +75,15 @@ def test_memory_of_a_step(cell, layers, embedding_size, output):
     made = model(cell, layers, embedding_size, output)
     measured, estimate = peak_of(steps(made, 20, 20)), held(made, 20, 20)
     assert 0.93 * measured < estimate < 1.2 * measured
+
+
+@pytest.mark.parametrize("masks", ["window", "step"])
+@pytest.mark.parametrize("embedding_size", [60, 40])
+def test_memory_of_a_tied_model_with_dropout(embedding_size, masks):
+    made, dropout = model(layers=2, embedding_size=embedding_size, tied=True), Dropout(0.2, 0.2, 0.3, 0.1, 0.4, masks)
+    measured, estimate = peak_of(steps(made, 20, 20, dropout)), held(made, 20, 20)
+    estimate += 4 * costs.noise_elements(made.architecture, dropout, 20, 20)
+    assert 0.85 * measured < estimate < 1.15 * measured
 
 
 @pytest.mark.parametrize("changes", [{"dtype": np.float64}, {"hidden_size": 150, "cell": "gru", "layers": 2}])
@@ -148,7 +157,7 @@ def test_the_parts_and_the_peak(tmp_path, machine):
     assert found.parts["process"] == 50 * MEGABYTE + memory_forecast.LATER
     assert found.parts.keys() == {
         *("process", "parameters", "gradients", "moments", "activations", "logits", "products", "order"),
-        *("spelling", "mapped texts"),
+        *("masks", "spelling", "mapped texts"),
     }
     assert found.peak == max(sum(found.parts.values()), 70 * MEGABYTE)
     double = predicted(settings(tmp_path, model__hidden_size=300, data__valid=0.2, training__dtype="float64"))
