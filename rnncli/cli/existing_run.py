@@ -90,7 +90,8 @@ def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts:
     listed = "".join(f"\n  {line}" for line in changed)
     raise RunError(
         f"holds a run of another config or corpus:{listed}\ngive each run a folder of its own, such as "
-        f"--set {shlex.quote(f'run.dir={own}')}, or start anew with --fresh (the old run is moved aside)",
+        f"--set {shlex.quote(f'run.dir={own}')} (with --init-from {shlex.quote(str(folder.path))} it begins with these "
+        "weights), or start anew with --fresh (the old run is moved aside)",
         location=str(folder.path),
     )
 

@@ -27,6 +27,12 @@ MAX_TIME = "training.max_time"
 @click.option("--max-time", metavar="TIME", help=f"Stop after 90s, 30m, 2h; short for --set {MAX_TIME}=TIME.")
 @click.option("--random-seed", metavar="N", help="Short for --set training.random_seed=N.")
 @click.option("--resume", is_flag=True, help="Resume the run in the folder, or start a new one.")
+@click.option(
+    "--init-from",
+    metavar="PATH",
+    shell_complete=complete_paths,
+    help="Begin a new run with the weights of another.",
+)
 @click.option("--fresh", is_flag=True, help="Move the run in the folder aside, and start a new one.")
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Number of threads. Default: one per core.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print sizes and memory, train nothing.")
@@ -40,6 +46,7 @@ def train(
     max_time: str | None,
     random_seed: str | None,
     resume: bool,
+    init_from: str | None,
     fresh: bool,
     threads: int | None,
     dry_run: bool,
@@ -54,6 +61,7 @@ def train(
       rnncli train configs/fruit.yaml
       rnncli train configs/book.yaml --set data.train=war-and-peace.txt --max-time 30m
       rnncli train configs/book.yaml --resume
+      rnncli train configs/book.yaml --init-from runs/ptb --set run.dir=runs/tuned
 
     CONFIG is a YAML file, or - for standard input. The run is stored in ./runs/<name of the config>, or in run.dir,
     which may name settings: runs/h{model.hidden_size}. Ctrl-C saves and stops; --resume continues from there, with
@@ -104,7 +112,7 @@ def train(
                 return
             command = _resume_command(config, given, threads, folder)
             choice: Choice = "resume" if resume else "fresh" if fresh else None
-            _train(Session(settings, folder, signals, command, as_json, quiet, profile), choice)
+            _train(Session(settings, folder, signals, command, as_json, quiet, profile, init_from), choice)
         except Stopped:
             notify("stopped before the first step")
             raise
@@ -134,12 +142,16 @@ def _train(session: Session, choice: Choice) -> None:
     from rnncli.cli.display.reading import reading_display
     from rnncli.cli.existing_run import move_aside, report_finished, with_its_tokenizer
     from rnncli.config import corpora
+    from rnncli.runs import find
     from rnncli.training import memory_forecast
+    from rnncli.training.warm_start import refuse_other_cells
 
     session = with_its_tokenizer(session, choice)
     config, folder = session.config, session.folder
     if report_finished(session, choice):
         return
+    if session.init_from is not None and (choice == "fresh" or not folder.holds_run()):
+        refuse_other_cells(config, find.first_readable(session.init_from))
     with reading_display(session.quiet) as watch:
         texts = corpora.texts(config, watch)
     memory_forecast.check(config, texts)

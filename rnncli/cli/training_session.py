@@ -30,6 +30,7 @@ class Session:
     as_json: bool
     quiet: bool
     profile: bool
+    init_from: str | None = None
 
     def trainer(self, texts: Texts) -> Trainer:
         """Start the run, or resume it from its last checkpoint; write the config and the vocabulary to the folder."""
@@ -53,6 +54,8 @@ class Session:
         if last is not None:
             _resume(trainer, last)
         self.folder.begin()
+        if last is None and self.init_from is not None:
+            _start_warm(trainer, self.init_from)
         yaml_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
         self._warn_of_full_disk(trainer)
@@ -148,6 +151,22 @@ def _resume(trainer: Trainer, last: ResumePoint) -> None:
     notify(f"resuming from {last.path}, step {trainer.progress.position.step}")
     for line in checkpoint.machine_differences(last.metadata):
         notify(f"warning: {line}; results may differ in the last bits from those of an uninterrupted run")
+
+
+def _start_warm(trainer: Trainer, path: str) -> None:
+    """Begin the run with the weights of the run or checkpoint at `path`, and report what is reused."""
+    from rnncli.runs import find
+    from rnncli.training.warm_start import start_from_
+
+    found = find.first_readable(path)
+    for problem in found.problems:
+        notify(f"warning: skipped {problem}")
+    reused = start_from_(trainer, found)
+    notify(f"starting from {found.path}: {reused.words:,} of {len(trainer.texts.vocabulary):,} words are known there")
+    for name, rows, of in reused.partly:
+        notify(f"  {name}: {rows:,} of {of:,} rows reused")
+    if reused.drawn:
+        notify(f"  drawn anew: {', '.join(reused.drawn)}")
 
 
 def _sizes(trainer: Trainer) -> str:

@@ -69,6 +69,12 @@ class Architecture:
         """The shape of every tensor of the output layer by its name there, aliases included."""
         return self.output.shapes(self.projected or self.hidden_size, self.vocabulary_size, self.output_options)
 
+    def word_rows(self) -> dict[str, range]:
+        """For each tensor whose first rows belong to words, one each: the ids of these words."""
+        ids = range(self.vocabulary_size)
+        rows = {"layer0.Wxa": ids} if self.embedding_size is None else {"embedding.E": ids}
+        return rows | {f"output.{name}": words for name, words in self.output.word_rows(self.output_shapes()).items()}
+
     def parameters(self, dtype: DTypeLike, vector: Array | None = None) -> Parameters:
         """Parameters of this model: zeros, or views of an existing vector."""
         return Parameters(self.shapes(), dtype, vector, dict(self.aliases))

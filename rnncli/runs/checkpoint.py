@@ -37,6 +37,7 @@ class Metadata:
     progress: Progress
     data: dict[str, str | None]  # SHA-256 of the training and the validation text
     machine: dict[str, Any] = field(default_factory=blas.describe)  # the machine that wrote it
+    source: dict[str, Any] | None = None  # of a warm start: hash and step of the model that it began with
     weights_only: bool = False  # without moments and state: predicts, but cannot be resumed
 
 
@@ -67,6 +68,8 @@ def write(path: Path, checkpoint: Checkpoint, durable: bool = True, remedy: str 
         "machine": checkpoint.machine,
         "weights_only": checkpoint.weights_only,
     } | stored_fields(checkpoint.progress)
+    if checkpoint.source is not None:
+        meta["source"] = checkpoint.source
     members = {f"parameter.{name}": tensor for name, tensor in checkpoint.parameters.items()}
     for moment, vector in checkpoint.moments.items():
         tensors = Parameters(checkpoint.parameters.shapes, vector=vector)
@@ -166,6 +169,7 @@ def _metadata(meta: checkpoint_file.Meta) -> Metadata:
         progress=progress,
         data=_facts(meta["data"], ("train", "valid")),
         machine=_facts(meta["machine"], blas.describe()),
+        source=None if meta.get("source") is None else _facts(meta["source"], ("parameters", "step")),
         weights_only=_expect_type(meta["weights_only"], bool),
     )
 

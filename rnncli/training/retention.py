@@ -69,14 +69,15 @@ class Keeper:
 
     def rollback_target(self, progress: Progress, at: int) -> Path | None:
         """The file to roll back to after divergence at step `at`: the last guard, or the earlier guard if the last one
-        failed again; None for the beginning.
+        failed again; None for the beginning. A warm start has a guard at step 0.
 
         If the guard is lost: the newest checkpoint before the rejected step.
         """
         r = progress.recovery
         failed_again = r.rollbacks > 0 and at <= r.diverged_at and r.back_to == r.guarded
-        until = r.guarded - self._every if failed_again else r.guarded
-        return self._folder.newest(until, progress.position.step) if until > 0 else None
+        until = max(0, r.guarded - self._every if failed_again else r.guarded)
+        begun = until > 0 or self._folder.guard_at(0).exists()
+        return self._folder.newest(until, progress.position.step) if begun else None
 
     def discard_later_steps(self) -> None:
         """The run was rolled back: existing checkpoints of later steps no longer belong to it."""

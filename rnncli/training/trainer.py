@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,18 +57,13 @@ class Trainer:
         parameters = build.architecture(config.model, V).initialise(random_seed, config.training.dtype)
         self.model = build.model(config, parameters, texts.vocabulary)
         self.optimizer = build.optimizer(config, parameters)
-        self.learner = Learner(
-            self.model,
-            self.optimizer,
-            config.optimizer.clip_norm,
-            random_seed,
-            dropout=config.dropout,
-            weight_decay=config.optimizer.weight_decay,
-            averaging=build.averaging(config),
-        )
+        o, averaging = config.optimizer, build.averaging(config)
+        regularised = config.dropout, o.weight_decay, averaging
+        self.learner = Learner(self.model, self.optimizer, o.clip_norm, random_seed, None, *regularised)
         self.schedule = build.schedule(config)
         self.progress = Progress()
-        self._keeper = Keeper(folder, config)
+        self.source: dict[str, Any] | None = None  # of a warm start
+        self.keeper = Keeper(folder, config)
         self._exact = build.exact(config)
         jump = config.guard.jump if self._exact else None  # a sampled loss has rare, large jumps
         self._check = DivergenceCheck(self.model, self.batches, texts.vocabulary, jump)
@@ -134,7 +130,7 @@ class Trainer:
             for step in self.steps():
                 yield step
                 if step.step % self.config.guard.every == 0:
-                    self._keeper.guard_(self.contents())
+                    self.keeper.guard_(self.contents())
                 reason = stop()
                 due = every.unit == "step" and step.step % every.count == 0
                 if due or (every.unit == "second" and time.monotonic() - saved_at >= every.count):
@@ -251,8 +247,8 @@ class Trainer:
         before, at = self.progress, self.progress.position.step + (diverged.words > 0)
         if before.recovery.rollbacks >= self.config.guard.rollbacks:
             raise divergence.given_up(diverged, at, self.folder, self.config, before, self._learning_rate)
-        target = self._keeper.rollback_target(before, at)
-        self._keeper.discard_later_steps()
+        target = self.keeper.rollback_target(before, at)
+        self.keeper.discard_later_steps()
         self._restore(target) if target else self._begin()
         recovery = self.progress.recovery
         recovery.rollbacks, recovery.diverged_at = before.recovery.rollbacks + 1, at
@@ -261,7 +257,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this step unless it exists, and remove those that are no longer needed."""
-        self._keeper.save(self.contents(), self._metrics)
+        self.keeper.save(self.contents(), self._metrics)
 
     def contents(self) -> checkpoint.Checkpoint:
         """The contents of a checkpoint of this run; the arrays are shared with training, not copied."""
@@ -272,6 +268,7 @@ class Trainer:
             random_seed=self.random_seed,
             progress=self.progress,
             data=checkpoint.hashes(self.texts),
+            source=self.source,
             parameters=self.model.parameters,
             moments=self.optimizer.moments | self.learner.averages,
             state=self.model.architecture.flatten_state(state) if state else {},
@@ -280,11 +277,11 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Continue from the verified checkpoint at `path`. Raises RunError if it cannot be used."""
         self._restore(path)
-        self._keeper.resumed(path, self.progress)
+        self.keeper.resumed(path, self.progress)
 
     def _restore(self, path: Path) -> None:
         stored = checkpoint.read(path, out=self.contents())
-        self.progress, p = stored.progress, stored.progress.position
+        self.progress, self.source, p = stored.progress, stored.source, stored.progress.position
         self.learner.state = self.model.architecture.unflatten_state(list(stored.state.values()))
         columns = next(iter(stored.state.values())).shape[1]
         if not self.batches.has_place(p.epoch, p.index, p.epoch_words, columns):

@@ -27,7 +27,16 @@ COUNTS = (1e7 / np.arange(1, 2001)).astype(np.int64)  # Zipf's law
 SHARES = COUNTS / COUNTS.sum()
 
 
-def model(cell="lstm", layers=1, embedding_size=60, output="full", engine="fused", dtype=np.float32, hidden_size=60, tied=False):
+def model(
+    cell="lstm",
+    layers=1,
+    embedding_size=60,
+    output="full",
+    engine="fused",
+    dtype=np.float32,
+    hidden_size=60,
+    tied=False,
+):
     made = architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output], tied)
     return language_model(engine, made, made.initialise(1, dtype), COUNTS)
 

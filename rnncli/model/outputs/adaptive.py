@@ -60,6 +60,17 @@ class AdaptiveSoftmax:
         return shapes
 
     @staticmethod
+    def word_rows(shapes: Shapes) -> dict[str, range]:
+        clusters = (len(shapes) - 2) // 3
+        start = shapes["by"][0] - clusters
+        rows = {"Wya": range(start), "by": range(start)}
+        for k in range(1, clusters + 1):
+            stop = start + shapes[f"b{k}"][0]
+            rows |= {f"W{k}": range(start, stop), f"b{k}": range(start, stop)}
+            start = stop
+        return rows
+
+    @staticmethod
     def initialise_(p: Tensors, rng: np.random.Generator) -> None:
         for tensor in p.values():
             if tensor.ndim == 2:

@@ -54,5 +54,9 @@ class OutputLayer(Output, Protocol):
         """Shapes of the parameters by name, in the order in which they are drawn and stored. Raises ConfigError."""
 
     @staticmethod
+    def word_rows(shapes: Shapes) -> dict[str, range]:
+        """For each tensor whose first rows belong to words, one each: the ids of these words."""
+
+    @staticmethod
     def initialise_(p: Tensors, rng: np.random.Generator) -> None:
         """Fill the parameters with their starting values."""

@@ -81,6 +81,10 @@ class FullSoftmax:
         return {"Wya": (vocabulary_size, hidden_size), "by": (vocabulary_size,)}
 
     @staticmethod
+    def word_rows(shapes: Shapes) -> dict[str, range]:
+        return {name: range(shape[0]) for name, shape in shapes.items()}
+
+    @staticmethod
     def initialise_(p: Tensors, rng: np.random.Generator) -> None:
         vocabulary_size, hidden_size = p["Wya"].shape
         glorot_(p["Wya"], hidden_size, vocabulary_size, rng)
