@@ -11,7 +11,7 @@ from rnncli.errors import ConfigError
 from rnncli.model import Architecture, LanguageModel, Parameters
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES, Input, Stack
-from rnncli.model.outputs import OUTPUTS, Output
+from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, Output
 from rnncli.optim import AVERAGING, OPTIMIZERS, SCHEDULES, Averaging, Optimizer, Schedule
 from rnncli.schema.suggestions import listed
 from rnncli.system.arrays import Array
@@ -27,8 +27,11 @@ EVALUATION_STREAM_STEPS = 512
 def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
     """The architecture of a config's model. Its methods raise ConfigError for output options that do not fit."""
     output, D = OUTPUTS[m.output.name], m.embedding_size
-    aliases = (("output.Wya", "embedding.E"),) if m.tied else ()
     projected = D if m.tied and m.hidden_size != D else None
+    aliases: tuple[tuple[str, str], ...] = (("output.Wya", "embedding.E"),) if m.tied else ()
+    if m.tied and output is AdaptiveSoftmax:
+        names = output.shapes(projected or m.hidden_size, vocabulary_size, m.output.options)
+        aliases = tuple((f"input.{name}", f"output.{name}") for name in names if not name.startswith("b"))
     sizes = (vocabulary_size, CELLS[m.cell], m.layers, m.hidden_size, D)
     return Architecture(*sizes, output, m.output.options, aliases, projected)
 

@@ -42,11 +42,6 @@ CONFLICTS: tuple[Conflict, ...] = (
         lambda c: c.model.tied and c.model.embedding_size is None,
         "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",
     ),
-    (
-        ("model.tied", "model.output"),
-        lambda c: c.model.tied and c.model.output.name == "adaptive",
-        "is true, but the matrices of an adaptive softmax have several sizes; set model.output to full or sampled",
-    ),
     *(
         (
             (f"dropout.{name}", "model.embedding_size"),

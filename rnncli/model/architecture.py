@@ -26,7 +26,8 @@ class Architecture:
     """The sizes and parts of a model.
 
     Its parameters, in the order in which they are drawn and stored: `embedding.E` (V, D) if there is an embedding;
-    `layer0.*`, `layer1.*`, ... with the names of the cell; `projection.P` (H, n) if `projected` is n; `output.*` with
+    instead, `input.*` if the input rows are made of the tensors of the output layer (`aliases`); `layer0.*`,
+    `layer1.*`, ... with the names of the cell; `projection.P` (H, n) if `projected` is n; `output.*` with
     those of the output layer. `aliases` are pairs of names (alias, owner) for one tensor, such as ("output.Wya",
     "embedding.E"): only the owner is drawn and stored.
 
@@ -51,8 +52,12 @@ class Architecture:
         shapes: Shapes = {}
         n_x = self.vocabulary_size
         if self.embedding_size is not None:
-            shapes["embedding.E"] = (self.vocabulary_size, self.embedding_size)
             n_x = self.embedding_size
+            if self.clustered_input:
+                made_of = [name for name in self.output_shapes() if not name.startswith("b")]
+                shapes |= {f"input.{name}": self.output_shapes()[name] for name in made_of}
+            else:
+                shapes["embedding.E"] = (self.vocabulary_size, n_x)
         for layer in range(self.layers):
             cell_shapes = self.cell.shapes(n_x, self.hidden_size)
             shapes |= {f"layer{layer}.{name}": shape for name, shape in cell_shapes.items()}
@@ -65,6 +70,11 @@ class Architecture:
                 raise ValueError(f"{alias} {shape} cannot share the tensor {owner} {shapes[owner]}")
         return shapes
 
+    @property
+    def clustered_input(self) -> bool:
+        """Whether input rows are made of the tensors of an output layer with clusters (adaptive input)."""
+        return any(alias.startswith("input.") for alias, _ in self.aliases)
+
     def output_shapes(self) -> Shapes:
         """The shape of every tensor of the output layer by its name there, aliases included."""
         return self.output.shapes(self.projected or self.hidden_size, self.vocabulary_size, self.output_options)
@@ -72,7 +82,7 @@ class Architecture:
     def word_rows(self) -> dict[str, range]:
         """For each tensor whose first rows belong to words, one each: the ids of these words."""
         ids = range(self.vocabulary_size)
-        rows = {"layer0.Wxa": ids} if self.embedding_size is None else {"embedding.E": ids}
+        rows = {"layer0.Wxa" if self.embedding_size is None else "embedding.E": ids}
         return rows | {f"output.{name}": words for name, words in self.output.word_rows(self.output_shapes()).items()}
 
     def parameters(self, dtype: DTypeLike, vector: Array | None = None) -> Parameters:
@@ -82,7 +92,7 @@ class Architecture:
     def initialise(self, random_seed: int, dtype: DTypeLike = np.float32) -> Parameters:
         """Parameters with their starting values, each section drawn in float64 from a separate stream."""
         parameters = self.parameters(dtype)
-        if self.embedding_size is not None:
+        if "embedding.E" in parameters.shapes:
             uniform_(parameters["embedding.E"], 0.1, stream(random_seed, "initialise embedding"))
         for layer in range(self.layers):
             rng = stream(random_seed, "initialise layer", layer)

@@ -34,6 +34,26 @@ def test_the_gradients_of_both_uses_are_added(engine, mode, output, embedding_si
     assert all(relative < 1e-9 for _, relative, _ in found), found
 
 
+@pytest.mark.parametrize("engine", ["fused", "stepwise"])
+@pytest.mark.parametrize("embedding_size", [4, 3])
+def test_the_rows_of_an_adaptive_softmax_are_the_input(engine, embedding_size):
+    made = tied("adaptive", embedding_size=embedding_size)
+    assert not any(name.startswith(("input.", "embedding.")) for name in made.shapes())
+    found = list(check_architecture(made, engine, "stream", dropout=Dropout(0.2, 0.3, 0.2, 0.3, 0.2)))
+    assert all(relative < 1e-9 for _, relative, _ in found), found
+    p = made.initialise(2, np.float64)
+    model = language_model(engine, made, p)
+    ids = np.array([[0, 2], [4, 6]])
+    x = model.input.forward(p, ids, None)
+    rows = x.x if engine == "fused" else x[0].transpose(2, 1, 0).reshape(4, -1)
+    words = made.word_rows()
+    for row, id in zip(rows, ids.flat, strict=True):
+        name = next(name for name in words if name[:8] in ("output.W",) and id in words[name])
+        vector = p[name][id - words[name][0]]
+        expected = vector if name == "output.Wya" else vector @ p[name.replace("W", "P")]
+        np.testing.assert_allclose(row, expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize("output", ["full", "sampled"])
 def test_a_tied_tensor_is_drawn_and_counted_once(output):
     made, plain = tied(output), architecture(7, "lstm", 2, 4, 4, output)

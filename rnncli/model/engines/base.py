@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from numpy.typing import DTypeLike
+
 from rnncli.model.architecture import Architecture, State
 from rnncli.model.noise import Noise
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.system.arrays import Array, Tensors
 
 
-def input_masks(noise: Noise | None, ids: Array, E: Array) -> list[Array | None]:
-    """The masks of the embedding rows of ids (T, B), each in a shape that broadcasts to (T, B, D)."""
+def input_masks(noise: Noise | None, ids: Array, shape: tuple[int, ...], dtype: DTypeLike) -> list[Array | None]:
+    """The masks of the rows of ids (T, B) of an embedding of this shape (V, D), each broadcast to (T, B, D)."""
     if noise is None:
         return []
-    return [noise.words(len(E), ids, E.dtype), noise.input(ids.shape[0], ids.shape[1], E.shape[1], E.dtype)]
+    (T, B), (V, D) = ids.shape, shape
+    return [noise.words(V, ids, dtype), noise.input(T, B, D, dtype)]
 
 
 def layer_masks(

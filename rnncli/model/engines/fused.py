@@ -4,33 +4,72 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rnncli.model.architecture import Architecture, State
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.base import LayerState
 from rnncli.model.cells.inputs import Inputs, OneHot, Rows
 from rnncli.model.engines.base import input_masks, layer_masks
 from rnncli.model.noise import Noise
-from rnncli.model.parameters import Gradients, Parameters
-from rnncli.system.arrays import Array
+from rnncli.model.outputs.adaptive import cluster_starts
+from rnncli.model.parameters import Gradients, Parameters, Section
+from rnncli.system.arrays import Array, Tensors
 
 
 class FusedInput:
     """Rows of the embedding, or ids in place of one-hot vectors. Same results as `StepwiseInput`."""
 
     def __init__(self, architecture: Architecture) -> None:
-        self._embedded = architecture.embedding_size is not None
+        self._embedded, self._clustered = architecture.embedding_size is not None, architecture.clustered_input
 
     def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> Inputs:
         if not self._embedded:
             return OneHot(ids)
+        if self._clustered:
+            return ClusterRows(parameters.section("input"), ids, noise)
         E = parameters["embedding.E"]
-        return Rows(E[ids.reshape(-1)], len(ids), *input_masks(noise, ids, E))
+        return Rows(E[ids.reshape(-1)], len(ids), *input_masks(noise, ids, E.shape, E.dtype))
 
     def backward_(self, gradients: Gradients, dx: Array | None, x: Inputs, ids: Array) -> None:
         if dx is not None:
             assert isinstance(x, Rows)
             x.mask_(dx)
-            gradients.write_rows_("embedding.E", ids.reshape(-1), dx)
+            if isinstance(x, ClusterRows):
+                x.write_(gradients.section("input"), dx)
+            else:
+                gradients.write_rows_("embedding.E", ids.reshape(-1), dx)
+
+
+class ClusterRows(Rows):
+    """Input rows made of the tensors of an adaptive softmax (adaptive input; Baevski and Auli 2019).
+
+    The row of a word of the head is its row of Wya; that of a word of cluster k is its row of W_k, times P_k.
+    """
+
+    def __init__(self, p: Tensors, ids: Array, noise: Noise | None) -> None:
+        """p: the tensors of the output layer without its biases; ids (T, B)."""
+        starts, flat, Wya = cluster_starts(p), ids.reshape(-1), p["Wya"]
+        cluster = np.searchsorted(starts, flat, side="right")  # 0: the head
+        x = np.empty((len(flat), Wya.shape[1]), Wya.dtype)
+        self._head, self._tails = np.flatnonzero(cluster == 0), []
+        self._head_ids = flat[self._head]
+        x[self._head] = Wya[self._head_ids]
+        for k, start in enumerate(starts, 1):
+            at = np.flatnonzero(cluster == k)
+            P, rows = p[f"P{k}"], flat[at] - start
+            W = p[f"W{k}"][rows]
+            x[at] = W @ P
+            self._tails.append((at, rows, W, P))
+        shape = (starts[-1] + len(p[f"W{len(starts)}"]) if len(starts) else len(Wya), Wya.shape[1])
+        super().__init__(x, len(ids), *input_masks(noise, ids, shape, Wya.dtype))
+
+    def write_(self, g: Section, dx: Array) -> None:
+        """Write the gradients of the tensors from dx (T*B, D)."""
+        g.write_rows_("Wya", self._head_ids, dx[self._head])
+        for k, (at, rows, W, P) in enumerate(self._tails, 1):
+            np.matmul(W.T, dx[at], out=g[f"P{k}"])
+            g.write_rows_(f"W{k}", rows, dx[at] @ P.T)
 
 
 class FusedStack:

@@ -27,19 +27,41 @@ class StepwiseInput:
 
     def __init__(self, architecture: Architecture) -> None:
         self._vocabulary_size, self._embedded = architecture.vocabulary_size, architecture.embedding_size is not None
+        self._clusters = [alias for alias, _ in architecture.aliases if alias.startswith("input.W")][1:]
+        self._clustered = architecture.clustered_input
 
-    def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> tuple[Array, list[Array]]:
+    def forward(self, parameters: Parameters, ids: Array, noise: Noise | None) -> tuple[Array, Any]:
         words = self._words(ids, parameters.dtype)
         if not self._embedded:
-            return words, []
-        E = parameters["embedding.E"]
-        masks = [_features_first(mask) for mask in input_masks(noise, ids, E)]
-        return _masked(_over_steps(E.T, words), masks), masks  # (D, V) @ (V, B)
+            return words, None
+        E = self._embedding(parameters)
+        masks = [_features_first(mask) for mask in input_masks(noise, ids, E.shape, E.dtype)]
+        return _masked(_over_steps(E.T, words), masks), (masks, parameters)  # (D, V) @ (V, B)
 
-    def backward_(self, gradients: Gradients, dx: Array, x: tuple[Array, list[Array]], ids: Array) -> None:
-        if self._embedded:
-            words, dx = self._words(ids, dx.dtype), _masked(dx, x[1])
-            gradients["embedding.E"][...] = sum(words[:, :, t] @ dx[:, :, t].T for t in range(len(ids)))
+    def _embedding(self, parameters: Parameters) -> Array:
+        """The embedding (V, D): that of a model with adaptive input is the head, then W_k P_k of each cluster."""
+        if not self._clustered:
+            return parameters["embedding.E"]
+        tails = [parameters[W] @ parameters[W.replace("W", "P")] for W in self._clusters]
+        head = self._vocabulary_size - sum(map(len, tails))
+        return np.concatenate([parameters["input.Wya"][:head], *tails])
+
+    def backward_(self, gradients: Gradients, dx: Array, x: tuple[Array, Any], ids: Array) -> None:
+        if not self._embedded:
+            return
+        masks, p = x[1]
+        words, dx = self._words(ids, dx.dtype), _masked(dx, masks)
+        dE = np.sum([words[:, :, t] @ dx[:, :, t].T for t in range(len(ids))], axis=0)
+        if not self._clustered:
+            gradients["embedding.E"][...] = dE
+            return
+        start = len(dE) - sum(len(p[W]) for W in self._clusters)
+        gradients["input.Wya"][...] = 0
+        gradients["input.Wya"][:start] = dE[:start]
+        for W in self._clusters:
+            P, dE_k = W.replace("W", "P"), dE[start : start + len(p[W])]
+            gradients[W][...], gradients[P][...] = dE_k @ p[P].T, p[W].T @ dE_k
+            start += len(p[W])
 
     def _words(self, ids: Array, dtype: DTypeLike) -> Array:
         """(T, B) to (V, B, T)."""
@@ -53,7 +75,7 @@ class StepwiseStack:
         self._states, self._cell = architecture.cell.states, COURSE_CELLS[type(architecture.cell)]
 
     def forward(
-        self, parameters: Parameters, x: tuple[Array, list[Array]], state: State, noise: Noise | None
+        self, parameters: Parameters, x: tuple[Array, Any], state: State, noise: Noise | None
     ) -> tuple[Array, State, Any]:
         caches, last, (a, _) = [], [], x
         for layer, layer_state in enumerate(state):

@@ -79,7 +79,7 @@ class AdaptiveSoftmax:
                 tensor[...] = 0
 
     def forward(self, p: Tensors, hidden: Array, targets: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        starts = _starts(p)
+        starts = cluster_starts(p)
         cluster = np.searchsorted(starts, targets, side="right")  # 0: the head
         head_targets = np.where(cluster == 0, targets, starts[0] + cluster - 1) if len(starts) else targets
         nll, head = self._head.forward(p["Wya"], p["by"], hidden, head_targets)
@@ -111,7 +111,7 @@ class AdaptiveSoftmax:
         return in_pieces(lambda rows: self.forward(p, hidden[rows], targets[rows])[0], len(hidden), widest)
 
     def log_probabilities(self, p: Tensors, hidden: Array) -> Array:
-        starts = _starts(p)
+        starts = cluster_starts(p)
         head = log_softmax(p["Wya"], p["by"], hidden)
         words = len(p["by"]) - len(starts)
         parts = [head[:, :words]]
@@ -147,7 +147,7 @@ def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
     return edges
 
 
-def _starts(p: Tensors) -> Array:
+def cluster_starts(p: Tensors) -> Array:
     """The first word of each cluster, from the shapes of the parameters."""
-    words = [len(p[f"b{k}"]) for k in range(1, (len(p) - 2) // 3 + 1)]
-    return len(p["by"]) - len(words) + np.cumsum([0, *words], dtype=np.intp)[:-1]
+    words = [len(p[f"W{k}"]) for k in range(1, sum(name.startswith("P") for name in p) + 1)]
+    return len(p["Wya"]) - len(words) + np.cumsum([0, *words], dtype=np.intp)[:-1]

@@ -112,7 +112,8 @@ REGULARISED = Dropout(input=0.3, hidden=0.2, output=0.4, word=0.25, recurrent=0.
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("masks", ["window", "step"])
 @pytest.mark.parametrize(
-    ("output", "tied", "embedding_size"), [("full", True, 7), ("sampled", True, 5), ("full", False, 5)]
+    ("output", "tied", "embedding_size"),
+    [("full", True, 7), ("sampled", True, 5), ("adaptive", True, 5), ("one cluster", True, 7), ("full", False, 5)],
 )
 def test_engines_agree_with_dropout_and_tied_weights(cell, masks, output, tied, embedding_size):
     made = architecture(11, cell, 2, 7, embedding_size, *OUTPUTS[output], tied=tied)
