@@ -43,8 +43,8 @@ def data(ctx: click.Context, config: str, overrides: tuple[str, ...], as_json: b
       rnncli data configs/book.yaml --set data.train=war-and-peace.txt
 
     Shows sizes, sentence lengths, and findings, the most severe first, each with the line to look at. `rnncli train`
-    refuses a text with an error; a warning means a worse model; a note is good to know. Exit code 4 if there is an
-    error, else 0.
+    refuses a text with an error; a warning means a worse model; a note is good to know. Where a command would mend the
+    text, the finding has it: it writes a new file, to name in the config. Exit code 4 if there is an error, else 0.
 
     \b
     JSON: {"trainable", "vocabulary" (size; null if train has none), "splits": {"train", "valid", "test":

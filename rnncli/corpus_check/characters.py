@@ -145,8 +145,7 @@ def _mojibake(split: str, found: Survey, mending: tuple[Mending, Place, bool] | 
         before = next(line for at, line in found.foreign if at == place)
         wrong, right = _difference(before, undo.text)
         what = f"{'the text' if whole else 'a part of the text'} is mojibake, {undo}: {right!r} became {wrong!r}"
-        command = undoing(place.file, undo, found.characters)
-        advice = f"undo it: {command}" if whole or RUNS_MENDED in command else f"undo it in that part alone: {command}"
+        advice = undoing(place.file, undo, found.characters, whole)
         letters = sum(seen.count for c, seen in found.characters.items() if c > "\x7f")
         yield Finding("warning", "mojibake", split, place, what, advice, letters, 1.0 if whole else 0.5)
     elif signs is not None:

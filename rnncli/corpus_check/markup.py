@@ -29,7 +29,6 @@ MAYBE = (
     re.compile(rb"UNK(?<![\w<\[]UNK)(?![\w>\]])"),
 )
 ENTITY = re.compile(rb"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,7});")
-TAGS = f"(?!{UNKNOWN}|{END})</?[A-Za-z][^<>]*>"
 SHOWN = 4
 UNESCAPE = "python3 -c 'import html, sys; sys.stdout.writelines(map(html.unescape, sys.stdin))'"
 
@@ -65,7 +64,9 @@ def in_markup(split: str, found: Survey, config: Config) -> Iterator[Finding]:
         advice = f"lines need no padding here; remove them: {_replaced(padding, '')}"
         yield _finding("padding", split, found, "mark of padding or of a blank", advice)
     if (tags := defects.get("tags")) is not None:
-        advice = f"if they do not belong to the language, make them spaces: {_replaced(tags, ' ', TAGS)}"
+        advice = (
+            f"if they do not belong to the language, make them spaces: {_replaced(tags, ' ', f'(?i:{TAG.pattern})')}"
+        )
         yield _finding("tags", split, found, "HTML tag", advice)
     if (entities := defects.get("entities")) is not None:
         command = filtering(entities.first.file, UNESCAPE, new=CLEAN, before_file="<")

@@ -23,7 +23,7 @@ SIGNS = re.compile(
 SIGNALS = frozenset("\u00c2\u00c3\u00e2\u00ef")  # any sign has one of these
 
 UTF8, WESTERN, LATIN1 = "UTF-8", "WINDOWS-1252", "ISO-8859-1"
-WIDE = ("GB18030", "CP932", "CP949", "BIG5", "EUC-JP")  # of two bytes a character
+TWO_BYTES = ("GB18030", "CP932", "CP949", "BIG5", "EUC-JP")  # of two bytes a character
 READ_AS = (
     *(WESTERN, "WINDOWS-1251", "KOI8-R", "GB18030", "CP932", "CP949", "BIG5", "WINDOWS-1250", "WINDOWS-1254"),
     *("WINDOWS-1253", "WINDOWS-1257", "MACINTOSH", "CP850", "CP437", "CP866", "ISO-8859-2"),
@@ -33,6 +33,7 @@ DOUBTFUL, VERY_GOOD, MUCH, SOME = 0.8, 0.85, 0.5, 0.2
 # Only UTF-8 shows by its bytes that it is the right encoding. Any other needs words that differ, or characters.
 WORDS, CHARACTERS, SEQUENCES, VALID = 4, 4, 2, 2.0
 WORD = re.compile(r"[^\W\d_]{3,}")
+TABLE, TABLE_SIGNS = 0.6, 14  # share of the lines of tables and trees, and how many signs these have at most
 SAMPLE = 1000  # characters
 TIMES = 3  # that the same text may have been converted wrongly
 # Windows-1252, with the controls that Latin-1 has where it has no character: what browsers read.
@@ -75,7 +76,7 @@ def mended(lines: Sequence[str]) -> Mending | None:
         now = fit(text)
     if steps and steps[-1][1] == UTF8:
         now += VALID
-    much = SOME if steps and set(steps[0]) <= set(WIDE) else MUCH
+    much = SOME if steps and set(steps[0]) <= set(TWO_BYTES) else MUCH
     right = now >= max(GOOD, first + much) or now >= max(VERY_GOOD, first + SOME)
     return Mending(tuple(steps), text) if steps and right else None
 
@@ -87,7 +88,7 @@ def _best(text: str, now: float, rights: Collection[str]) -> tuple[tuple[str, st
         if (data := encoded(text, wrong)) is None:
             continue
         for right in rights:
-            if wrong in WIDE and right not in (UTF8, *WIDE):
+            if wrong in TWO_BYTES and right not in (UTF8, *TWO_BYTES):
                 continue
             try:
                 other = data.decode(ENCODINGS.get(right, "utf-8"))
@@ -102,16 +103,16 @@ def _best(text: str, now: float, rights: Collection[str]) -> tuple[tuple[str, st
 
 def _is_evident(other: str, wrong: str, right: str, text: str) -> bool:
     """Whether there is enough of a text to tell that `right` is its encoding."""
-    characters = {c for c in other if c > "\x7f"}
+    before, after = ([c for c in each if c > "\x7f"] for each in (text, other))
     if right == UTF8:
-        return len(characters) >= SEQUENCES and is_sound(other)
-    if not is_sound(other):
+        return len(set(after)) >= SEQUENCES and is_sound(other)
+    lines = ["\u2500" <= c <= "\u257f" for c in before]
+    if not is_sound(other) or (sum(lines) > TABLE * len(before) and len(set(before)) < TABLE_SIGNS):
         return False
     if wrong == right:
         return _has_controls(text)
-    if right in WIDE:  # of text in two bytes a character there are no words, but letters, and not the lines of tables
-        letters = wrong not in WIDE or sum(c > "\x7f" and c.isalpha() for c in text) * 2 > sum(c > "\x7f" for c in text)
-        return letters and len(characters) >= CHARACTERS
+    if right in TWO_BYTES:  # there are no words in two bytes a character
+        return len(set(after)) >= CHARACTERS
     return len({word for word in WORD.findall(other) if not word.isascii()} - set(WORD.findall(text))) >= WORDS
 
 
@@ -134,20 +135,19 @@ def encoded(text: str, wrong: str) -> bytes | None:
         return None
 
 
-def undoing(name: str, mending: Mending, characters: Collection[str]) -> str:
-    """The command that undoes mojibake in a whole text, which has these characters."""
+def undoing(name: str, mending: Mending, characters: Collection[str], whole: bool) -> str:
+    """How to undo the mojibake of a text, which has these characters. whole: whether all of it is mojibake."""
     pipe = []
     for i, (wrong, right) in enumerate(mending.steps):
-        if wrong == WESTERN and all(c < "\u0100" for c in characters):
-            to = LATIN1
-        elif i or all(_has(wrong, c) for c in characters):
-            to = wrong
-        else:
-            return filtering(name, RUNS_MENDED)
-        pipe.append(f"iconv -f UTF-8 -t {to}")
+        possible = i > 0 or all(_has(wrong, c) for c in characters)
+        latin1 = wrong == WESTERN and all(c < "\u0100" for c in characters)
+        if not possible and not latin1 and (wrong, right) == (WESTERN, UTF8):
+            return f"undo it where it stands: {filtering(name, RUNS_MENDED)}"
+        whole = whole and (possible or latin1)
+        pipe.append(f"iconv -f UTF-8 -t {LATIN1 if latin1 else wrong}")
         if right != UTF8:
             pipe.append(f"iconv -f {right} -t UTF-8")
-    return filtering(name, *pipe)
+    return f"undo it{'' if whole else ' in the part that has it, alone'}: {filtering(name, *pipe)}"
 
 
 def _has(encoding: str, character: str) -> bool:

@@ -39,14 +39,14 @@ def in_segments(split: str, found: Survey, config: Config) -> Iterator[Finding]:
         if count <= longest * tokens:
             continue
         first = next(iter(of_script.values())).first
-        mean, kinds = count / max(tokens, 1), len(found.words)
+        mean, kinds = count / max(tokens, 1), f"{len(found.words):,} of {found.words.total():,}"
         what = (
-            f"{name} without spaces between words: to data.tokenizer {config.data.tokenizer} all between two spaces is "
+            f"{name} without spaces between words: data.tokenizer {config.data.tokenizer} reads all between two spaces "
         )
-        what += f"one word, of {mean:.0f} characters on average, and {kinds:,} of {found.words.total():,} are different"
+        what += f"as one word, of {mean:,.0f} characters on average, and {kinds} are different"
         advice = f"{CHARACTERS}, or put spaces between the words first, with a tool for that language"
         if ZWSP in found.characters:
             command = filtering(first.file, f"perl -CSD -pe 's/{for_perl(ZWSP)}/ /g'", new="words.txt")
             advice = f"U+200B, zero width space, stands between the words; make it a space: {command}"
-        yield Finding("warning", "unsegmented", split, first, what, advice, tokens, min(1.0, count / letters))
+        yield Finding("warning", "unsegmented", split, first, what, advice, tokens)
         return

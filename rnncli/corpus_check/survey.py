@@ -62,6 +62,7 @@ class _Pass:
         self.met = np.zeros(UNICODE, bool)
         self.firsts: dict[int, Place] = {}  # the first line of each character
         self.hashes: list[Integers] = []
+        self.foreign, self.stride = 0, 1  # lines that are not ASCII, and of how many of them one is kept
         self.pending = [0, 0, 0]  # words, characters and hash of a line that comes in pieces
         self.inside = False  # whether the line that comes in pieces is among those to survey
 
@@ -146,9 +147,7 @@ class _Pass:
         if (unknown := self.words.first_unknown(seen)) is not None and "unknown" not in self.found.defects:
             at = int(np.searchsorted(np.cumsum(seen.counts), unknown[0], side="right"))
             self._record(Defect("unknown", 1, block.line + at, unknown[1]))
-        self.found.foreign += [(Place(self.size.name, number), line) for number, line in seen.foreign]
-        if len(self.found.foreign) > FOREIGN:
-            del self.found.foreign[::2]
+        self._keep_foreign(seen.foreign)
         self.words.add(seen)
         self.found.lower += seen.lower
         self.found.upper += seen.upper
@@ -158,6 +157,16 @@ class _Pass:
             self._lines(block.line, seen.counts, seen.widths, seen.hashes)
         else:
             self._piece(block, count, int(seen.widths.sum()), int(seen.hashes.sum()))
+
+    def _keep_foreign(self, lines: Sequence[tuple[int, str]]) -> None:
+        """Keep every line that is not ASCII, and when there are too many every second one, and so on."""
+        for number, line in lines:
+            if self.foreign % self.stride == 0:
+                self.found.foreign.append((Place(self.size.name, number), line))
+            self.foreign += 1
+        while len(self.found.foreign) > FOREIGN:
+            self.found.foreign = self.found.foreign[::2]
+            self.stride *= 2
 
     def _piece(self, block: Block, words: int, width: int, hash_: int) -> None:
         if block.begins:

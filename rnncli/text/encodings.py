@@ -23,7 +23,7 @@ ENCODINGS = {
     **{name: name.lower() for name in ("ISO-8859-2", "ISO-8859-5", "ISO-8859-7", "ISO-8859-15")},
     **{name: name.lower() for name in ("CP850", "CP852", "CP437")},
 }
-WIDE = {"UTF-16LE": "utf_16_le", "UTF-16BE": "utf_16_be"}
+UTF16 = {"UTF-16LE": "utf_16_le", "UTF-16BE": "utf_16_be"}
 
 SAMPLE = 1 << 16  # bytes of a text that are looked at
 LINE = 1000  # bytes of a line
@@ -66,10 +66,10 @@ def is_sound(text: str) -> bool:
     )
 
 
-def wide(data: bytes) -> str | None:
+def utf16(data: bytes) -> str | None:
     """UTF-16LE or UTF-16BE if the beginning of a text, of which no byte-order mark says so, is that; else None."""
     data = data[: min(SAMPLE, len(data)) // 2 * 2]
-    for name, codec in WIDE.items():
+    for name, codec in UTF16.items():
         high = data[1::2] if name == "UTF-16LE" else data[::2]
         low = data[::2] if name == "UTF-16LE" else data[1::2]
         ascii_only = high.count(0) >= 0.4 * len(high) and low.count(0) <= 0.01 * len(low)
@@ -98,7 +98,7 @@ def advice(name: str, data: bytes, start: int, first: bool) -> str:
 
     first: whether the block is the first of the text.
     """
-    if first and (encoding := wide(data)) is not None:
+    if first and (encoding := utf16(data)) is not None:
         return f"it looks like {encoding}: {conversion(name, encoding)}"
     lines = sample(data, start)
     bad = [line for line in lines if not _is_utf8(line)]

@@ -19,7 +19,7 @@ WORD = 0.7  # times the share of the words that are those of the language
 TYPOGRAPHIC = frozenset("’‘“”„‚«»–—…•°§€£©®™¿¡º·½¼¾²³\u00a0、。，：；？！「」『』（）《》【】・\u3000")
 _WORD = re.compile(r"[^\W\d_]+")
 # Signs that no word has inside; a dash, a soft hyphen and a middle dot may be there.
-_INSIDE = re.compile(r"(?<=[^\W\d_])[\x80-\xac\xae-\xb4\xb6\xb8\xb9\xbb-\xbf\xd7\xf7‘‚“-‡‰-⯿](?=[^\W\d_])")
+_INSIDE = re.compile(r"(?<=[^\W\d_])[\x80-\x9f\xa1-\xac\xae-\xb4\xb6\xb8\xb9\xbb-\xbf\xd7\xf7‘‚“-‡‰-⯿](?=[^\W\d_])")
 _MIXED = re.compile("[A-Za-zÀ-ɏ](?=[Ͱ-ݿก-๛])|[Ͱ-ݿก-๛](?=[A-Za-zÀ-ɏ])")  # Latin beside Greek to Arabic, and Thai
 
 NIQQUD = "".join(map(chr, range(0x5B0, 0x5C3)))

@@ -185,7 +185,7 @@ def nul_error(name: str, block: Block) -> TextError:
     """The error for the first NUL byte of a block; a text with many may be UTF-16."""
     at = block.data.find(b"\0")
     problem, remedy = f"a NUL byte at byte {block.offset + at}, so it is ", "give a plain text file"
-    encoding = encodings.wide(block.data) if block.offset == 0 else None
+    encoding = encodings.utf16(block.data) if block.offset == 0 else None
     if encoding is not None:
         remedy = f"it looks like {encoding}: {encodings.conversion(name, encoding)}"
     return TextError(

@@ -108,6 +108,7 @@ SPACES = PLAIN | {"mode": "stream", "line_end": False, "tokenizer": "characters"
     1 << 20,
 )
 @example((b"a b", b""), b"", b"c", b"", False, PLAIN | {"test": "test.txt"}, 1 << 20)
+@example((b"abababababababab", b""), b"", b"", b"", False, PLAIN | {"tokenizer": "characters"}, 9)
 @example((b"\xff\xfea\0\n\0", b"a"), b"", b"", b"", True, PLAIN | {"valid": 0.5}, 1 << 20)
 def test_training_refuses_exactly_the_texts_with_errors(
     tmp_path_factory, train, valid, test, words, both, chosen, longest

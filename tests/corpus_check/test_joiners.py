@@ -41,6 +41,8 @@ BAD = (
 def test_joiners_where_they_belong(text):
     assert not MISPLACED.search(text)
     assert not MISPLACED.search(f"a {text} b")
+    if present := INVISIBLE & set(text):
+        assert not re.search(pattern(present, set(text)), text)
 
 
 @pytest.mark.parametrize("text", BAD)

@@ -12,6 +12,7 @@ LOST = {
     *(("English", "cp1252", wrong) for wrong in ("koi8_r", "mac_roman")),
     ("Ukrainian", "koi8_u", "koi8_r"),
     *(("Hungarian", "cp1250", wrong) for wrong in ("cp1252", "latin-1")),
+    *((name, "mac_roman", "koi8_r") for name in ("Finnish", "Italian", "Swedish")),
     *(("Japanese", "euc_jp", "gb18030"), ("Taiwanese", "cp950", "gb18030"), ("Vietnamese", "utf-8", "gb18030")),
 }
 BY_TWO = ("utf-8", "gb18030", "cp950", "cp932", "euc_jp", "cp949")  # other bytes are seldom read as Chinese
@@ -50,6 +51,11 @@ def test_good_texts_are_no_mojibake(text):
     for other in (text, text.upper(), text.lower()):
         assert mended([other]) is None
         assert SIGNS.search(other) is None
+
+
+def test_text_that_fits_no_language_well_is_undone_once():
+    mending = mended([misread(ODD[1].encode(), "cp1252")])
+    assert (mending.steps, mending.text) == ((("WINDOWS-1252", "UTF-8"),), ODD[1])
 
 
 def test_no_language_and_no_evidence_is_no_mojibake():
@@ -96,6 +102,15 @@ def test_a_part_of_a_text(look, tmp_path):
     found = look(good * 50 + misread(bad.encode(), "cp1252"))["train", "mojibake"]
     assert (found.where.line, found.count) == (51, 6)
     assert follow(found.advice, tmp_path).read_text() == good * 50 + bad
+
+
+def test_a_part_in_another_encoding_is_to_be_mended_alone(look):
+    spoilt = misread(TEXTS["Russian"][0].encode("koi8_r"), "cp1251") + "\n"
+    found = look(spoilt * 5 + "😀 漢字\n")["train", "mojibake"]
+    assert found.what.startswith("a part of the text is mojibake, KOI8-R that was read as WINDOWS-1251")
+    command = "iconv -f UTF-8 -t WINDOWS-1251"
+    assert found.advice.startswith(f"undo it in the part that has it, alone: {command}")
+    assert look(spoilt * 5)["train", "mojibake"].advice.startswith(f"undo it: {command}")
 
 
 def test_control_characters_of_windows_1252(look, tmp_path):

@@ -204,6 +204,35 @@ def test_lines_in_pieces(content, longest):
     assert pieces.blank == whole.blank
 
 
+@given(
+    st.lists(st.sampled_from(["<s> a\n", "b </s>\n", "x\u200b y\n", "\n", "&amp;\n"]), max_size=9).map("".join), CHUNKS
+)
+def test_the_forms_of_defects_are_counted(text, chunk):
+    with mock.patch("rnncli.text.lines.CHUNK", chunk):
+        defects = of(text.encode()).defects
+    for kind, forms in (("sentence_marks", ("<s>", "</s>")), ("glued", ("\u200b",)), ("entities", ("&amp;",))):
+        counts = {form: text.count(form) for form in forms if form in text}
+        assert (defects[kind].parts if kind in defects else {}) == counts
+        assert kind not in defects or defects[kind].count == sum(counts.values())
+
+
+def test_some_lines_that_are_not_ascii_are_kept_from_all_over_the_text():
+    text = "".join(f"é {n}\n" + "a\n" * 50 for n in range(3000))
+    with mock.patch("rnncli.text.lines.CHUNK", 1 << 11):
+        found = of(text.encode()).foreign
+    assert 40 < len(found) <= 110
+    places = [place.line for place, _ in found]
+    assert places == sorted(places)
+    assert 0.4 < sum(place < text.count("\n") / 2 for place in places) / len(places) < 0.6
+    lines = text.split("\n")
+    assert all(lines[place.line - 1] == line for place, line in found)
+    assert of(b"a\n" * 9).foreign == []
+    (_, line), *_ = of(("word " * 300 + "é" + " more" * 300).encode()).foreign
+    assert line.startswith("word ")
+    assert "é" in line
+    assert len(line) <= 400
+
+
 def test_a_line_without_end_is_not_kept_in_memory():
     class Endless(io.BytesIO):
         left = 300

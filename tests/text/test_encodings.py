@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.languages import TEXTS, follow
 
 from rnncli.errors import TextError
-from rnncli.text.encodings import advice, filtering, readings, sample, wide
+from rnncli.text.encodings import advice, filtering, readings, sample, utf16
 from rnncli.text.languages import GOOD, fit
 from rnncli.text.lines import read_lines
 
@@ -56,6 +56,11 @@ def test_bytes_80_to_9f_of_western_text_are_windows_1252(tmp_path):
     assert follow(remedy, tmp_path).read_text() == "it’s “good” — 5 €, œuvre and Œdipe\n"
 
 
+def test_a_text_that_ends_with_such_a_byte():
+    assert "it looks like WINDOWS-1252" in advice("a", "naïve café".encode("cp1252"), 2, True)
+    assert "it looks like WINDOWS-1252" in advice("a", "café".encode("cp1252"), 3, True)
+
+
 def test_two_likely_encodings_are_both_named():
     remedy = advice("a", "très\n".encode("cp1252"), 2, True)
     assert "it may be WINDOWS-1252 ('très') or WINDOWS-1250 ('trčs')" in remedy
@@ -79,7 +84,7 @@ def test_utf16_without_a_mark(tmp_path, codec, text):
 def test_utf8_is_not_taken_for_utf16_by_its_nuls(text):
     data = text.encode()
     assert "\0" not in text
-    assert not (wide(data) and all(c < "\x80" for c in text))
+    assert not (utf16(data) and all(c < "\x80" for c in text))
 
 
 def test_lines_of_another_encoding_among_lines_of_utf8(tmp_path):

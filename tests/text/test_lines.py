@@ -178,7 +178,7 @@ def test_pieces_without_spaces_have_the_characters_of_the_line(text, lowercase, 
     assert tokens == tokenizer.tokens(text)
     for block in blocks:
         validate(block, "text", words=False)
-    with pytest.raises(TextError, match="or set data.tokenizer: characters"):
+    with pytest.raises(TextError, match=r"or set data\.tokenizer: characters"):
         validate(blocks[0], "text")
 
 
