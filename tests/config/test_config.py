@@ -484,3 +484,25 @@ def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
     config = from_stored({"data": {"train": "text", **data}})
     assert config.data.tokenizer_version == version
     assert corpora.text_format(config.data).tokenizer.version == version
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"tied": True}}, "model.tied is true, but one-hot vectors enter the model"),
+        (
+            {"dropout": {"input": 0.1}},
+            "dropout.input drops parts of embedding rows, but one-hot vectors enter the model",
+        ),
+        ({"dropout": {"word": 0.1}}, "dropout.word drops parts of embedding rows, but one-hot vectors enter the model"),
+        ({"dropout": {"hidden": 0.1}}, "dropout.hidden acts between layers, and there is one"),
+        ({"dropout": {"recurrent": 1}}, "dropout.recurrent is 1; give a number, at least 0, below 1"),
+        ({"optimizer": {"schedule": "plateau"}}, "optimizer.schedule is plateau, which needs data.valid"),
+        ({"training": {"averaging": "asgd"}}, "training.averaging is asgd, which begins when validation stalls"),
+        ({"optimizer": {"name": "lazy_adam", "weight_decay": 0.1}}, "optimizer.weight_decay changes every weight"),
+    ],
+)
+def test_ways_to_learn_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        from_dict({"data": {"train": "text"}} | changes)
+    assert str(error.value).startswith(message)

@@ -1,11 +1,12 @@
 """Mutation tests: mistakes are put into the code one by one, and each is found by exactly the expected detectors.
 
 The mistakes are in mutants.txt. A mutated module is imported, with a fresh copy of the whole package around it, by an
-import hook; five detectors look at it:
+import hook; six detectors look at it:
 
 gradcheck  numerical derivatives of small models disagree with backpropagation
 agreement  losses, gradients or states of the engines differ, or the losses of an epoch differ from plain loops over
            the text
+learning   masks, averages, weight decay or schedules differ from their definitions
 figures    the figures computed from the losses of a text differ from plain sums
 texts      encoded texts, also from the cache, differ from those of plain Python; runs for modules that can cause it
 runs       a run that diverges, is stopped, killed and resumed writes other files than the unchanged package, or a
@@ -24,7 +25,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +40,7 @@ import rnncli
 PACKAGE = Path(rnncli.__file__).parent
 TABLE = Path(__file__).with_name("mutants.txt")
 DETECTORS = {"gradcheck": {"gradcheck"}, "agreement": {"agreement"}, "both": {"gradcheck", "agreement"}}
-DETECTORS |= {name: {name} for name in ("figures", "texts", "runs")}
+DETECTORS |= {name: {name} for name in ("figures", "learning", "texts", "runs")}
 # Modules that encode texts, and modules that only the step-by-step engine uses.
 TEXTS = tuple(f"text/{name}.py" for name in ("tokenize_arrays", "word_index", "encode", "corpus", "cache"))
 # Modules that store and restore runs.
@@ -54,6 +55,7 @@ class Mutant:
     file: str
     cell: str
     output: str
+    noise: bool
     seen_by: str
     name: str
     old: str
@@ -77,7 +79,7 @@ def read_table():
     for line in lines:
         if line.startswith("@@ "):
             _, file, cell, *output = line.split()
-            place = file, cell, output[0] if output else "full"
+            place = file, cell, output[0] if output else "full", output[1:] == ["noise"]
         elif line:
             seen_by, name = line.split(": ", 1)
             old, new = next(lines), next(lines)
@@ -135,13 +137,16 @@ OPTIONS = {
 }
 
 
-def cases_of(cell, output):
+def cases_of(cell, output, noise):
     from rnncli.model.outputs import OUTPUTS
-    from rnncli.proof.gradcheck import small
+    from rnncli.proof.gradcheck import EVERY_KIND, small
     from rnncli.schema.fields import options_of
 
     first, second = (options_of(OUTPUTS, output)(**each) for each in OPTIONS[output])
-    return [small(cell, 2, True, "sentences", output, first), small(cell, 1, False, "stream", output, second)]
+    if not noise:
+        return [small(cell, 2, True, "sentences", output, first), small(cell, 1, False, "stream", output, second)]
+    case = small(cell, 2, True, "stream", output, first)
+    return [replace(case, config=replace(case.config, tied=True), dropout=EVERY_KIND)]
 
 
 def gradcheck_sees(cases, engines):
@@ -153,7 +158,8 @@ def gradcheck_sees(cases, engines):
 
 def agreement_sees(cases):
     return any(
-        far(numbers_of(case, "fused"), numbers_of(case, "stepwise")) or far(epoch_of(case), plain_epoch_of(case))
+        far(numbers_of(case, "fused"), numbers_of(case, "stepwise"))
+        or (not case.dropout.hidden and far(epoch_of(case), plain_epoch_of(case)))
         for case in cases
     )
 
@@ -175,7 +181,7 @@ def numbers_of(case, engine):
         rng = np.random.default_rng(index)
         zeros = model.zero_state(batch.inputs.shape[1])
         start, dlast = (tuple(tuple(rng.normal(size=a.shape) for a in layer) for layer in zeros) for _ in "12")
-        passed = model.forward(batch, start, gradcheck.noise_of(batch))
+        passed = model.forward(batch, start, gradcheck.noise_of(batch, case.dropout))
         gradients, first = model.backward_(passed, dlast)
         arrays = [passed.loss, *(gradient for _, gradient in gradients.items())]
         arrays += [a for layer in passed.state + first for a in layer]
@@ -272,6 +278,42 @@ def figures_see():
     )
 
 
+def learning_sees():
+    from rnncli.model.noise import Dropout, Noise
+    from rnncli.model.parameters import Parameters
+    from rnncli.optim import SCHEDULES, Moment, decay_
+    from rnncli.optim.averaging import Asgd, Ema, average_
+
+    drawn = Noise(1, 0, 0, Dropout(0.25, 0.25, 0.25, 0.25, 0.25, "step"))
+    shape = (40, 50, 60)
+    masks = [drawn.input(*shape, float), *(drawn.hidden(layer, 2, *shape, float) for layer in (0, 1))]
+    masks += [drawn.recurrent(0, (300, 400), float), drawn.words(9999, np.arange(9999).reshape(99, 101), float)]
+    found = [abs(mask.mean() - 1) < 0.05 and abs((mask == 0).mean() - 0.25) < 0.05 for mask in masks]
+    found += [mask.shape == shape for mask in masks[:3]]
+    parameters = Parameters({"W": (2, 2), "b": (2,)}, np.float64)
+    parameters.vector[:] = 1
+    decay_(parameters, 0.25)
+    found.append(parameters.vector.tolist() == [0.75] * 4 + [1, 1])
+    steps = np.array([[1.0], [2.0], [4.0]])
+    for averaging, expected in ((Asgd(), 7 / 3), (Ema(Ema.Options(0.1)), 0.9 * 4 + 0.1 * (0.9 * 2 + 0.1 * 1))):
+        average = np.full(1, np.nan)
+        for number, vector in enumerate(steps, 1):
+            average_(average, vector, averaging.share(number))
+        found.append(bool(np.isclose(average[0], expected)))
+    for name, options, at, expected in (
+        ("constant", {"warmup": 0.5, "annealing": 0.25}, (0.2, 0.25), 0.5),
+        ("constant", {"warmup": 0.5, "annealing": 0.25}, (0.9, 0.95), 0.4),
+        ("step", {"gamma": 0.5, "after": 4}, (0, 0.1, 5), 0.25),
+        ("plateau", {}, (0, 0.1, 5, 2), 0.0625),
+        ("cosine", {"warmup": 0.2}, (0.6, 0.7), 0.5),
+        ("linear", {}, (0.25, 0.3), 0.75),
+        ("one_cycle", {"peak": 0.5}, (0.25, 0.3), 0.52),
+    ):
+        schedule = SCHEDULES[name](SCHEDULES[name].Options(**options))
+        found.append(bool(np.isclose(schedule.factor(Moment(*at)), expected)))
+    return not all(found)
+
+
 # Words of all widths in a table, some with equal first bytes; apostrophes and points inside and outside of words.
 PLAIN = ["the", "don't", "sun's", "dogs'", "'tis", "3.14", "1,000.", "2nd", "x", "internationally", "internationals"]
 PLAIN += ["sea", "seas", "seaside", "e", "the longest word of all is pneumonoultramicroscopicsilicovolcanoconiosis"]
@@ -336,13 +378,14 @@ def runs_see():
         return True
 
 
-def detectors_that_fire(cell, output, engines, texts=True, runs=True):
-    cases = cases_of(cell, output)
+def detectors_that_fire(cell, output, engines, noise=False, texts=True, runs=True):
+    cases = cases_of(cell, output, noise)
     with np.errstate(all="ignore"):
         fired = {
             "gradcheck": gradcheck_sees(cases, engines),
             "agreement": agreement_sees(cases),
             "figures": figures_see(),
+            "learning": learning_sees(),
             "texts": texts and texts_see(),
             "runs": runs and runs_see(),
         }
@@ -357,18 +400,23 @@ def test_a_mistake_is_seen(mutant):
             assert mutant.seen_by == "runs"
             assert runs_see()
             return
-        fired = detectors_that_fire(mutant.cell, mutant.output, [engine], mutant.file in TEXTS, runs=False)
+        fired = detectors_that_fire(
+            mutant.cell, mutant.output, [engine], mutant.noise, mutant.file in TEXTS, runs=False
+        )
         assert fired == DETECTORS[mutant.seen_by]
 
 
 @pytest.mark.parametrize(
-    ("cell", "output"), [("rnn", "full"), ("lstm", "full"), ("gru", "full"), ("rnn", "adaptive"), ("rnn", "sampled")]
+    ("cell", "output", "noise"),
+    [
+        *(("rnn", "full", False), ("lstm", "full", False), ("gru", "full", False), ("lstm", "full", True)),
+        *(("rnn", "adaptive", False), ("rnn", "sampled", False), ("rnn", "adaptive", True)),
+    ],
 )
-def test_code_without_a_mistake_passes(cell, output):
+def test_code_without_a_mistake_passes(cell, output, noise):
+    runs = (cell, output, noise) == ("lstm", "full", False)
     with fresh_package():
-        assert (
-            detectors_that_fire(cell, output, ["fused", "stepwise"], runs=(cell, output) == ("lstm", "full")) == set()
-        )
+        assert detectors_that_fire(cell, output, ["fused", "stepwise"], noise, runs=runs) == set()
 
 
 def test_the_table():
@@ -391,7 +439,7 @@ def test_the_table():
 def test_a_stale_mutant_fails_loudly():
     for old in ("no such text", "import"):
         with pytest.raises(AssertionError, match=r"update mutants\.txt"):
-            Mutant("model/language_model.py", "rnn", "full", "both", "stale", old, "pass").source()
+            Mutant("model/language_model.py", "rnn", "full", False, "both", "stale", old, "pass").source()
 
 
 def test_other_tests_find_the_package_as_it_was():

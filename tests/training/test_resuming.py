@@ -44,6 +44,35 @@ def test_resuming_at_every_step_of_a_run_that_is_stopped_again_and_again(tmp_pat
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
 
 
+ALL_OF_IT = {
+    "model__tied": True,
+    "model__layers": 2,
+    "dropout__input": 0.2,
+    "dropout__hidden": 0.2,
+    "dropout__output": 0.3,
+    "dropout__word": 0.1,
+    "dropout__recurrent": 0.2,
+    "optimizer__weight_decay": 0.01,
+    "optimizer__schedule": {"name": "cosine", "warmup": 0.1},
+    "training__averaging": {"name": "ema", "decay": 0.9},
+    "guard__every": 3,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer__name": "sgd", "optimizer__momentum": 0.9, "dropout__masks": "step"}]
+)
+def test_resuming_at_every_step_with_everything_on(tmp_path, engine, changes):
+    config = settings(tmp_path, model__engine=engine, data__valid=0.2, **(ALL_OF_IT | changes))
+    _, events = train(config, tmp_path / "whole")
+    for step in range(1, events[-1].steps):
+        train(config, tmp_path / "run", stop_at=step, resume=step > 1)
+    train(config, tmp_path / "run", resume=True)
+    assert last_bytes(tmp_path / "run") == last_bytes(tmp_path / "whole")
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("valid", [None, 0.2])
 def test_checkpoints_by_steps_end_in_that_of_a_finished_run(tmp_path, valid):
     made, _ = train(settings(tmp_path, data__valid=valid, run__checkpoint_every="1 step"), tmp_path / "run")
