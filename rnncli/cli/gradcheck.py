@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,4 +70,5 @@ def _cases(config: str, overrides: tuple[str, ...]) -> list[Case]:
     from rnncli.proof import gradcheck as proof
 
     settings = read(config, overrides)
-    return [proof.reduced(settings.model, settings.data.mode, settings.dropout)]
+    noise = replace(proof.NO_NOISE, dropout=settings.dropout, penalties=settings.penalty)
+    return [proof.reduced(settings.model, settings.data.mode, noise)]

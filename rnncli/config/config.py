@@ -17,6 +17,7 @@ from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.noise import Dropout
 from rnncli.model.outputs import OUTPUTS
+from rnncli.model.penalties import Penalties
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.averaging import AVERAGING
 from rnncli.optim.schedules import SCHEDULES
@@ -128,6 +129,7 @@ class Config:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     run: RunConfig = field(default_factory=RunConfig)
     dropout: Dropout = field(default_factory=Dropout)
+    penalty: Penalties = field(default_factory=Penalties)
 
 
 def from_dict(mapping: Mapping[str, Any]) -> Config:

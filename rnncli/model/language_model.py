@@ -13,6 +13,7 @@ from rnncli.model.engines.base import Input, Stack
 from rnncli.model.noise import Noise
 from rnncli.model.outputs.base import Output
 from rnncli.model.parameters import Gradients, Parameters
+from rnncli.model.penalties import Penalties
 from rnncli.system.arrays import Array
 from rnncli.system.profile import Profile
 
@@ -22,15 +23,17 @@ class Pass:
     """The training pass over a batch, and the cache of its backward pass.
 
     loss: mean over the real positions, nats per word; a NumPy scalar, complex under a complex step. It is -ln P if the
-    output layer is exact. losses: (words,), of each real position in the order of `batch.positions`. state: after the
-    last step, to carry into the next window.
+    output layer is exact. penalty: added to it in the gradients. losses: (words,), of each real position in the order
+    of `batch.positions`. state: after the last step, to carry into the next window.
 
     The rest is the cache for `backward_`: use it once, before the model runs another pass.
     """
 
     batch: Batch
     words: int
+    penalties: Penalties
     loss: Any
+    penalty: Any
     losses: Array
     state: State
     x: Any
@@ -84,15 +87,16 @@ class LanguageModel:
         x, hidden, last, stack_cache = self._run(batch.inputs, state, noise)
         self.profile.enter("output")
         real, targets = _real_positions(batch)
-        hidden = hidden[real]
-        p, entering = self.parameters.section("output"), self._projected(hidden)
-        losses, output_cache = self.output.forward(p, entering, targets, noise)
         words = batch.words if words is None else words
+        T, penalties = len(batch.inputs), noise.penalties
+        penalty = penalties.value(hidden, batch.mask, T, words) if penalties else 0.0
+        p, entering = self.parameters.section("output"), self._projected(hidden[real])
+        losses, output_cache = self.output.forward(p, entering, targets, noise)
         loss = losses.sum(dtype=np.result_type(losses, np.float64)) / words
-        return Pass(batch, words, loss, losses, last, x, stack_cache, hidden, output_cache)
+        return Pass(batch, words, penalties, loss, penalty, losses, last, x, stack_cache, hidden, output_cache)
 
     def backward_(self, passed: Pass, dlast: State | None = None) -> tuple[Gradients, State]:
-        """Gradients of the loss, plus `dlast` as the gradient of the last state.
+        """Gradients of loss and penalty, plus `dlast` as the gradient of the last state.
 
         Returns the gradients of the parameters (overwritten by the next call) and that of the starting state.
         """
@@ -100,12 +104,14 @@ class LanguageModel:
         self.profile.enter("output")
         dhidden = self.output.backward_(p.section("output"), g.section("output"), 1 / passed.words, passed.output)
         if self.architecture.projected is not None:
-            np.matmul(passed.hidden.T, dhidden, out=g["projection.P"])
+            np.matmul(passed.hidden[_real_positions(batch)[0]].T, dhidden, out=g["projection.P"])
             dhidden = dhidden @ p["projection.P"].T
         if batch.mask is not None:
             full = np.zeros((batch.targets.size, dhidden.shape[1]), dhidden.dtype)
             full[_real_positions(batch)[0]] = dhidden
             dhidden = full
+        if passed.penalties:
+            passed.penalties.add_gradient_(dhidden, passed.hidden, batch.mask, len(batch.inputs), passed.words)
         self.profile.enter("cells backward")
         if dlast is None:
             dlast = self.zero_state(batch.inputs.shape[1])

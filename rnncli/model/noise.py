@@ -1,4 +1,4 @@
-"""Noise of a training pass: random streams addressed by purpose and position, and the masks of dropout."""
+"""What is added to a training pass alone: random streams, the masks of dropout, and penalties."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from rnncli.model.penalties import NO_PENALTIES, Penalties
 from rnncli.schema.fields import setting
 from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
@@ -48,6 +49,7 @@ class Noise:
     epoch: int
     index: int
     dropout: Dropout = NO_DROPOUT
+    penalties: Penalties = NO_PENALTIES
 
     def stream(self, purpose: str, *position: int) -> np.random.Generator:
         """The random stream of one purpose, at one position, in this step."""

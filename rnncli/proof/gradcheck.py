@@ -28,8 +28,9 @@ from rnncli.model.architecture import Architecture, State
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.language_model import LanguageModel
-from rnncli.model.noise import NO_DROPOUT, Dropout, Noise
+from rnncli.model.noise import Dropout, Noise
 from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, SampledSoftmax
+from rnncli.model.penalties import Penalties
 from rnncli.schema.fields import Choice, options_of
 from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
@@ -39,7 +40,12 @@ STEP = {"complex": 1e-20, "central": 6e-6}
 
 VOCABULARY_SIZE = 7
 COUNTS = (9, 6, 4, 3, 1, 1, 0)  # counts of the words in an assumed training text
-EVERY_KIND = Dropout(input=0.2, hidden=0.25, output=0.3, word=0.2, recurrent=0.3)
+NO_NOISE = Noise(0, 0, 0)
+EVERY_KIND = replace(
+    NO_NOISE,
+    dropout=Dropout(input=0.2, hidden=0.25, output=0.3, word=0.2, recurrent=0.3),
+    penalties=Penalties(activation=0.3, temporal=0.2),
+)
 LENGTHS = (5, 0, 2, 3)  # sentences longer than a window, empty, and of unequal lengths: carried states and pads
 
 
@@ -49,7 +55,7 @@ class Case:
 
     config: ModelConfig
     mode: str  # sentences | stream
-    dropout: Dropout = NO_DROPOUT
+    noise: Noise = NO_NOISE
 
     @property
     def architecture(self) -> Architecture:
@@ -86,12 +92,12 @@ def small(cell: str, layers: int, embedded: bool, mode: str, output: str = "full
     return reduced(ModelConfig(cell, layers, hidden_size=4, embedding_size=embedding_size, output=chosen), mode)
 
 
-def reduced(m: ModelConfig, mode: str, dropout: Dropout = NO_DROPOUT) -> Case:
+def reduced(m: ModelConfig, mode: str, noise: Noise = NO_NOISE) -> Case:
     """The same model with at most 3 layers of 4 units; its embedding is as large if it was, else of 3 features."""
     embedding_size = None if m.embedding_size is None else 4 if m.embedding_size == m.hidden_size else 3
     options = REDUCED.get(type(m.output.options), lambda unchanged: unchanged)(m.output.options)
     sizes: dict[str, Any] = {"layers": min(m.layers, 3), "hidden_size": 4, "embedding_size": embedding_size}
-    return Case(replace(m, **sizes, output=Choice(m.output.name, options)), mode, dropout)
+    return Case(replace(m, **sizes, output=Choice(m.output.name, options)), mode, noise)
 
 
 def _two_clusters_at_most(options: AdaptiveSoftmax.Options) -> AdaptiveSoftmax.Options:
@@ -113,7 +119,7 @@ REDUCED: dict[type, Callable[[Any], Any]] = {
 
 def standard_cases() -> list[Case]:
     """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; every
-    output layer; tied weights and dropout of every kind.
+    output layer; tied weights with dropout of every kind and penalties.
     """
     adaptive = ("adaptive", AdaptiveSoftmax.Options(div_value=2))
     log_uniform, unigram = (("sampled", SampledSoftmax.Options(proposal=q)) for q in ("log_uniform", "unigram"))
@@ -126,7 +132,11 @@ def standard_cases() -> list[Case]:
         small("lstm", 1, True, "stream", *unigram),
         small("rnn", 1, False, "stream", *log_uniform),
         *(
-            replace(case, config=replace(case.config, tied=True), dropout=replace(EVERY_KIND, masks=masks))
+            replace(
+                case,
+                config=replace(case.config, tied=True),
+                noise=replace(EVERY_KIND, dropout=replace(EVERY_KIND.dropout, masks=masks)),
+            )
             for case, masks in (
                 (small("rnn", 2, True, "sentences"), "step"),
                 (small("lstm", 2, True, "stream"), "window"),
@@ -152,7 +162,7 @@ def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Ite
 
 def check_case(case: Case, engine: str, method: str = "complex", random_seed: int = 0) -> list[GradientCheck]:
     """The results for every parameter and for the starting states of one model in one engine."""
-    found = check_architecture(case.architecture, engine, case.mode, method, random_seed, case.dropout)
+    found = check_architecture(case.architecture, engine, case.mode, method, random_seed, case.noise)
     # NaN fails: it compares false.
     return [
         GradientCheck(engine, case.config.cell, name, relative, absolute, relative <= TOLERANCE[method])
@@ -166,15 +176,15 @@ def check_architecture(
     mode: str,
     method: str = "complex",
     random_seed: int = 0,
-    dropout: Dropout = NO_DROPOUT,
+    noise: Noise = NO_NOISE,
 ) -> Iterator[tuple[str, float, float]]:
     """For each parameter and starting state: name, largest relative error, largest absolute error."""
     model = random_model(architecture, engine, random_seed)
-    windows = list(window_loop(model, batches_of(architecture, mode, random_seed), dropout))
+    windows = list(window_loop(model, batches_of(architecture, mode, random_seed), noise))
     dlasts = [_random_state(state, random_seed, n) for n, (_, state) in enumerate(windows)]
     analytic, from_states = model.parameters.zeros_like(), []
     for (batch, state), dlast in zip(windows, dlasts, strict=True):
-        gradients, dfirst = model.backward_(model.forward(batch, state, noise_of(batch, dropout)), dlast)
+        gradients, dfirst = model.backward_(model.forward(batch, state, noise_of(batch, noise)), dlast)
         analytic.vector += gradients.vector
         from_states.append(dfirst)
 
@@ -182,7 +192,7 @@ def check_architecture(
     probe = model.with_parameters(model.parameters.astype(dtype))
 
     def total() -> Any:
-        return sum(_value(probe, *window, dlast, dropout) for window, dlast in zip(windows, dlasts, strict=True))
+        return sum(_value(probe, *window, dlast, noise) for window, dlast in zip(windows, dlasts, strict=True))
 
     for name, tensor in probe.parameters.items():
         yield name, *_errors(analytic[name], _derivative(total, tensor, method))
@@ -192,7 +202,7 @@ def check_architecture(
         arrays = [array for layer in perturbed for array in layer]
         gradients_of_state = [array for layer in dfirst for array in layer]
         for name, tensor, gradient in zip(names, arrays, gradients_of_state, strict=True):
-            value = partial(_value, probe, batch, perturbed, dlast, dropout)
+            value = partial(_value, probe, batch, perturbed, dlast, noise)
             yield f"state.{name}", *_errors(gradient, _derivative(value, tensor, method))
 
 
@@ -203,9 +213,9 @@ def random_model(architecture: Architecture, engine: str, random_seed: int) -> L
     return build.language_model(engine, architecture, parameters, np.array(COUNTS))
 
 
-def noise_of(batch: Batch, dropout: Dropout = NO_DROPOUT) -> Noise:
+def noise_of(batch: Batch, noise: Noise = NO_NOISE) -> Noise:
     """Noise that is the same in each evaluation of a window."""
-    return Noise(0, batch.epoch, batch.index, dropout)
+    return replace(noise, epoch=batch.epoch, index=batch.index)
 
 
 def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[Batch]:
@@ -222,15 +232,13 @@ def batches_of(architecture: Architecture, mode: str, random_seed: int) -> list[
     return list(SentenceBatches(ids, starts, end_id=0, batch_size=len(LENGTHS), bptt=3, seed=random_seed).epoch(0))
 
 
-def window_loop(
-    model: LanguageModel, batches: list[Batch], dropout: Dropout = NO_DROPOUT
-) -> Iterator[tuple[Batch, State]]:
+def window_loop(model: LanguageModel, batches: list[Batch], noise: Noise = NO_NOISE) -> Iterator[tuple[Batch, State]]:
     """Each window with the state that enters it in training: zero if it is fresh, else that of the previous one."""
     state: State = ()
     for batch in batches:
         state = model.entering(batch, state)
         yield batch, state
-        state = model.forward(batch, state, noise_of(batch, dropout)).state
+        state = model.forward(batch, state, noise_of(batch, noise)).state
 
 
 def _random_state(like: State, random_seed: int, window: int) -> State:
@@ -238,11 +246,15 @@ def _random_state(like: State, random_seed: int, window: int) -> State:
     return tuple(tuple(rng.uniform(-0.5, 0.5, array.shape) for array in layer) for layer in like)
 
 
-def _value(model: LanguageModel, batch: Batch, state: State, dlast: State, dropout: Dropout) -> Any:
-    """The loss of a window plus <dlast, last state>."""
-    passed = model.forward(batch, state, noise_of(batch, dropout))
+def _value(model: LanguageModel, batch: Batch, state: State, dlast: State, noise: Noise) -> Any:
+    """The loss and the penalty of a window plus <dlast, last state>."""
+    passed = model.forward(batch, state, noise_of(batch, noise))
     layers = zip(passed.state, dlast, strict=True)
-    return passed.loss + sum((a * r).sum() for last, factors in layers for a, r in zip(last, factors, strict=True))
+    return (
+        passed.loss
+        + passed.penalty
+        + sum((a * r).sum() for last, factors in layers for a, r in zip(last, factors, strict=True))
+    )
 
 
 def _derivative(value: Callable[[], Any], x: Array, method: str) -> Array:

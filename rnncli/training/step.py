@@ -14,6 +14,7 @@ from rnncli.model.costs import operations
 from rnncli.model.language_model import LanguageModel
 from rnncli.model.noise import NO_DROPOUT, Dropout, Noise
 from rnncli.model.parameters import Gradients
+from rnncli.model.penalties import NO_PENALTIES, Penalties
 from rnncli.optim import Averaging, Optimizer, average_, clip_by_global_norm_, decay_
 from rnncli.optim.averaging import NoAveraging
 from rnncli.system.arrays import Array
@@ -73,9 +74,11 @@ class Learner:
         dropout: Dropout = NO_DROPOUT,
         weight_decay: float = 0.0,
         averaging: Averaging | None = None,
+        penalties: Penalties = NO_PENALTIES,
     ) -> None:
         self.model, self.optimizer, self.clip_norm, self.random_seed = model, optimizer, clip_norm, random_seed
         self.dropout, self.weight_decay, self.averaging = dropout, weight_decay, averaging or NoAveraging()
+        self.penalties = penalties
         vector = model.parameters.vector
         self.averages: dict[str, Array] = {name: np.zeros_like(vector) for name in self.averaging.names}
         self.communicator = communicator or Alone()
@@ -96,7 +99,7 @@ class Learner:
         part of it. averaged: number of steps in the average before this one; None: it does not enter the average.
         """
         model, profile = self.model, self.model.profile
-        noise = Noise(self.random_seed, batch.epoch, batch.index, self.dropout)
+        noise = Noise(self.random_seed, batch.epoch, batch.index, self.dropout, self.penalties)
         with np.errstate(all="ignore"):  # an overflow is reported by `check`
             passed = model.forward(batch, model.entering(batch, self.state), noise, words)
             gradients, _ = model.backward_(passed)

@@ -58,7 +58,7 @@ class Trainer:
         self.model = build.model(config, parameters, texts.vocabulary)
         self.optimizer = build.optimizer(config, parameters)
         o, averaging = config.optimizer, build.averaging(config)
-        regularised = config.dropout, o.weight_decay, averaging
+        regularised = config.dropout, o.weight_decay, averaging, config.penalty
         self.learner = Learner(self.model, self.optimizer, o.clip_norm, random_seed, None, *regularised)
         self.schedule = build.schedule(config)
         self.progress = Progress()

@@ -75,6 +75,7 @@ DEFAULTS: dict[str, Any] = {
     "parallel": {"shards": 1, "reduction": "tree"},
     "run": {"dir": None, "keep": 2, "checkpoint_every": "1 epoch"},
     "dropout": {"input": 0.0, "hidden": 0.0, "output": 0.0, "word": 0.0, "recurrent": 0.0, "masks": "window"},
+    "penalty": {"activation": 0.0, "temporal": 0.0},
 }
 
 

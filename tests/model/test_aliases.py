@@ -9,10 +9,9 @@ from support.small_run import settings, train
 
 from rnncli.batches.stream import StreamBatches
 from rnncli.config import build, corpora
-from rnncli.model.noise import Dropout
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.optim.adam import Adam
-from rnncli.proof.gradcheck import check_architecture
+from rnncli.proof.gradcheck import EVERY_KIND, check_architecture
 from rnncli.runs import checkpoint
 from rnncli.training import memory_forecast
 from rnncli.training.step import Learner
@@ -27,7 +26,7 @@ def tied(output="full", cell="lstm", V=7, embedding_size=4):
 @pytest.mark.parametrize("mode", ["sentences", "stream"])
 def test_the_gradients_of_both_uses_are_added(engine, mode, output, embedding_size):
     made = tied(output, embedding_size=embedding_size)
-    found = list(check_architecture(made, engine, mode, dropout=Dropout(0.2, 0.3, 0.2, 0.3, 0.2)))
+    found = list(check_architecture(made, engine, mode, noise=EVERY_KIND))
     assert ("projection.P" in made.shapes()) == (embedding_size == 3)
     assert {name for name, _, _ in found} >= {"embedding.E", "output.by", "layer0.Waa"}
     assert "output.Wya" not in {name for name, _, _ in found}
@@ -39,7 +38,7 @@ def test_the_gradients_of_both_uses_are_added(engine, mode, output, embedding_si
 def test_the_rows_of_an_adaptive_softmax_are_the_input(engine, embedding_size):
     made = tied("adaptive", embedding_size=embedding_size)
     assert not any(name.startswith(("input.", "embedding.")) for name in made.shapes())
-    found = list(check_architecture(made, engine, "stream", dropout=Dropout(0.2, 0.3, 0.2, 0.3, 0.2)))
+    found = list(check_architecture(made, engine, "stream", noise=EVERY_KIND))
     assert all(relative < 1e-9 for _, relative, _ in found), found
     p = made.initialise(2, np.float64)
     model = language_model(engine, made, p)

@@ -146,7 +146,7 @@ def cases_of(cell, output, noise):
     if not noise:
         return [small(cell, 2, True, "sentences", output, first), small(cell, 1, False, "stream", output, second)]
     case = small(cell, 2, True, "stream", output, first)
-    return [replace(case, config=replace(case.config, tied=True), dropout=EVERY_KIND)]
+    return [replace(case, config=replace(case.config, tied=True), noise=EVERY_KIND)]
 
 
 def gradcheck_sees(cases, engines):
@@ -159,7 +159,7 @@ def gradcheck_sees(cases, engines):
 def agreement_sees(cases):
     return any(
         far(numbers_of(case, "fused"), numbers_of(case, "stepwise"))
-        or (not case.dropout.hidden and far(epoch_of(case), plain_epoch_of(case)))
+        or (not case.noise.dropout.hidden and far(epoch_of(case), plain_epoch_of(case)))
         for case in cases
     )
 
@@ -181,7 +181,7 @@ def numbers_of(case, engine):
         rng = np.random.default_rng(index)
         zeros = model.zero_state(batch.inputs.shape[1])
         start, dlast = (tuple(tuple(rng.normal(size=a.shape) for a in layer) for layer in zeros) for _ in "12")
-        passed = model.forward(batch, start, gradcheck.noise_of(batch, case.dropout))
+        passed = model.forward(batch, start, gradcheck.noise_of(batch, case.noise))
         gradients, first = model.backward_(passed, dlast)
         arrays = [passed.loss, *(gradient for _, gradient in gradients.items())]
         arrays += [a for layer in passed.state + first for a in layer]

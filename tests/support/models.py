@@ -7,6 +7,7 @@ from rnncli.config.config import ModelConfig
 from rnncli.model.architecture import Architecture
 from rnncli.model.noise import NO_DROPOUT, Noise
 from rnncli.model.outputs import OUTPUTS
+from rnncli.model.penalties import NO_PENALTIES
 from rnncli.runs.progress import Progress
 from rnncli.schema.fields import Choice, options_of
 
@@ -21,9 +22,9 @@ def language_model(engine, made, parameters, counts=None):
     return build.language_model(engine, made, parameters, counts)
 
 
-def noise_of(batch, random_seed=0, dropout=NO_DROPOUT):
+def noise_of(batch, random_seed=0, dropout=NO_DROPOUT, penalties=NO_PENALTIES):
     """The noise that training uses for a batch."""
-    return Noise(random_seed, batch.epoch, batch.index, dropout)
+    return Noise(random_seed, batch.epoch, batch.index, dropout, penalties)
 
 
 def progress(**values):
