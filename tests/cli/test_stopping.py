@@ -45,10 +45,10 @@ def test_a_signal_while_the_text_is_read(start, work, name, code, words):
 def test_a_signal_that_ends_other_programs_saves(rnncli, fruit_config, monkeypatch, name, code):
     step = Learner.step_
 
-    def signalled(self, batch, number, *rest):
+    def signalled(self, batch, number, *rest, **more):
         if number == 3:
             os.kill(os.getpid(), getattr(signal, name))
-        return step(self, batch, number, *rest)
+        return step(self, batch, number, *rest, **more)
 
     monkeypatch.setattr(Learner, "step_", signalled)
     result = rnncli("train", fruit_config, "--json")

@@ -35,6 +35,9 @@ class Inputs(Protocol):
     T: int
     B: int
 
+    def mask_(self, rows: Array) -> None:
+        """Multiply input rows (T*B, n_x), or their gradient, by the masks of dropout, in place."""
+
     def project(self, Wxa: Array, out: Array) -> None:
         """Write the input product of all steps, (T*B, G n_a)."""
 
@@ -48,6 +51,9 @@ class OneHot:
     def __init__(self, ids: Array) -> None:
         self.T, self.B = ids.shape
         self.ids = ids.reshape(-1)
+
+    def mask_(self, rows: Array) -> None:
+        pass
 
     def project(self, Wxa: Array, out: Array) -> None:
         out[...] = Wxa[self.ids]
@@ -68,7 +74,6 @@ class Rows:
         self.mask_(x)
 
     def mask_(self, rows: Array) -> None:
-        """Multiply rows (T*B, n_x), or their gradient, by the masks, in place."""
         for mask in self._masks:
             if mask is not None:
                 steps = rows.reshape(self.T, self.B, -1)

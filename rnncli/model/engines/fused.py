@@ -33,9 +33,9 @@ class FusedInput:
 
     def backward_(self, gradients: Gradients, dx: Array | None, x: Inputs, ids: Array) -> None:
         if dx is not None:
-            assert isinstance(x, Rows)
             x.mask_(dx)
-            if isinstance(x, ClusterRows):
+            if self._clustered:
+                assert isinstance(x, ClusterRows)
                 x.write_(gradients.section("input"), dx)
             else:
                 gradients.write_rows_("embedding.E", ids.reshape(-1), dx)
