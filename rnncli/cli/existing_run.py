@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import replace
@@ -85,9 +86,9 @@ def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts:
     changed = checkpoint.config_differences(stored, config, texts)
     if not changed:
         return
-    keys = [key for key in (line.partition(" was ")[0] for line in changed) if run_dir.can_name(config, key)]
+    keys = [key for key in changed if key in run_dir.names(config)]
     own = f"{folder.path}-{{{keys[0]}}}" if keys else f"{folder.path}-2"
-    listed = "".join(f"\n  {line}" for line in changed)
+    listed = "".join(f"\n  {line}" for line in changed.values())
     raise RunError(
         f"holds a run of another config or corpus:{listed}\ngive each run a folder of its own, such as "
         f"--set {shlex.quote(f'run.dir={own}')} (with --init-from {shlex.quote(str(folder.path))} it begins with these "
@@ -97,15 +98,28 @@ def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts:
 
 
 def _readable_texts(session: Session) -> Texts | None:
-    """The texts of the config; None if they cannot be read now: a run that is finished does not need them."""
+    """The texts of the config, without a test text that cannot be read; None if the others cannot be read now: a run
+    that is finished does not need them.
+    """
     from rnncli.cli.display.reading import reading_display
     from rnncli.config import corpora
     from rnncli.errors import RnncliError
     from rnncli.text.files import size_of
 
-    with suppress(RnncliError), reading_display(session.quiet) as watch:
-        if size_of(corpora.files(session.config).paths) is not None:  # a pipe may have no writer: reading would block
-            return corpora.texts(session.config, watch)
+    config, unreadable = session.config, ""
+    for test in dict.fromkeys((config.data.test, None)):
+        config = replace(config, data=replace(config.data, test=test))
+        try:
+            paths = corpora.files(config).paths
+            if size_of(paths) is None and all(map(os.path.lexists, paths)):
+                return None  # a pipe may have no writer: reading would block
+            with reading_display(session.quiet) as watch:
+                texts = corpora.texts(config, watch)
+            if unreadable:
+                notify(f"warning: {unreadable}; data.test is not measured")
+            return texts
+        except RnncliError as error:
+            unreadable = str(error)
     return None
 
 
@@ -114,9 +128,11 @@ def _report(session: Session, last: ResumePoint, reason: str, texts: Texts | Non
     from rnncli.runs.metrics import figures_of_test
     from rnncli.schema.suggestions import counted
 
-    test = figures_of_test(session.folder.metrics, texts.test.sha256 if texts and texts.test else None)
-    if test is None and texts is not None and texts.test is not None:
-        return False
+    test = None
+    if texts is not None and texts.test is not None:
+        test = figures_of_test(session.folder.metrics, texts.test.sha256)
+        if test is None:
+            return False
     progress = last.metadata.progress
     if session.as_json:
         session.print_done_row(done(progress, session.config, reason, last.metadata.random_seed), last.path, test=test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
 
     \b
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
-    "test_perplexity" (measured when the run was finished), "train", "valid", "best_valid", "test" (null, or the figures
+    "test_perplexity" (if this checkpoint was measured), "train", "valid", "best_valid", "test" (null, or the figures
     of evaluate --json),
     "random_seed", "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
     "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
@@ -57,7 +56,7 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
     if verify and out is not None:
         raise click.UsageError("--verify reads all checkpoints, --strip only one; give one of the two.")
     if verify:
-        _verify(find.candidates(path or run_path), as_json)
+        _verify(path or run_path, as_json)
         return
     found = find.first_readable(path or run_path)
     for problem in found.problems:
@@ -68,17 +67,19 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
         _strip(found.path, found.checkpoint, found.size, Path(out), as_json)
         return
     document = _document(str(found.path), found.checkpoint, found.size)
-    document["checkpoints"] = sorted(map(str, found.alternatives))
-    document["test"] = _test(found.path)
+    document["checkpoints"] = sorted(str(path) for path in found.alternatives if path.exists())
+    document["test"] = _test(found.path, found.checkpoint.progress.position.step)
     document["test_perplexity"] = document["test"] and document["test"]["perplexity"]
     print_json(document) if as_json else _print(document, _evaluations(found.checkpoint.progress))
 
 
-def _verify(paths: list[Path], as_json: bool) -> None:
+def _verify(run: str | None, as_json: bool) -> None:
     from rnncli.errors import RunError
+    from rnncli.runs import find
 
-    found = [_verified(path) for path in sorted(paths)]
-    found = [each for each in found if each["good"] or os.path.lexists(each["checkpoint"])]  # else removed by training
+    found = [_verified(path) for path in sorted(find.candidates(run))]
+    there = set(map(str, find.candidates(run)))  # others were removed by training in the meantime
+    found = [each for each in found if each["good"] or each["checkpoint"] in there]
     bad = [each for each in found if not each["good"]]
     if as_json:
         print_json({"checkpoints": found, "good": len(found) - len(bad), "damaged": len(bad)})
@@ -136,12 +137,13 @@ def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
     return {"train": progress.measured.train, "valid": progress.measured.valid, "best_valid": progress.measured.best}
 
 
-def _test(path: Path) -> dict[str, Any] | None:
-    """The figures of data.test, if the run of the checkpoint at `path` has measured it."""
+def _test(path: Path, step: int) -> dict[str, Any] | None:
+    """The figures of data.test, if the run has measured it with the checkpoint at `path`, of this step."""
     from rnncli.runs.folder import RunFolder
     from rnncli.runs.metrics import figures_of_test
 
-    return figures_of_test(RunFolder(path.parents[1]).metrics) if path.parent.name == "checkpoints" else None
+    metrics = RunFolder(path.parents[1]).metrics if path.parent.name == "checkpoints" else None
+    return None if metrics is None else figures_of_test(metrics, step=step)
 
 
 def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:

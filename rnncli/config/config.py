@@ -154,6 +154,15 @@ def portable_dict(config: Config) -> dict[str, Any]:
     return to_dict(_portable(config))
 
 
+def dotted(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a mapping from `to_dict` or `portable_dict` by dotted key: `model.output.name`."""
+    found: dict[str, Any] = {}
+    for name, value in mapping.items():
+        inner = dotted(value) if isinstance(value, Mapping) else None
+        found |= {name: value} if inner is None else {f"{name}.{key}": each for key, each in inner.items()}
+    return found
+
+
 def stored_dict(config: Config) -> dict[str, Any]:
     """Return `portable_dict` as a checkpoint stores it: without `later` settings that have their defaults, so that a
     new setting leaves the bytes of existing runs unchanged.

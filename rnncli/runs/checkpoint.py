@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rnncli.config import build
-from rnncli.config.config import Config, from_stored, portable_dict, stored_dict
+from rnncli.config.config import Config, dotted, from_stored, portable_dict, stored_dict
 from rnncli.errors import ConfigError, RunError
 from rnncli.model.architecture import Architecture
 from rnncli.model.parameters import Parameters
@@ -254,26 +254,26 @@ def _tensors(
 CHANGEABLE = ("training.epochs", "training.max_time", "training.patience", "run.", "guard.", "data.train", "data.test")
 
 
-def config_differences(stored: Metadata, config: Config, texts: Texts | None) -> list[str]:
-    """One line for each setting, and each text, that differs from the checkpoint and prevents resuming."""
-    before, now = (dict(_flat(portable_dict(each))) for each in (stored.config, config))
+def config_differences(stored: Metadata, config: Config, texts: Texts | None) -> dict[str, str]:
+    """A line for each setting, by its key, and for each text that differs from the checkpoint and prevents resuming."""
+    before, now = (dotted(portable_dict(each)) for each in (stored.config, config))
     before["training.random_seed"] = stored.random_seed
     if now["training.random_seed"] is None:  # not set: the run keeps the seed it drew
         now["training.random_seed"] = stored.random_seed
     if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
         before["data.valid"] = now["data.valid"]  # the name may differ: its hash is compared below
     # A key of one side only is an option of a choice whose name differs, which is reported.
-    different = [
-        f"{key} was {_written(before[key])}, and is {_written(now[key])}"
+    different = {
+        key: f"{key} was {_written(before[key])}, and is {_written(now[key])}"
         for key in sorted(before.keys() & now.keys())
         if before[key] != now[key] and not key.startswith(CHANGEABLE)
-    ]
+    }
     if texts is not None:
         if texts.vocabulary.words != stored.vocabulary.words:
-            different.append("the vocabulary differs")
-        different += [
-            f"the text of data.{name} differs" for name, digest in hashes(texts).items() if digest != stored.data[name]
-        ]
+            different["the vocabulary"] = "the vocabulary differs"
+        for name, digest in hashes(texts).items():
+            if digest != stored.data[name]:
+                different[f"the text of data.{name}"] = f"the text of data.{name} differs"
     return different
 
 
@@ -290,11 +290,3 @@ def machine_differences(stored: Metadata) -> list[str]:
 def _written(value: Any) -> str:
     """A value as a config has it."""
     return repr(value) if isinstance(value, list) else shown(value)
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -30,10 +30,13 @@ def last_row(path: Path) -> dict[str, Any]:
         return {}
 
 
-def figures_of_test(path: Path, data: str | None = None) -> dict[str, Any] | None:
-    """The figures of the test, if the run ends with one. data: the hash of the text to be measured, None: any."""
+def figures_of_test(path: Path, data: str | None = None, step: int | None = None) -> dict[str, Any] | None:
+    """The figures of the test, if the run ends with one. data: the hash of the text, step: of the checkpoint that was
+    to be measured; None: any.
+    """
     row = last_row(path)
-    figures = row.get("test") if row.get("event") == "test" and data in (None, row.get("data")) else None
+    meant = row.get("event") == "test" and data in (None, row.get("data")) and step in (None, row.get("measured_step"))
+    figures = row.get("test") if meant else None
     return figures if isinstance(figures, dict) and isinstance(figures.get("perplexity", ""), float | None) else None
 
 

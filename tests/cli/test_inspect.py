@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.models import progress
+from support.small_run import contents
 
+from rnncli.runs import checkpoint
 from rnncli.runs.folder import RunFolder
 
 
@@ -153,3 +156,15 @@ def test_strip_overwrites_nothing(refused, rnncli, copy):
     result = rnncli("inspect", "--strip", "x.npz", "--json")
     assert json.loads(result.stdout)["checkpoint"] == str(copy.checkpoint_at(100))
     assert "warning: skipped runs/fruit/checkpoints/step-00000150.npz" in result.stderr
+
+
+def test_a_missing_best_checkpoint_is_reported(rnncli, work):
+    folder = RunFolder(Path("demo"))
+    folder.create()
+    checkpoint.write(folder.checkpoint_at(2), contents(progress(step=2, best_step=1)))
+    skipped = "warning: skipped demo/checkpoints/step-00000001.npz: no such checkpoint\n"
+    for command in (["predict", "--run", "demo"], ["inspect", "demo"]):
+        result = rnncli(*command)
+        assert (result.exit_code, skipped in result.stderr) == (0, True)
+    result = rnncli("inspect", "demo", "--verify")
+    assert (result.exit_code, "1 of 2 checkpoints damaged" in result.stderr) == (5, True)

@@ -88,11 +88,12 @@ def test_a_sweep_gives_each_run_its_folder(rnncli, refused, fruit_config):
         ("{model.hiden_size}", "is not a setting; did you mean {model.hidden_size}?"),
         ("{model.embedding_size}", "which is null, and cannot name a folder"),
         ("{data.train}", "cannot name a folder"),
+        ("{hidden_size}", "is not a setting; did you mean {model.hidden_size}?"),
+        ("{ model.hidden_size }", "is not a setting; did you mean {model.hidden_size}?"),
+        ("{optimizer.learning_rate:.3f}", "is not a setting; did you mean {optimizer.learning_rate}?"),
     ):
         setting = f"run.dir=runs/{name}"
         refused(3, [f"--set {setting}: run.dir names {name}", message], "train", fruit_config, "--set", setting)
-    assert rnncli("train", fruit_config, "--epochs", 1, "--set", "run.dir=runs/{a}").exit_code == 0
-    assert Path("runs/{a}/metrics.jsonl").is_file()
 
 
 def test_a_config_on_standard_input(rnncli, fruit_config):
@@ -121,9 +122,17 @@ def test_the_test_text_is_measured_once(rnncli, fruit_config):
     assert (again["test"], again["test_perplexity"]) == (done["test"], done["test_perplexity"])
     [run] = json.loads(rnncli("runs", "--json").stdout)["runs"]
     assert run["test_perplexity"] == done["test_perplexity"]
+    [untested] = rows(rnncli(*words, "--json"))
+    assert untested["test_perplexity"] is None
+    missing = rnncli(*words, "--set", "data.test=missing.txt", "--json")
+    assert rows(missing)[0]["test"] is None
+    assert "missing.txt: no such file" in missing.stderr
+    assert missing.exit_code == 0
     Path("other.txt").write_text("banana is pink color\n")
     *_, other = rows(rnncli(*words, "--set", "data.test=other.txt", "--json"))
     assert other["test_perplexity"] != done["test_perplexity"]
+    Path("data/fruit.txt").write_text("mango is pink color\n")  # an unreadable test text is no excuse
+    assert rnncli(*words, "--set", "data.test=missing.txt").exit_code == 5
 
 
 def test_more_epochs_resume_a_finished_run(rnncli, refused, fruit_config):

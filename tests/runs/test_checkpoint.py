@@ -22,6 +22,10 @@ def made(tmp_path):
     return train(settings(tmp_path, model__layers=2), tmp_path / "run", stop_at=11)[0]
 
 
+def listed(*arguments):
+    return list(checkpoint.config_differences(*arguments).values())
+
+
 def rewrite(path, change):
     """Rewrite the checkpoint with changed metadata and members, and correct hashes."""
     meta, members = checkpoint_file.read(path, lambda name: True)
@@ -115,9 +119,7 @@ def test_finished(tmp_path):
 
 def changed(made, tmp_path, **changes):
     config = settings(tmp_path, **({"model__layers": 2} | changes))
-    return checkpoint.config_differences(
-        checkpoint.read_metadata(made.folder.checkpoint_at(11)), config, corpora.texts(config)
-    )
+    return listed(checkpoint.read_metadata(made.folder.checkpoint_at(11)), config, corpora.texts(config))
 
 
 def test_nothing_changed(made, tmp_path):
@@ -177,7 +179,7 @@ def test_a_changed_word_list_of_the_same_name_is_reported(tmp_path):
     then = checkpoint.read_metadata(made.folder.checkpoint_at(1))
     for words, differences in ((["sun", "moon"], []), (["sun", "rain"], ["the vocabulary differs"])):
         config = run(words)
-        assert checkpoint.config_differences(then, config, corpora.texts(config)) == differences
+        assert listed(then, config, corpora.texts(config)) == differences
 
 
 def test_a_renamed_validation_text_is_no_difference(tmp_path):
@@ -187,11 +189,11 @@ def test_a_renamed_validation_text_is_no_difference(tmp_path):
     made, _ = train(config, tmp_path / "run", stop_at=1)
     then = checkpoint.read_metadata(made.folder.checkpoint_at(1))
     renamed = replace(config, data=replace(config.data, valid=str(tmp_path / "renamed.txt")))
-    assert checkpoint.config_differences(then, renamed, corpora.texts(renamed)) == []
+    assert listed(then, renamed, corpora.texts(renamed)) == []
     (tmp_path / "renamed.txt").write_text("moon moon\n")
-    assert checkpoint.config_differences(then, renamed, corpora.texts(renamed)) == ["the text of data.valid differs"]
+    assert listed(then, renamed, corpora.texts(renamed)) == ["the text of data.valid differs"]
     without = replace(config, data=replace(config.data, valid=None))
-    assert len(checkpoint.config_differences(then, without, corpora.texts(without))) == 2
+    assert len(listed(then, without, corpora.texts(without))) == 2
 
 
 def test_a_different_machine_is_reported(made, monkeypatch):
@@ -244,7 +246,7 @@ def test_a_checkpoint_of_format_2_is_resumed(made, monkeypatch, tmp_path):
     assert found.config == expected.config
     assert found.progress == replace(expected.progress, running=RunningLoss(), recovery=Recovery())
     config = settings(tmp_path, model__layers=2)
-    assert checkpoint.config_differences(found, config, corpora.texts(config)) == []
+    assert listed(found, config, corpora.texts(config)) == []
     resumed, _ = train(config, tmp_path / "run", resume=True)
     whole, _ = train(config, tmp_path / "whole")
     assert np.array_equal(resumed.model.parameters.vector, whole.model.parameters.vector)

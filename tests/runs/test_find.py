@@ -66,6 +66,13 @@ def test_the_first_readable_checkpoint_and_why_others_were_skipped(here):
         find.first_readable("demo")
 
 
+def test_a_best_checkpoint_that_is_missing_is_reported(here):
+    first, second = save("demo", 1), save("demo", 2, best_step=1)
+    first.unlink()
+    found = find.first_readable("demo")
+    assert (found.path, found.problems) == (second, [f"{first}: no such checkpoint"])
+
+
 @pytest.mark.parametrize("moment", ["before reading", "after reading"])
 def test_a_checkpoint_that_training_removes_meanwhile(here, monkeypatch, moment):
     old, read = save("demo", 1), checkpoint.read

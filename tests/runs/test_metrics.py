@@ -100,7 +100,7 @@ def test_the_test_is_the_last_row_and_measured_again(tmp_path):
         metrics.append(row)
     metrics.close()
     assert figures_of_test(path) == figures_of_test(path, "a") == {"perplexity": 2.5}
-    assert figures_of_test(path, "b") is None
+    assert figures_of_test(path, "b") is figures_of_test(path, step=3) is None
     for damaged in (b'{"event": "test", "test": 3}\n', b'{"event": "test", "test": {}}\n', b"[1]\n", b"{\n", b"\xff\n"):
         (tmp_path / "damaged").write_bytes(path.read_bytes() + damaged)
         assert figures_of_test(tmp_path / "damaged") is None
