@@ -30,7 +30,10 @@ LSTM_GATES = [1, 0, 3, 2]  # f, i, o, c~ from torch's i, f, g, o, and back
 
 @dataclass(frozen=True)
 class Model:
-    """The model that both train: sizes as in the config; `D` None: one-hot input; `sentences`: the mode of fruit."""
+    """The model that both train: sizes as in the config; `D` None: one-hot input; `sentences`: the mode of fruit.
+
+    With dropout, both draw a mask for each window; the layers of PyTorch are then modules of their own.
+    """
 
     cell: str = "lstm"
     V: int = 10_000
@@ -41,6 +44,8 @@ class Model:
     B: int = 20
     sentences: bool = False
     learning_rate: float = 0.001
+    tied: bool = False
+    dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the input, between layers, of the output
 
     @property
     def gates(self) -> int:
@@ -109,7 +114,8 @@ class Rnncli:
         settings = config.from_dict(
             {
                 "data": {"train": [str(ROOT / "data" / "fruit.txt")], "mode": "sentences" if m.sentences else "stream"},
-                "model": sizes | {"output": output},
+                "model": sizes | {"output": output, "tied": m.tied},
+                "dropout": dict(zip(("input", "hidden", "output"), m.dropout, strict=True)),
                 "optimizer": {"learning_rate": m.learning_rate, "clip_norm": CLIP_NORM},
                 "training": {"epochs": NEVER, "batch_size": m.B, "bptt": m.T},
                 "run": {"checkpoint_every": f"{NEVER} steps"},
@@ -197,13 +203,18 @@ class Torch:
         torch.set_num_threads(threads)
         m = self.model = Model(**model)
         self.embedding = nn.Embedding(m.V, m.D) if m.D else None
-        self.rnn = getattr(nn, m.cell.upper())(m.inputs[0], m.H, m.layers)
+        kind = getattr(nn, m.cell.upper())
+        apart = any(m.dropout)
+        self.rnns = [kind(n_x, m.H) for n_x in m.inputs] if apart else [kind(m.inputs[0], m.H, m.layers)]
+        self.training = False
         self.adaptive = cutoffs is not None
         self.output: Any = nn.Linear(m.H, m.V)
         if cutoffs is not None:
             self.output = nn.AdaptiveLogSoftmaxWithLoss(m.H, m.V, cutoffs, div_value=4.0, head_bias=True)
-        modules = [each for each in (self.embedding, self.rnn, self.output) if each is not None]
-        self.parameters = [parameter for module in modules for parameter in module.parameters()]
+        if m.tied:
+            self.output.weight = self.embedding.weight
+        modules = [each for each in (self.embedding, *self.rnns, self.output) if each is not None]
+        self.parameters = list(dict.fromkeys(parameter for module in modules for parameter in module.parameters()))
         self.optimizer = torch.optim.Adam(self.parameters, lr=m.learning_rate, fused=fused)
         self._load(np.load(first))
         windows = np.load(Path(folder) / "windows.npz")
@@ -216,7 +227,7 @@ class Torch:
         views = {} if self.embedding is None else {"embedding.E": read(self.embedding.weight)}
         for k in range(self.model.layers):
             w_ih, w_hh, b_ih, b_hh = (
-                read(getattr(self.rnn, f"{name}_l{k}")) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                read(self._of_layer(k, name)) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             views |= {f"layer{k}.Wxa": w_ih.T, f"layer{k}.Waa": w_hh, f"layer{k}.ba": b_ih}
             if self.model.cell == "gru":
@@ -228,6 +239,10 @@ class Torch:
         for k, (down, words) in enumerate(self.output.tail, 1):
             views |= {f"output.P{k}": read(down.weight), f"output.W{k}": read(words.weight)}
         return views
+
+    def _of_layer(self, k: int, name: str) -> Any:
+        """A parameter of layer k."""
+        return getattr(self.rnns[0], f"{name}_l{k}") if len(self.rnns) == 1 else getattr(self.rnns[k], f"{name}_l0")
 
     def _gates(self, name: str, array: Any) -> Any:
         """An array with its gates converted between the two orders."""
@@ -242,19 +257,35 @@ class Torch:
         import torch
 
         for k in range(self.model.layers):
-            getattr(self.rnn, f"bias_hh_l{k}").data.zero_()
+            self._of_layer(k, "bias_hh").data.zero_()
         for name, view in self.tensors(lambda parameter: parameter.data).items():
+            if self.model.tied and name == "output.Wya":
+                continue
             view.copy_(torch.from_numpy(self._gates(name, stored[f"p.{name}"])))
 
     def loss(self, ids: Any, targets: Any, state: Any) -> tuple[Any, Any]:
         from torch.nn import functional
 
         x = functional.one_hot(ids, self.model.V).float() if self.embedding is None else self.embedding(ids)
-        hidden, state = self.rnn(x, state)
+        if len(self.rnns) == 1:
+            hidden, state = self.rnns[0](x, state)
+        else:
+            hidden, states = self._masked(x, self.model.dropout[0]), []
+            for k, rnn in enumerate(self.rnns):
+                hidden, last = rnn(hidden, None if state is None else state[k])
+                hidden = self._masked(hidden, self.model.dropout[1 if k < len(self.rnns) - 1 else 2])
+                states.append(last)
+            state = states
         hidden, targets = hidden.flatten(0, 1), targets.flatten()
         if self.adaptive:
             return self.output(hidden, targets).loss, state
         return functional.cross_entropy(self.output(hidden), targets), state
+
+    def _masked(self, x: Any, rate: float) -> Any:
+        """The rows x (T, B, n) with one mask for all steps; unchanged before training."""
+        if not (self.training and rate):
+            return x
+        return x * x.new_empty(1, *x.shape[1:]).bernoulli_(1 - rate).div_(1 - rate)
 
     def first(self, path: str) -> None:
         """Write loss and gradients of the first window from a zero state, by rnncli's names."""
@@ -269,6 +300,7 @@ class Torch:
     def steps(self, count: int) -> dict[str, Any]:
         """Take training steps."""
         seconds = []
+        self.training = True
         for _ in range(count):
             started = time.perf_counter()
             loss = self._step()
@@ -285,9 +317,14 @@ class Torch:
         clip_grad_norm_(self.parameters, CLIP_NORM)
         self.optimizer.step()
         if not self.model.sentences:  # a sentence starts from a zero state, and there is only one batch
-            self.state = tuple(each.detach() for each in state) if isinstance(state, tuple) else state.detach()
+            self.state = _detached(state)
             self.at += self.model.T
         return float(loss.item())
+
+
+def _detached(state: Any) -> Any:
+    """A state, or a tuple or list of such, without its history."""
+    return type(state)(map(_detached, state)) if isinstance(state, tuple | list) else state.detach()
 
 
 def main() -> None:

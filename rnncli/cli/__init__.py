@@ -15,11 +15,11 @@ from typing import Any
 import click
 
 from rnncli import __version__
-from rnncli.cli.display.characters import shown
 from rnncli.cli.display.streams import NO_SPACE, standard_streams
 from rnncli.cli.options import notify
 from rnncli.errors import ConfigError, RnncliError, RunError, WriteError, reason
 from rnncli.system.threads import prepare
+from rnncli.text.invisible import shown
 
 # Errors of a path that the user gave.
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EIO)

@@ -7,13 +7,15 @@ import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 import click
 
-from rnncli.cli.display.characters import cut, escaped
+from rnncli.cli.display.characters import cut
 from rnncli.cli.display.reading import reading_display
 from rnncli.cli.display.table import print_table
 from rnncli.cli.options import complete_paths, json_option, print_json, set_option
+from rnncli.text.invisible import escaped, shown
 
 if TYPE_CHECKING:
     from rnncli.corpus_check import Finding, Report
@@ -229,11 +231,8 @@ def _verdict(report: Report) -> str:
 
 
 def _visible(text: str) -> str:
-    r"""The text with its control characters escaped, and with the invisible ones where they do not belong: `\u200b`."""
-    from rnncli.corpus_check.joiners import INVISIBLE, MISPLACED
-
-    text = MISPLACED.sub(lambda found: escaped(found.group()), text)
-    return "".join(c if c.isprintable() or c in INVISIBLE else escaped(c) for c in text)
+    r"""The text as `shown`, and with unusual spaces and private characters escaped: `\xa0`, `\ue000`."""
+    return "".join(escaped(c) if c != " " and category(c) in ("Zs", "Co") else c for c in shown(text))
 
 
 def _short(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnncli.cli.options import complete_paths, json_option, notify, print_json, run_option, say
+from rnncli.cli.options import complete_paths, json_option, notify, print_json, run_option, say, suggest_prediction
 
 if TYPE_CHECKING:
     from rnncli.evaluation.perplexity import Evaluation
@@ -44,7 +43,8 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
     "test_perplexity" (if this checkpoint was measured), "train", "valid", "best_valid", "test" (null, or the figures
     of evaluate --json),
-    "random_seed", "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
+    "random_seed", "source" (of a warm start: hash and step of the model that it began with), "averaged" (whether the
+    parameters are an average), "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
     "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
     With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
     With --strip: {"checkpoint", "out", "bytes", "bytes_before"}
@@ -130,7 +130,7 @@ def _strip(path: Path, stored: Checkpoint, size: int, out: Path, as_json: bool) 
         return
     before, after = (f"{sizes[key] / 1e6:.2f} MB" for key in ("bytes_before", "bytes"))
     say(f"{out}: the weights of {path}, {after} of {before}")
-    notify(f'try: rnncli predict --run {shlex.quote(str(out))} --seed "..."')
+    suggest_prediction(out)
 
 
 def _evaluations(progress: Progress) -> dict[str, Evaluation | None]:
@@ -150,6 +150,7 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
     from rnncli.config import build
     from rnncli.config.config import to_dict
     from rnncli.evaluation.perplexity import perplexity
+    from rnncli.runs.progress import averaged_steps
 
     p = stored.progress
 
@@ -165,6 +166,8 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
         "best_valid_perplexity": figure(p.measured.best_loss),
         **{name: each.figures() if each else None for name, each in _evaluations(p).items()},
         "random_seed": stored.random_seed,
+        "source": stored.source,
+        "averaged": bool(averaged_steps(p, stored.config)),
         "weights_only": stored.weights_only,
         "vocabulary": len(stored.vocabulary),
         "parameters": [
@@ -177,6 +180,18 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
         "data": stored.data,
         "machine": stored.machine,
     }
+
+
+def _learning(config: dict[str, Any]) -> str:
+    """The optimizer, and everything that regularises, where it is not at its default."""
+    optimizer, averaging = config["optimizer"], config["training"]["averaging"]["name"]
+    parts = [f"{optimizer['name']}, learning rate {optimizer['learning_rate']:g} ({optimizer['schedule']['name']})"]
+    for section in ("dropout", "penalty"):
+        if factors := [f"{name} {value:g}" for name, value in config[section].items() if value and name != "masks"]:
+            parts.append(f"{section} {', '.join(factors)}")
+    if optimizer["weight_decay"]:
+        parts.append(f"weight decay {optimizer['weight_decay']:g}")
+    return "; ".join([*parts, *([f"average {averaging}"] if averaging != "none" else [])])
 
 
 def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) -> None:
@@ -202,10 +217,13 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         ["perplexity", ", ".join(perplexities) or ("none measured" if document["epoch"] else "no epoch completed")],
         [
             "model",
-            f"{model['cell']}, {model['layers']} x {model['hidden_size']}, {entering}, {model['output']['name']}",
+            f"{model['cell']}, {model['layers']} x {model['hidden_size']}, {entering}, {model['output']['name']}"
+            + (", tied" if model["tied"] else ""),
         ],
+        ["learned with", _learning(document["config"])],
         ["vocabulary", f"{document['vocabulary']} words"],
         ["trained on", f"{', '.join(data['train'])} ({data['mode']}, {data['tokenizer']})"],
+        *([["started from", f"a model at step {source['step']:,}"]] if (source := document["source"]) else []),
         ["random seed", str(document["random_seed"])],
         ["written by", ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)],
         ["others", ", ".join(name for name in document["checkpoints"] if name != document["checkpoint"]) or "none"],

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from rnncli.cli.display.characters import shown
 from rnncli.system import json_text
+from rnncli.text.invisible import shown
 
 if TYPE_CHECKING:
     from rnncli.api import TrainedModel
@@ -40,6 +42,11 @@ json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="W
 def notify(message: str) -> None:
     """Write lines to stderr, their control and invisible characters escaped."""
     print(shown(message, keep="\n"), file=sys.stderr, flush=True)
+
+
+def suggest_prediction(run: Path) -> None:
+    """Tell the command that predicts with a run or a checkpoint."""
+    notify(f'try: rnncli predict --run {shlex.quote(str(run))} --seed "..."')
 
 
 def say(text: object = "") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,13 @@ from rnncli.cli.display.table import print_table
 from rnncli.cli.options import complete_paths, json_option, load, notify, print_json, run_option, say
 from rnncli.errors import TextError
 from rnncli.evaluation import ranges
+from rnncli.schema.fields import Rule
 
 if TYPE_CHECKING:
     from rnncli.api import TrainedModel
 
 SAMPLES = 3
 DRAWING = ("samples", "temperature", "top_k", "top_p", "random_seed")
-Document = dict[str, Any]
-Ask = Callable[[str], Document]
 
 
 class Number(click.FloatRange):
@@ -35,11 +33,10 @@ class Number(click.FloatRange):
         return found
 
 
-def within(limits: ranges.Range) -> click.IntRange | Number:
-    high = None if limits.high == math.inf else limits.high
-    if not limits.whole:
-        return Number(limits.low, high, min_open=limits.above)
-    return click.IntRange(limits.low, None if high is None else int(high))
+def within(rule: Rule) -> click.IntRange | Number:
+    low = rule.minimum if rule.above is None else rule.above
+    limits: dict[str, Any] = {"min": low, "min_open": rule.above is not None, "max": rule.maximum}
+    return click.IntRange(**limits) if rule.kind == "int" else Number(**limits)
 
 
 @click.command()
@@ -60,7 +57,7 @@ def within(limits: ranges.Range) -> click.IntRange | Number:
     "--samples",
     type=within(ranges.SAMPLES),
     metavar="N",
-    help=f"Number of continuations to draw.  [default: {SAMPLES}; 1 if all would be the same]",
+    help=f"Number of continuations to draw.  [default: {SAMPLES}; 1 with `--temperature 0` or `--top-k 1`]",
 )
 @click.option(
     "--temperature",
@@ -138,18 +135,15 @@ def predict(
         raise click.UsageError(
             "--across-lines needs a model whose text goes on after an <end> (data.mode: stream, data.line_end: true)."
         )
-
-    def ask(seed: str) -> Document:
-        return _document(loaded, seed, **options)
-
     if file is not None:
-        refused = _answer_file(ask, file)
+        refused = _answer_file(loaded, file, options)
     elif interactive:
-        refused = _answer_lines(ask, loaded)
+        refused = _answer_lines(loaded, options)
     else:
         (seed,) = seeds or ("",)
+        _check_locale(seed)
         _hint_number(seed)
-        document, refused = ask(seed), False
+        document, refused = _document(loaded, seed, **options), False
         print_json(document) if as_json else _print(document, loaded)
     if refused:
         ctx.exit(TextError.exit_code)
@@ -164,8 +158,8 @@ def _refuse_idle(ctx: click.Context) -> None:
         (p["interactive"], "--interactive writes no JSON, but --file - does", ("as_json",)),
         (p["beam"], "--beam searches, and draws nothing", DRAWING),
         (p["samples"] == 0, "--samples 0 asks for no continuation", ("words", "across_lines", *DRAWING[1:])),
-        (p["temperature"] == 0, "--temperature 0 always takes the likeliest word", ("top_k", "top_p")),
-        (p["top_k"] == 1, "--top-k 1 always takes the likeliest word", ("temperature", "top_p")),
+        (p["temperature"] == 0, "--temperature 0 always takes the likeliest word", ("top_k", "top_p", "random_seed")),
+        (p["top_k"] == 1, "--top-k 1 always takes the likeliest word", ("temperature", "top_p", "random_seed")),
     ]
     names = {each.name: each.opts[0] for each in ctx.command.params}
     for holds, why, idle in rules:
@@ -189,11 +183,13 @@ def _document(
     across_lines: bool,
     no_unk: bool,
     random_seed: int | None,
-) -> Document:
-    from rnncli.evaluation.generate import Sampling
+    name: str | None = None,
+) -> dict[str, Any]:
+    """The JSON document about a seed. name: of the seed in messages, if it was not typed."""
+    from rnncli.evaluation.generate import SEED, Sampling, read_seed
     from rnncli.system.randomness import draw_seed
 
-    read = loaded.read(seed)
+    read = read_seed(loaded.model, loaded.vocabulary, loaded.text_format, seed, name or SEED)
     if random_seed is None:
         random_seed = draw_seed()
     if samples is None:
@@ -216,17 +212,20 @@ def _document(
     }
 
 
-def _answer_file(ask: Ask, file: str) -> bool:
+def _answer_file(loaded: TrainedModel, file: str, options: dict[str, Any]) -> bool:
     """Write one JSON object for each line of a file; whether a seed was refused."""
-    from rnncli.cli import seeds
+    from rnncli.cli.seeds import standard_input
+    from rnncli.text.files import name_of
+    from rnncli.text.lines import raw_lines
 
+    source = standard_input() if file == "-" else file
     refused = number = 0
-    for number, line in enumerate(seeds.lines(seeds.standard_input() if file == "-" else file), 1):
+    for number, line in raw_lines(source):
+        seed, name = line.decode(errors="surrogateescape"), f"{name_of(source)}:{number}"
         try:
-            document = ask(line.decode(errors="surrogateescape"))
+            document = _document(loaded, seed, **options, name=name)
         except TextError as error:
             refused += 1
-            error.location = f"{'<stdin>' if file == '-' else file}:{number}"
             document = {"seed": line.decode(errors="replace"), "error": str(error)}
         print_json(document, indent=None)
     if refused:
@@ -234,7 +233,7 @@ def _answer_file(ask: Ask, file: str) -> bool:
     return refused > 0
 
 
-def _answer_lines(ask: Ask, loaded: TrainedModel) -> bool:
+def _answer_lines(loaded: TrainedModel, options: dict[str, Any]) -> bool:
     """Print one block for each line of standard input; whether a seed was refused that nobody typed."""
     from rnncli.cli import seeds
 
@@ -242,7 +241,7 @@ def _answer_lines(ask: Ask, loaded: TrainedModel) -> bool:
     notify("one seed per line; an empty line predicts a first word; Ctrl-D ends")
     for seed in seeds.typed():
         try:
-            document = ask(seed)
+            document = _document(loaded, seed, **options)
         except TextError as error:
             notify(str(error))
             if not sys.stdin.isatty():
@@ -253,15 +252,19 @@ def _answer_lines(ask: Ask, loaded: TrainedModel) -> bool:
     return refused
 
 
-def _print(document: Document, loaded: TrainedModel) -> None:
+def _print(document: dict[str, Any], loaded: TrainedModel) -> None:
     from rnncli.text.lookalikes import told_apart
+    from rnncli.text.vocabulary import in_message
 
     for word in dict.fromkeys(document["unknown"]):
-        shown, *near = told_apart([word, *loaded.vocabulary.nearest(word)])
+        shown, *near = in_message([word, *loaded.vocabulary.nearest(word)])
         hint = f"; similar words: {', '.join(near)}" if near else ""
         notify(f"'{shown}' is not in the vocabulary: read as <unk>{hint}")
-    words = _legible([each["word"] for each in document["candidates"]])
-    rows = [[word, f"{each['probability']:.6f}"] for word, each in zip(words, document["candidates"], strict=True)]
+    words = told_apart([each["word"] for each in document["candidates"]])
+    rows = [
+        [word if word.strip() else repr(word), f"{each['probability']:.6f}"]
+        for word, each in zip(words, document["candidates"], strict=True)
+    ]
     if rows and document["remaining_probability"] >= 5e-7:  # at least 0.000001 as printed
         rows.append(["(others)", f"{document['remaining_probability']:.6f}"])
     if rows:
@@ -274,13 +277,12 @@ def _print(document: Document, loaded: TrainedModel) -> None:
         say(text)
 
 
-def _legible(words: list[str]) -> list[str]:
-    """The words of a table, white space quoted; if some look alike, with escapes that tell them apart."""
-    from rnncli.text.lookalikes import look, told_apart
+def _check_locale(seed: str) -> None:
+    """Raise TextError for a `--seed` that has characters beyond those of the locale."""
+    from rnncli.config.file_text import unreadable
 
-    if len(set(map(look, words))) < len(words):
-        words = told_apart(words)
-    return [word if word.strip() else repr(word) for word in words]
+    if sys.getfilesystemencoding() != "utf-8" and (problem := unreadable(seed)):
+        raise TextError(problem, location="--seed")
 
 
 def _hint_number(seed: str) -> None:

@@ -77,7 +77,7 @@ def _document(run: RunSummary, now: float) -> dict[str, Any]:
 def _row(run: RunSummary, now: float) -> dict[str, str | None]:
     """The cell of each column; without a readable checkpoint only the state, the size and the age."""
     row: dict[str, str | None] = dict.fromkeys(COLUMNS)
-    row |= {"run": _name(str(run.path)), "state": "patience" if run.reason == "patience" else run.state}
+    row |= {"run": str(run.path), "state": "patience" if run.reason == "patience" else run.state}
     row |= {"MB": f"{run.bytes / 1e6:.1f}", "age": _age(now - run.changed)}
     if run.step is not None:
         row |= {"epoch": f"{run.epoch}/{run.epochs or '?'}", "step": f"{run.step:,}"}
@@ -92,11 +92,6 @@ def _print(rows: list[dict[str, str | None]]) -> None:
     columns = [name for name in COLUMNS if name != "test" or tested]
     right = "".join(str(i) for i, name in enumerate(columns) if name in RIGHT)
     print_table([columns, *([row[name] for name in columns] for row in rows)], right, LEFT_OUT)
-
-
-def _name(path: str) -> str:
-    """A path without line ends."""
-    return path if path.isprintable() else repr(path)
 
 
 def _age(seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rnncli.cli.options import notify, say
 from rnncli.text.files import Source
-from rnncli.text.lines import read_blocks
+from rnncli.text.lines import raw_lines
 
 LONGEST_TYPED = 4095  # bytes of a line; a terminal drops the rest, unless an editor such as readline reads it
 
@@ -19,22 +19,6 @@ def standard_input() -> Source:
     return raw
 
 
-def lines(source: Source) -> Iterator[bytes]:
-    """The lines of a text as bytes, as `read_lines` cuts them, but unchecked: one that cannot be read spoils no other.
-
-    Raises TextError for a file that is missing or damaged.
-    """
-    begun = b""  # the beginning of a line that comes in pieces
-    for block in read_blocks(source):
-        begun += block.content
-        if not block.ends:
-            continue
-        *whole, rest = begun.split(b"\n")
-        begun = b""
-        for line in [*whole, rest] if rest else whole:
-            yield line.removesuffix(b"\r")
-
-
 def typed() -> Iterator[str]:
     """The lines of standard input as they come, bytes that are not UTF-8 as surrogates.
 
@@ -43,7 +27,7 @@ def typed() -> Iterator[str]:
     """
     terminal = sys.stdin.isatty()
     edited = terminal and sys.stdout.isatty() and _load_editor()
-    for line in _prompted() if edited else lines(standard_input()):
+    for line in _prompted() if edited else (line for _, line in raw_lines(standard_input())):
         if isinstance(line, str):
             yield line
         elif terminal and len(line) >= LONGEST_TYPED:

@@ -75,6 +75,7 @@ def train(
     The last four, and "train" and "valid" in the row of an epoch, are null or have the fields of evaluate --json:
     number of tokens, whether <end> counts, unknown words; perplexity with and without them and with their spelling,
     and bits.
+    words_per_second is the median over the steps; the screen shows words by the clock.
     Training perplexities are null if the output layer is sampled: a sampled loss has no perplexity.
     With --profile also "profile": {"steps", "milliseconds", "gflops", "sections": [{"name", "milliseconds",
     "percent", "gflops"}]}, means over the steps after the first five; or null if no step was taken.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
-from rnncli.cli.options import notify, print_json
+from rnncli.cli.options import notify, print_json, suggest_prediction
 from rnncli.runs.events import Done, Test, row
 
 if TYPE_CHECKING:
@@ -111,6 +110,7 @@ class Session:
 
     def _stop(self, trainer: Trainer) -> Stop:
         """The function that the trainer asks whether to stop: the name of a signal, `max_time`, or None."""
+        from rnncli.runs.progress import finished
         from rnncli.system.process import process_age
 
         limit = self.config.training.max_time
@@ -118,8 +118,8 @@ class Session:
         def stop() -> str | None:
             if self.signals.received is not None:
                 return self.signals.received.name
-            late = limit is not None and trainer.speed and process_age() >= limit.seconds  # but after one step
-            return "max_time" if late else None
+            begun = trainer.speed or finished(trainer.progress, self.config)  # one step at least
+            return "max_time" if limit is not None and begun and process_age() >= limit.seconds else None
 
         return stop
 
@@ -137,7 +137,7 @@ class Session:
             print_profile(profile)
         notify(f"saved {path}")
         if done.reason in ("epochs", "patience"):
-            notify(f'try: rnncli predict --run {shlex.quote(str(self.folder.path))} --seed "..."')
+            suggest_prediction(self.folder.path)
         else:
             notify(f"stopped by {done.reason}; resume with: {self.resume_command}")
 

@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from rnncli.corpus_check.joiners import INVISIBLE, MISPLACED
 from rnncli.corpus_check.markup import marks
 from rnncli.corpus_check.mojibake import SIGNALS, SIGNS
 from rnncli.text.encode import TextFormat
+from rnncli.text.invisible import INVISIBLE, misplaced
 from rnncli.text.lines import Block
 from rnncli.text.tokenize import END
 from rnncli.text.tokenize_arrays import Codes, Flags, Positions, Tokens, cut
@@ -28,7 +28,7 @@ FOREIGN = 8  # lines that are not ASCII, to look for mojibake in
 LONG = 400  # characters of such a line
 
 # Each pattern, and characters of which any match has at least one: without them the search is skipped.
-PATTERNS = {"glued": (MISPLACED, INVISIBLE), "mojibake": (SIGNS, SIGNALS)}
+PATTERNS = {"glued": (misplaced(), INVISIBLE), "mojibake": (SIGNS, SIGNALS)}
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 LITERAL_END = re.compile(re.escape(END.encode()))
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from rnncli.config.config import Config
 from rnncli.corpus_check.facts import Survey
 from rnncli.corpus_check.finding import Finding
-from rnncli.corpus_check.joiners import ZWSP, for_perl
+from rnncli.corpus_check.joiners import for_perl
 from rnncli.text.encodings import filtering
+from rnncli.text.invisible import ZWSP
 
 # Letters and marks of scripts that put no spaces between words, and how long words are on average, at most, if cut.
 SCRIPTS = {

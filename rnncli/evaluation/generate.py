@@ -13,7 +13,7 @@ from rnncli.model.architecture import State
 from rnncli.model.language_model import LanguageModel
 from rnncli.system.arrays import Array
 from rnncli.system.randomness import stream
-from rnncli.text.encode import TextFormat
+from rnncli.text.encode import TextFormat, line_of
 from rnncli.text.vocabulary import END, Vocabulary
 
 LN10 = math.log(10)
@@ -58,11 +58,11 @@ class Sampling:
     unknown: bool = True
 
     def __post_init__(self) -> None:
-        ranges.TEMPERATURE.check("temperature", self.temperature)
+        ranges.check("temperature", self.temperature, ranges.TEMPERATURE)
         if self.top_k is not None:
-            ranges.TOP_K.check("top_k", self.top_k)
+            ranges.check("top_k", self.top_k, ranges.TOP_K)
         if self.top_p is not None:
-            ranges.TOP_P.check("top_p", self.top_p)
+            ranges.check("top_p", self.top_p, ranges.TOP_P)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Context:
 
     def candidates(self, top: int, unknown: bool = True) -> list[Candidate]:
         """The likeliest next words, best first; ties in the order of ids, so the more frequent word first."""
-        ranges.TOP.check("top", top)
+        ranges.check("top", top, ranges.TOP)
         order = np.argsort(-self.log_probabilities, kind="stable")
         if not unknown:
             order = order[order != self.vocabulary.unknown_id]
@@ -104,9 +104,9 @@ class Context:
 
         across_lines: draw exactly `words` words, each `<end>` included, instead of stopping at the end of a line.
         """
-        ranges.SAMPLES.check("number", number)
-        ranges.WORDS.check("words", words)
-        ranges.RANDOM_SEED.check("random_seed", random_seed)
+        ranges.check("number", number, ranges.SAMPLES)
+        ranges.check("words", words, ranges.WORDS)
+        ranges.check("random_seed", random_seed, ranges.RANDOM_SEED)
         if not isinstance(sampling, Sampling):
             raise TypeError(f"sampling must be a Sampling, not {sampling!r}")
         self._check_lines(across_lines)
@@ -131,8 +131,8 @@ class Context:
 
         across_lines: as in `samples`.
         """
-        ranges.BEAM.check("width", width)
-        ranges.WORDS.check("words", words)
+        ranges.check("width", width, ranges.BEAM)
+        ranges.check("words", words, ranges.WORDS)
         self._check_lines(across_lines)
         sampling = Sampling(unknown=unknown)
         kept: list[tuple[float, list[int]]] = [(0.0, [])]
@@ -182,43 +182,38 @@ class Context:
         return Continuation(text, words, float(log_p) / LN10, ended)
 
 
-def read_seed(model: LanguageModel, vocabulary: Vocabulary, text_format: TextFormat, seed: str) -> Context:
+def read_seed(
+    model: LanguageModel, vocabulary: Vocabulary, text_format: TextFormat, seed: str, name: str = SEED
+) -> Context:
     r"""Read a seed as the beginning of a text; after an empty seed the next word is the first one.
 
     The seed is read as a file is. In mode `sentences` it is one line, whose end is optional; in a stream whose lines
-    end in `<end>`, a seed that ends in `\n` asks for the first word of the next line.
+    end in `<end>`, a seed that ends in `\n` asks for the first word of the next line. name: of the seed, in messages.
 
     Raises TextError for more than one sentence, for a word outside a vocabulary without `<unk>`, for a literal `<end>`,
-    and for bytes that are not UTF-8 (which Python passes as surrogates).
+    for a NUL, and for bytes that are not UTF-8 (which Python passes as surrogates).
     """
-    try:
-        seed.encode()
-    except UnicodeEncodeError as error:
-        raise TextError(
-            f"character {error.start + 1} is not UTF-8", location=SEED, remedy="type it in a UTF-8 terminal"
-        ) from None
-    lines = text_format.lines(seed, SEED)
+    lines = text_format.lines(seed, name)
     if text_format.mode == "sentences":
-        lines = _one_sentence(lines)
+        lines = _one_sentence(lines, name)
     words, ids = [], []
-    for number, line in enumerate(lines, 1):
-        location = SEED if len(lines) == 1 else f"{SEED}, line {number}"
+    for i, line in enumerate(lines):
         words += [END, *line]
-        ids += [vocabulary.end_id, *vocabulary.encode(line, location)]
+        ids += [vocabulary.end_id, *vocabulary.encode(line, line_of(name, i, len(lines)))]
     log_p, state = model.next_word(np.array(ids, np.intp)[:, None], model.zero_state(1))
     unknown = [word for word in words if word not in vocabulary]
     log_p = _of_words(log_p, text_format, vocabulary)[0]
     return Context(model, vocabulary, text_format, words[1:], unknown, log_p, state)
 
 
-def _one_sentence(lines: list[list[str]]) -> list[list[str]]:
+def _one_sentence(lines: list[list[str]], name: str) -> list[list[str]]:
     """These lines without the empty one after a line end. Raises TextError if they are more than one line."""
     if len(lines) > 1 and not lines[-1]:
         lines = lines[:-1]
     if len(lines) > 1:
         raise TextError(
             f"{len(lines)} lines, but to this model (data.mode: sentences) a seed is the beginning of one line",
-            location=SEED,
+            location=name,
             remedy="give one line; for several seeds, one per line, use predict --file",
         )
     return lines

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import numbers
-from dataclasses import dataclass
-from typing import Any
+
+from rnncli.schema.fields import KINDS, Rule
+
+TOP = Rule("int", minimum=0)
+SAMPLES = Rule("int", minimum=0, maximum=10_000)
+WORDS = Rule("int", minimum=1)
+BEAM = Rule("int", minimum=1, maximum=1000)
+RANDOM_SEED = Rule("int", minimum=0, maximum=2**63 - 1)
+TEMPERATURE = Rule("float", minimum=0, maximum=10**9)
+TOP_K = Rule("int", minimum=1)
+TOP_P = Rule("float", above=0, maximum=1)
 
 
-@dataclass(frozen=True)
-class Range:
-    """The numbers from `low` to `high`, `low` itself left out if `above`; `whole`: integers alone."""
+def check(name: str, value: object, rule: Rule) -> None:
+    """Raise TypeError unless the value is such a number, ValueError if it is out of range; `name` says what it is.
 
-    low: int
-    high: float = math.inf
-    whole: bool = True
-    above: bool = False
-
-    def check(self, name: str, value: object) -> None:
-        """Raise TypeError unless the value is such a number, ValueError if it is out of range; `name` says what it is.
-
-        NumPy's scalars are numbers; bool is none.
-        """
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral if self.whole else numbers.Real):
-            kind = "a whole number" if self.whole else "a number"
-            raise TypeError(f"{name} must be {kind}, not {value!r} ({type(value).__name__})")
-        number: Any = value
-        if not self.low <= number <= self.high or (self.above and number == self.low):  # NaN is nowhere
-            upper = "" if self.high == math.inf else f" and at most {self.high:,}"
-            raise ValueError(f"{name} must be {'above' if self.above else 'at least'} {self.low}{upper}, not {value}")
-
-
-TOP = Range(0)
-SAMPLES = Range(0, 10_000)
-WORDS = Range(1)
-BEAM = Range(1, 1000)
-RANDOM_SEED = Range(0, 2**63 - 1)
-TEMPERATURE = Range(0, 10**9, whole=False)
-TOP_K = Range(1)
-TOP_P = Range(0, 1, whole=False, above=True)
+    NumPy's scalars are numbers; bool is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral if rule.kind == "int" else numbers.Real):
+        raise TypeError(f"{name} must be {KINDS[rule.kind][1]}, not {value!r} ({type(value).__name__})")
+    if not all(holds(value, bound) for _, bound, holds in rule.bounds()):  # of NaN none holds
+        limits = " and ".join(f"{words} {bound:,}" for words, bound, _ in rule.bounds())
+        raise ValueError(f"{name} must be {limits}, not {value}")

@@ -137,17 +137,19 @@ class RunFolder:
         return None
 
     def preferred(self) -> list[Path]:
-        """Files in order of preference: the best checkpoint (even if it is missing), the last, the earlier ones, the
-        guards.
+        """Files in order of preference: the best checkpoint, the last, the earlier ones, the guards.
+
+        Before them those after the last readable one, of which each may be the best; and the best even if it is
+        missing: whoever reads them reports both.
         """
         newest_first = [*self.checkpoints()[::-1], *self.guards()[::-1]]
-        for path in newest_first:
+        for number, path in enumerate(newest_first):
             try:
                 step = checkpoint.read_metadata(path).progress.measured.best_step
             except RunError:
                 continue
-            best = [] if step is None else [self.checkpoint_at(step)]
-            return best + [other for other in newest_first if other not in best]
+            first = newest_first[:number] + ([] if step is None else [self.checkpoint_at(step)])
+            return first + [other for other in newest_first if other not in first]
         return newest_first
 
     def prune(self, keep: int, step: int, needed: Collection[int | None]) -> None:

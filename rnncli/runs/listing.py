@@ -23,9 +23,9 @@ class RunSummary:
     """The state of a run.
 
     `state`: `training` (another process, `holder`, holds the lock), `finished` (`reason`: epochs or patience),
-    `stopped`, `no checkpoint yet`, `damaged` (no checkpoint can be read), or `other version` (the newest checkpoint has
-    a format version that this rnncli does not read). `changed`: when a checkpoint or a row of metrics was last
-    written, in seconds since 1970. `bytes`: total size of all files of the run.
+    `stopped` (also before `data.test` is measured), `no checkpoint yet`, `damaged` (no checkpoint can be read), or
+    `other version` (the newest checkpoint has a format version that this rnncli does not read). `changed`: when a
+    checkpoint or a row of metrics was last written, in seconds since 1970. `bytes`: total size of all files of the run.
 
     The other fields come from `checkpoint`, the newest checkpoint or guard that can be read; None without one.
     `problems`: why newer ones were skipped. `epoch`: epochs completed, out of `epochs`. For a run in training, step
@@ -83,8 +83,6 @@ def _summary(path: Path) -> RunSummary:
         state = "other version"
     elif newest:
         state = "finished" if newest["reason"] else "stopped"
-        if newest["reason"] and (test := figures_of_test(folder.metrics)):
-            newest["test_perplexity"] = test["perplexity"]
     else:
         state = "damaged" if problems else "no checkpoint yet"
     messages = tuple(map(str, problems))
@@ -101,7 +99,7 @@ def _newest(folder: RunFolder) -> tuple[dict[str, Any], list[RunError]]:
             return {}, [error]
         for path in paths:
             try:
-                return _fields_from(path), problems
+                return _fields_from(path, folder.metrics), problems
             except RunError as error:
                 if os.path.lexists(path):
                     problems.append(error)
@@ -111,14 +109,18 @@ def _newest(folder: RunFolder) -> tuple[dict[str, Any], list[RunError]]:
             return {}, problems
 
 
-def _fields_from(path: Path) -> dict[str, Any]:
+def _fields_from(path: Path, metrics: Path) -> dict[str, Any]:
     metadata = checkpoint.read_metadata(path)
     config, p = metadata.config, metadata.progress
     m, reason = config.model, finished(p, config)
+    test = figures_of_test(metrics) if reason else None
+    if config.data.test is not None and test is None:  # still to be measured
+        reason = None
     ended = done(p, config, reason or "", metadata.random_seed)
     model = {"cell": m.cell, "layers": m.layers, "hidden_size": m.hidden_size, "output": m.output.name}
     position = {"epoch": p.position.epoch, "epochs": config.training.epochs, "step": p.position.step, "reason": reason}
     perplexities = {name: getattr(ended, name) for name in ("train_perplexity", "best_valid_perplexity")}
+    perplexities["test_perplexity"] = None if test is None else test["perplexity"]
     return {"checkpoint": path} | model | position | perplexities
 
 

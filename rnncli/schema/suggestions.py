@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 from rnncli.schema.fields import KINDS, LARGEST_WHOLE_NUMBER, Setting, options_of, read_scalar, settings_of
@@ -111,7 +110,7 @@ def _meant(setting: Setting, value: object) -> str | None:
         elif guess is None:
             number = float(text)
             guess = int(number) if number.is_integer() else number
-        read_scalar(replace(setting, optional=False), guess)
+        read_scalar(setting, guess)
     except (ValueError, OverflowError):
         return None
     if isinstance(guess, str):
@@ -151,6 +150,11 @@ def shown(value: object) -> str:
         return "a huge number"  # str() refuses an int of more than 4300 digits
     text = repr(value[: LONGEST + 1] if isinstance(value, str) else value)
     return text if len(text) <= LONGEST + 2 else text[:LONGEST] + "…" + text[-1]
+
+
+def shortened(text: str) -> str:
+    """Return the first characters of a text, with `…` in place of the rest."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

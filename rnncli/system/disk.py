@@ -24,6 +24,8 @@ def writing(path: Path, remedy: str = "make room there, or set run.dir") -> Iter
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            remedy += " (`ulimit -f` limits the size of files)"
         raise WriteError(f"cannot write: {reason(error)}", location=str(path), remedy=remedy) from error
 
 

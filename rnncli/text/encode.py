@@ -6,6 +6,7 @@ Only distinct words are kept in memory.
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from rnncli.text.vocabulary import literal_end_error
 from rnncli.text.word_index import Numbering, Numbers, Tally
 
 LINE_END = "\n"  # the `<end>` of a line during reading: no token can equal it, unlike a literal `<end>` in the text
+NUL = "\0"
+NO_TEXT = re.compile(f"[{NUL}\ud800-\udfff]")  # Python passes bytes that are not UTF-8 as surrogates
 MODES = ("sentences", "stream")
 BLOCKS = 8  # blocks for each thread in a batch
 
@@ -73,11 +76,16 @@ class TextFormat:
 
         Lines are what stands between line ends: a text that ends in one has an empty last line, an empty text has one
         line. Where no line ends in `<end>`, all are one.
-        name: of the text, in messages. Raises TextError as for a file.
+        name: of the text, in messages. Raises TextError for a NUL, and for what cannot be UTF-8.
         """
-        block = Block(1, 0, text.encode(), begins=True, ends=True)
-        validate(block, name)
-        lines = [line.removesuffix("\r") for line in block.content.decode().split("\n")]
+        lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+        for i, line in enumerate(lines):
+            if (bad := NO_TEXT.search(line)) is not None:
+                raise TextError(
+                    f"character {bad.start() + 1} is {'a NUL' if bad[0] == NUL else 'not UTF-8'}",
+                    location=line_of(name, i, len(lines)),
+                    remedy="give plain text in UTF-8",
+                )
         return [self.tokenizer.tokens(line) for line in (lines if self.ends else [" ".join(lines)])]
 
 
@@ -118,6 +126,11 @@ class Text:
         """Free the arrays and delete their files."""
         for spool in (self.ids, self.line_starts, self.characters):
             spool.remove()
+
+
+def line_of(name: str, line: int, lines: int) -> str:
+    """`name:line` of the line with this index, from 0, of a text in memory; its name alone if it is one line."""
+    return name if lines == 1 else f"{name}:{line + 1}"
 
 
 def location_of(files: Sequence[tuple[str, int]], line: int) -> str:

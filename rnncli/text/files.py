@@ -6,6 +6,7 @@ import difflib
 import glob
 import hashlib
 import os
+import select
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -225,9 +226,10 @@ class _Raw:
         self.file, self.position = file, 0
 
     def read(self, size: int) -> bytes:
-        data: bytes = self.file.read(size)
+        while (data := self.file.read(size)) is None:  # a terminal or pipe that does not block, and has nothing yet
+            select.select([self.file], [], [])
         self.position += len(data)
-        return data
+        return bytes(data)
 
 
 def _open(path: Path) -> BinaryIO:

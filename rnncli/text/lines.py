@@ -9,11 +9,10 @@ from __future__ import annotations
 import codecs
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rnncli.errors import TextError
-from rnncli.text import encodings
 from rnncli.text.files import ByteCounter, Reader, Source, name_of
 
 COMPRESSED_MARKS = {
@@ -26,6 +25,7 @@ COMPRESSED_MARKS = {
 
 CHUNK = 1 << 18  # bytes read at a time; small enough for the arrays of a block to fit in the processor's cache
 LONGEST_HELD = 1 << 20  # bytes; a longer line comes in pieces
+LONGEST_LINE = 1 << 24  # bytes of a line where it is needed whole
 NEARBY = 64  # bytes before the end of a piece without spaces, in which it may end
 
 # UTF-32 first: its little-endian byte-order mark begins with that of UTF-16.
@@ -145,21 +145,35 @@ def read_lines(source: Source) -> Iterator[tuple[int, str]]:
     The text is UTF-8, with or without a byte-order mark, and may be compressed (`.gz`, `.bz2`, `.xz`). A line ends at
     `\n` or `\r\n`; the last line needs no end. An empty text has no lines.
 
-    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8, or has a word of over 1 MiB.
+    Raises TextError for a text that is missing, unreadable, damaged, binary or not UTF-8, or has a word of over 1 MiB
+    or a line of over 16 MiB.
     """
-    begun = ""  # the beginning of a line that comes in pieces
+    for number, line in raw_lines(source, validate):
+        yield number, line.decode()
+
+
+def raw_lines(source: Source, check: Callable[[Block, str], None] | None = None) -> Iterator[tuple[int, bytes]]:
+    """The lines of a text as `read_lines` cuts them, as bytes, which `check` may look at in blocks, with its name.
+
+    Raises TextError for a text that is missing or damaged, or has a line of over 16 MiB, and as `check` does.
+    """
+    begun = b""  # the beginning of a line that comes in pieces
     for block in read_blocks(source):
-        validate(block, name_of(source))
-        text = block.content.decode()
+        if check is not None:
+            check(block, name_of(source))
+        begun += block.content
+        if not block.ends and len(begun) > LONGEST_LINE:
+            raise TextError(
+                f"a line of over {LONGEST_LINE:,} bytes",
+                location=f"{name_of(source)}:{block.line}",
+                remedy="break it into lines",
+            )
         if not block.ends:
-            begun += text
             continue
-        *lines, rest = (begun + text).split("\n")
-        if rest:
-            lines.append(rest)
-        begun = ""
-        for number, line in enumerate(lines, block.line):
-            yield number, line.removesuffix("\r")
+        *lines, rest = begun.split(b"\n")
+        begun = b""
+        for number, line in enumerate([*lines, rest] if rest else lines, block.line):
+            yield number, line.removesuffix(b"\r")
 
 
 def validate(block: Block, name: str, words: bool = True) -> None:
@@ -183,6 +197,8 @@ def validate(block: Block, name: str, words: bool = True) -> None:
 
 def nul_error(name: str, block: Block) -> TextError:
     """The error for the first NUL byte of a block; a text with many may be UTF-16."""
+    from rnncli.text import encodings
+
     at = block.data.find(b"\0")
     problem, remedy = f"a NUL byte at byte {block.offset + at}, so it is ", "give a plain text file"
     encoding = encodings.utf16(block.data) if block.offset == 0 else None
@@ -195,6 +211,8 @@ def nul_error(name: str, block: Block) -> TextError:
 
 def not_utf8_error(name: str, block: Block) -> TextError:
     """The error for the first byte of a block that is not UTF-8, with advice that was tried on the block."""
+    from rnncli.text import encodings
+
     data = block.data
     try:
         data.decode("utf-8")
@@ -233,6 +251,8 @@ def foreign_format_error(data: bytes, name: str) -> TextError | None:
     """The error for a file that begins with the mark of UTF-16 or UTF-32, or is compressed; None for any other."""
     for mark, encoding in WIDE_MARKS.items():
         if data.startswith(mark):
+            from rnncli.text import encodings
+
             return TextError(
                 f"not UTF-8: byte 0x{mark[0]:02x} at byte 0, it looks like {encoding}",
                 location=f"{name}:1",

@@ -7,33 +7,24 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
-# Printable to Python, but not seen: joiners and fillers, variation selectors.
-UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+from rnncli.text.invisible import escaped, shown
+
+# Printable to Python, but blank: joiners and fillers, variation selectors.
+BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 def look(word: str) -> str:
     """The same text for words that look alike."""
     if word.isascii() and word.isprintable():
         return word
-    seen = UNSEEN.sub("", unicodedata.normalize("NFKC", word))
+    seen = BLANK.sub("", unicodedata.normalize("NFKC", word))
     return "".join(filter(str.isprintable, seen))
 
 
 def told_apart(words: Iterable[str]) -> list[str]:
-    r"""The words as a message shows them, with unprintable characters escaped as in Python; all that is not ASCII is
-    escaped (`cafe\u0301`) if another of the words looks the same, or if the word looks like nothing.
+    r"""The words as a message shows them, see `shown`; all that is not ASCII is escaped (`cafe\u0301`) if another of
+    the words looks the same, or if the word looks like nothing.
     """
     words = list(words)
     looks = Counter(map(look, dict.fromkeys(words)))
-    return [
-        _escaped(word) if looks[look(word)] > 1 or not look(word).strip() else "".join(map(_printable, word))
-        for word in words
-    ]
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else _escaped(character)
-
-
-def _escaped(text: str) -> str:
-    return text.encode("unicode_escape").decode()
+    return [escaped(word) if looks[look(word)] > 1 or not look(word).strip() else shown(word) for word in words]

@@ -125,10 +125,13 @@ def expect_whole(array: npt.NDArray[Any]) -> None:
 
     The system answers a read beyond the end of a mapped file with SIGBUS.
     """
-    if isinstance(array.base, np.memmap) and array.base.nbytes > _size_now(array.base):
+    whole: Any = array
+    while not isinstance(whole, np.memmap | None):
+        whole = getattr(whole, "base", None)  # a view has its array as base, an array its buffer
+    if whole is not None and whole.nbytes > _size_now(whole):
         raise TextError(
             "the encoded text was cut short by another program while it was in use",
-            location=str(array.base.filename),
+            location=str(whole.filename),
             remedy="start again: it is encoded anew",
         )
 

@@ -14,12 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from rnncli.errors import ConfigError, TextError
+from rnncli.schema.suggestions import shortened, shown
 from rnncli.system import disk
 from rnncli.text.lines import read_lines
 from rnncli.text.lookalikes import look, told_apart
 from rnncli.text.tokenize import END, UNKNOWN, Tokenizer
 
-__all__ = ["END", "UNKNOWN", "Rules", "Vocabulary", "build", "literal_end_error", "write_counts", "write_words"]
+__all__ = [
+    "END",
+    "UNKNOWN",
+    "Rules",
+    "Vocabulary",
+    "build",
+    "in_message",
+    "literal_end_error",
+    "write_counts",
+    "write_words",
+]
 
 COMPARED_WORDS = 50_000  # of a vocabulary, when similar words are sought
 COUNT = re.compile(r"\t\d+$")  # after a word in a word list
@@ -87,26 +98,32 @@ class Vocabulary:
     def nearest(self, word: str, n: int = 3) -> list[str]:
         """At most n other known words: those that look the same, then those with a similar spelling, the closest first.
 
-        Messages show them with `told_apart`.
+        Messages show them with `in_message`.
         """
         # Words are sorted by falling frequency, so the most frequent ones are searched, which takes about 0.1 s.
         known = [other for other in self.words[:COMPARED_WORDS] if other not in (END, UNKNOWN, word)]
-        alike = [other for other in known if look(other) == look(word)]
+        appearance = look(word)
+        alike = [other for other in known if look(other) == appearance]
         return list(dict.fromkeys([*alike, *difflib.get_close_matches(word, known, n)]))[:n]
 
     def unknown_word_error(self, word: str, location: str = "") -> TextError:
         """The error for a word outside this vocabulary if it has no `<unk>`."""
-        shown, *near = told_apart([word, *self.nearest(word)])
+        unknown, *near = in_message([word, *self.nearest(word)])
         if near:
             known = f"the nearest known: {', '.join(near)}"
         else:
-            frequent = [other for other in self.words if other not in (END, UNKNOWN)][:5]
+            frequent = in_message([other for other in self.words if other not in (END, UNKNOWN)][:5])
             known = f"no known word is similar; the most frequent ones are {', '.join(frequent)}"
         return TextError(
-            f"the word '{shown}' is not in the vocabulary, which has no {UNKNOWN}",
+            f"the word '{unknown}' is not in the vocabulary, which has no {UNKNOWN}",
             location=location,
             remedy=f"{known}; to accept unknown words, train with vocabulary.unknown: true or vocabulary.min_count: 2",
         )
+
+
+def in_message(words: Iterable[str]) -> list[str]:
+    """The words as a message shows them: told apart, and long ones cut."""
+    return [shortened(word) for word in told_apart(words)]
 
 
 def literal_end_error(location: str = "") -> TextError:
@@ -175,7 +192,7 @@ def build(
         if lacking and rules.unknown is False:
             word = _by_frequency({word: frequency[word] for word in lacking})[0]
             raise TextError(
-                f"the word {word!r} of the training text is not in the list (missing in all: {len(lacking)}), and "
+                f"the word {shown(word)} of the training text is not in the list (missing in all: {len(lacking)}), and "
                 f"vocabulary.unknown: false allows no {UNKNOWN} in its place",
                 location=os.fspath(rules.file),
                 remedy="add the missing words to the list, or leave out vocabulary.unknown",
@@ -233,7 +250,7 @@ def _read_list(path: str | os.PathLike[str], tokenizer: Tokenizer) -> set[str]:
         tokens = tokenizer.tokens(COUNT.sub("", line))
         if len(tokens) > 1:
             raise TextError(
-                f"{line!r} is {len(tokens)} tokens to the tokenizer {tokenizer.name!r}",
+                f"{shown(line)} is {len(tokens)} tokens to the tokenizer {tokenizer.name!r}",
                 location=f"{os.fspath(path)}:{number}",
                 remedy="give one word a line, as that tokenizer splits text",
             )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnncli.cli import main
-from rnncli.corpus_check.joiners import INVISIBLE
+from rnncli.text.invisible import INVISIBLE
 
 CONFIG = "data: {train: text.txt}\ntraining: {batch_size: 2}\n"
 

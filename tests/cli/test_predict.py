@@ -109,18 +109,35 @@ def test_contradictory_options(predict, words):
         *(["--beam", "3", *drawing] for drawing in (["--samples", "2"], ["--temperature", "1"], ["--top-k", "2"])),
         *(["--beam", "3", *drawing] for drawing in (["--top-p", "0.5"], ["--random-seed", "1"])),
         *(["--samples", "0", option, "5"] for option in ("--words", "--temperature", "--top-k", "--random-seed")),
-        *(["--temperature", "0", *less] for less in (["--top-k", "5"], ["--top-p", "0.5"])),
-        *(["--top-k", "1", *less] for less in (["--temperature", "2"], ["--top-p", "0.5"])),
-        *(["--interactive", "--seed", "mango"], ["--file", "-", "--prompt", "mango"], ["--file", "-", "--interactive"]),
-        *(["--seed", "mango", "--prompt", "mango"], ["--across-lines"], ["--samples", "0", "--across-lines"]),
+        *(["--temperature", "0", *less] for less in (["--top-k", "5"], ["--top-p", "0.5"], ["--random-seed", "3"])),
+        *(["--top-k", "1", *less] for less in (["--temperature", "2"], ["--top-p", "0.5"], ["--random-seed", "3"])),
+        *(["--interactive", "--seed", "mango"], ["--file", "-", "--seed", "mango"], ["--file", "-", "--interactive"]),
+        ["--samples", "0", "--across-lines"],
     ],
     ids=" ".join,
 )
 def test_options_without_an_effect(predict, words):
-    result = predict(*words)
+    *_, idle = (word for word in words if word.startswith("--"))
+    assert _usage_error(predict(*words)).endswith(f": leave out {idle}.")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed", "mango", "--prompt", "mango"], "--seed is given more than once"),
+        (["--across-lines"], "--across-lines needs a model whose text goes on"),
+        (["--beam", "3", "--top-k", "2", "--samples", "1"], "leave out --samples and --top-k."),
+        (["--file", "-", "--prompt", "mango"], "leave out --seed."),
+    ],
+)
+def test_options_that_do_not_fit(predict, words, message):
+    assert message in _usage_error(predict(*words))
+
+
+def _usage_error(result):
     assert (result.exit_code, result.stdout) == (2, "")
     [message] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert any(word in message for word in words if word.startswith("--"))
+    return message
 
 
 def test_unknown_words_without_unk(refused, fruit):
@@ -193,6 +210,32 @@ def test_a_file_of_seeds(rnncli, with_unknown, work):
             assert each["error"].startswith("seeds.txt:3: a literal <end>")
     assert (last["seed"], last["error"][:15]) == ("m\ufffd", "seeds.txt:6: ch")
     assert "2 of 6 seeds refused" in result.stderr
+
+
+def test_the_errors_of_a_file_name_its_lines(predict, work):
+    Path("s.bin").write_bytes(b"PK\x03\x04\xff\nab\0\n\xff\xfem\0\nmangos\n")
+    result = predict("--file", "s.bin", "--samples", 0)
+    assert result.exit_code == 4
+    utf8 = "give plain text in UTF-8"
+    assert [json.loads(line)["error"].partition("mangos")[0] for line in result.stdout.splitlines()] == [
+        f"s.bin:1: character 5 is not UTF-8; {utf8}",
+        f"s.bin:2: character 3 is a NUL; {utf8}",
+        f"s.bin:3: character 1 is not UTF-8; {utf8}",
+        "s.bin:4: the word '",
+    ]
+
+
+def test_a_seed_beyond_the_characters_of_the_locale(refused, fruit, monkeypatch):
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    message = "--seed: cannot be read in the ascii of this locale; set PYTHONUTF8=1, or LC_ALL to a UTF-8 locale"
+    refused(4, message, *seed(fruit, "\udcc3\udca9"))
+
+
+def test_a_line_without_an_end_is_refused(predict, monkeypatch):
+    monkeypatch.setattr("rnncli.text.lines.LONGEST_LINE", 1 << 20)
+    result = predict("--file", "/dev/zero")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == "/dev/zero:1: a line of over 1,048,576 bytes; break it into lines\n"
 
 
 def test_seeds_of_standard_input(predict):

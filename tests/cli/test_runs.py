@@ -123,7 +123,7 @@ def test_a_narrow_terminal(three, monkeypatch):
 def test_a_name_with_a_line_end(rnncli, work):
     RunFolder(work / "runs" / "two\nlines").create()
     RunFolder(work / "runs" / "two\nlines").begin()
-    assert [line.split()[0] for line in rnncli("runs").stdout.splitlines()] == ["run", r"'runs/two\nlines'"]
+    assert [line.split()[0] for line in rnncli("runs").stdout.splitlines()] == ["run", r"runs/two\nlines"]
 
 
 def test_the_test_is_shown_if_a_run_has_measured_one(rnncli, fruit_config, three):

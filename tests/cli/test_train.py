@@ -112,6 +112,21 @@ def test_resume_says_where_it_found_no_run(rnncli, fruit_config):
     assert "no run to resume" not in rnncli("train", fruit_config, "--epochs", 2, "--resume").stderr
 
 
+def test_a_time_limit_stops_the_test(rnncli, fruit_config):
+    words = ("train", fruit_config, "--epochs", 2, "--set", "data.test=data/fruit.txt")
+    rnncli("train", fruit_config, "--epochs", 2)
+    result = rnncli(*words, "--max-time", "0s")
+    assert result.exit_code == 0
+    assert "stopped by max_time; resume with: " in result.stderr
+    listed = json.loads(rnncli("runs", "--json").stdout)["runs"][0]
+    assert (listed["state"], listed["test_perplexity"]) == ("finished", None)  # the checkpoint names no test text
+    rnncli("train", fruit_config, "--fresh", "--epochs", 2, "--max-time", "0s", "--set", "data.test=data/fruit.txt")
+    rnncli(*words, "--resume", "--max-time", "0s")
+    assert json.loads(rnncli("runs", "--json").stdout)["runs"][0]["state"] == "stopped"
+    assert rnncli(*words, "--resume").exit_code == 0
+    assert json.loads(rnncli("runs", "--json").stdout)["runs"][0]["state"] == "finished"
+
+
 def test_the_test_text_is_measured_once(rnncli, fruit_config):
     words = ("train", fruit_config, "--epochs", 2)
     rnncli(*words)

@@ -12,11 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rnncli.corpus_check.facts import LONGEST_COUNTED, Lengths, Place
-from rnncli.corpus_check.joiners import INVISIBLE
 from rnncli.corpus_check.lookup import count_lines, lines_at
 from rnncli.corpus_check.survey import survey
 from rnncli.text.encode import TextFormat
 from rnncli.text.files import ByteCounter
+from rnncli.text.invisible import INVISIBLE
 from rnncli.text.lines import not_utf8_error
 from rnncli.text.tokenize import TOKENIZERS, Tokenizer
 

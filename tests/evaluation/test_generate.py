@@ -112,6 +112,17 @@ def lines(tmp_path_factory):
     return model, Plain(model.checkpoint)
 
 
+def test_the_line_of_a_seed_that_is_refused(lines):
+    for seed, location in (
+        ("a\nb zz", "the seed:2"),
+        ("zz", "the seed"),
+        ("zz\n", "the seed:1"),
+        ("a\nb\0", "the seed:2"),
+    ):
+        with pytest.raises(TextError, match=f"^{location}: "):
+            lines[0].read(seed)
+
+
 @pytest.mark.parametrize(
     ("seed", "words", "text"),
     [
@@ -237,6 +248,10 @@ def test_arguments_out_of_range(tiny, call, error, message):
     read = tiny.read("a")
     with pytest.raises(error, match=f"^{message}"):
         call(read)
+
+
+def test_a_number_may_be_as_large_as_it_likes(tiny):
+    assert len(tiny.read("a").candidates(10**400)) == 4
 
 
 def test_numbers_of_numpy_are_numbers(tiny):

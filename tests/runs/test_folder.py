@@ -85,6 +85,8 @@ def test_preferred_is_the_best_then_the_last_then_the_others(folder):
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (1, 3, 2)]
     folder.checkpoint_at(3).write_bytes(b"")  # its metadata, which names the best step, cannot be read
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (3, 2, 1)]
+    save(folder, 2, best_step=1)
+    assert folder.preferred() == [folder.checkpoint_at(step) for step in (3, 1, 2)]  # 3 may have been the best
     save(folder, 4, best_step=1)
     folder.checkpoint_at(1).unlink()
     assert folder.preferred() == [folder.checkpoint_at(step) for step in (1, 4, 3, 2)]  # whoever reads it reports it

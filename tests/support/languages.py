@@ -87,3 +87,20 @@ def follow(advice, folder):
     )
     assert not done.stderr, done.stderr
     return folder / new
+
+
+# Texts with invisible characters where they belong.
+JOINED = (
+    *("می\u200cخواهم", "کتاب\u200cها را", "CD\u200cها", "۲۰\u200cساله"),  # Persian
+    *("क्\u200dष", "क्\u200cष", "ශ්\u200dරී", "അവന്\u200d", "র\u200d্য", "क्\u200c"),  # Indic
+    *(
+        "👨\u200d👩\u200d👧\u200d👦",
+        "🏃🏽\u200d♀\ufe0f",
+        "❤\ufe0f",
+        "❤\ufe0f\u200d🔥",
+        "🏳\ufe0f\u200d🌈",
+        "1\ufe0f\u20e3",
+        "☎\ufe0e",
+    ),
+    *("🇫🇷", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "葛\ufe00", "កខ\u200bគង"),
+)

@@ -168,9 +168,18 @@ def test_an_empty_text_in_memory_is_one_line(text):
     assert SENTENCES.lines(text, "the seed") == [[]]
 
 
-def test_a_text_in_memory_is_checked_as_a_file():
-    with pytest.raises(TextError, match=r"^the seed:2: a NUL byte at byte 3"):
-        SENTENCES.lines("a\nb\0", "the seed")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\nb\0", "the seed:2: character 2 is a NUL; give plain text in UTF-8"),
+        ("\ufeffé\udcff", "the seed: character 2 is not UTF-8; give plain text in UTF-8"),
+        ("PK\x03\x04\ud800\n", "the seed:1: character 5 is not UTF-8; give plain text in UTF-8"),
+    ],
+)
+def test_a_text_in_memory_that_no_file_could_have(text, message):
+    with pytest.raises(TextError) as error:
+        SENTENCES.lines(text, "the seed")
+    assert str(error.value) == message
 
 
 MARKED = st.lists(st.sampled_from(["a", "<end>", "a<end>", "<<end>", "<End>", "end>", " ", "é", "İ"]), max_size=4)

@@ -274,3 +274,13 @@ def test_a_compressed_stream_is_recognised(suffix):
     compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[suffix]
     with pytest.raises(TextError, match=r"^<stream>:1: compressed, it looks like (gzip|bzip2|xz); decompress it first"):
         list(read_lines(io.BytesIO(compress(b"a b c\n"))))
+
+
+def test_a_pipe_that_does_not_block_is_waited_for(monkeypatch):
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    with open(read, "rb", buffering=0) as file, open(write, "wb", buffering=0) as pipe:
+        arriving = [lambda: pipe.write(b"a\nb"), pipe.close]
+        monkeypatch.setattr("select.select", lambda *_: arriving.pop(0)())
+        assert [line for _, line in read_lines(file)] == ["a", "b"]
+    assert not arriving

@@ -4,6 +4,8 @@ import gzip
 import io
 import lzma
 import random
+import sys
+from itertools import islice
 from unittest import mock
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from rnncli.errors import TextError
 from rnncli.text.files import ByteCounter
-from rnncli.text.lines import Block, read_blocks, read_lines, validate
+from rnncli.text.lines import Block, raw_lines, read_blocks, read_lines, validate
 from rnncli.text.tokenize import Tokenizer
 
 SIZES = ((3, 4), (16, 40), (1 << 18, 1 << 20))  # bytes read at a time, and the longest line in memory
@@ -187,6 +189,19 @@ def test_an_endless_word_of_a_real_size():
         lines_of(b"a\n" + b"x" * (3 << 20))
     word = "x" * ((1 << 20) - 1)
     assert lines_of(f"a {word} {word} b\n".encode()) == [(1, f"a {word} {word} b")]
+
+
+def test_a_line_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr("rnncli.text.lines.LONGEST_LINE", 40)
+    with sizes(8, 16):
+        found = raw_lines(io.BytesIO(b"a\n" + b"\0" * 41 + b"\n" + b"b " * 28))
+        assert list(islice(found, 2)) == [(1, b"a"), (2, b"\0" * 41)]  # it has ended
+        with pytest.raises(TextError, match=r"^<stream>:3: a line of over 40 bytes; break it into lines"):
+            next(found)
+
+
+def test_advice_about_encodings_is_imported_for_errors_alone():
+    assert "encodings" not in vars(sys.modules["rnncli.text.lines"])
 
 
 def test_check_leaves_a_good_block_alone():

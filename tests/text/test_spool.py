@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnncli.errors import WriteError
+from rnncli.errors import TextError, WriteError
 from rnncli.text import spool
-from rnncli.text.spool import Spool, mapped
+from rnncli.text.spool import Spool, expect_whole, mapped
 
 VALUES = st.lists(st.lists(st.integers(-100, 100), max_size=6), max_size=8)
 DTYPES = st.sampled_from([np.int32, np.int64, np.int8])
@@ -140,6 +140,19 @@ def test_no_folder_for_temporary_files(tmp_path, small):
     with pytest.raises(WriteError, match=r"cannot write: No such file or directory; 0 MB of .* set TMPDIR"):
         small.append(np.arange(9))
     tmp_path.mkdir()
+
+
+def test_a_map_that_was_cut_short_is_noticed_in_its_parts(path, monkeypatch):
+    monkeypatch.setattr(spool, "LARGEST_IN_MEMORY", 8)
+    path.write_bytes(np.arange(6, dtype=np.int32).tobytes())
+    whole = mapped(path, np.int32)
+    parts = [whole, whole[1:], whole[2:4][1:], whole.reshape(2, 3)[1]]
+    for part in [*parts, np.arange(3), mapped(path, np.int32)[:0]]:
+        expect_whole(part)
+    os.truncate(path, 20)
+    for part in parts:
+        with pytest.raises(TextError, match=f"^{path}: the encoded text was cut short"):
+            expect_whole(part)
 
 
 def test_a_missing_folder(tmp_path):

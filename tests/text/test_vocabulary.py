@@ -166,6 +166,23 @@ def test_words_that_look_alike_are_near_and_told_apart():
         vocabulary.encode(["\ufe0f"])
 
 
+def test_long_words_are_shortened():
+    long = "\u200b" * 100
+    for vocabulary in (Vocabulary((END, f"{long}b")), Vocabulary((END, "\x1b" * 100))):
+        with pytest.raises(TextError) as error:
+            vocabulary.encode([f"{long}a"])
+        assert "the word '" + r"\u200b" * 10 + "…' is not" in str(error.value)
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) < 350
+
+
+def test_a_long_word_that_is_not_in_the_list(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("a\n")
+    with pytest.raises(TextError, match=r"the word 'b{59}…' of the training text is not in the list"):
+        build_from(["a", "b" * 999], file=path, unknown=False)
+
+
 def test_nearest_leaves_out_end_and_unk():
     assert Vocabulary((END, UNKNOWN, "ended")).nearest("<ended>") == ["ended"]
 

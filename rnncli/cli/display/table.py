@@ -6,8 +6,9 @@ import shutil
 import sys
 from collections.abc import Collection, Sequence
 
-from rnncli.cli.display.characters import cut, padded, shown, width
+from rnncli.cli.display.characters import cut, padded, width
 from rnncli.cli.options import say
+from rnncli.text.invisible import shown
 
 GAP = "  "
 SHORTEST = 8  # columns to which a cell is cut at most
