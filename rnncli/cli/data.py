@@ -172,7 +172,7 @@ def _print_sizes(report: Report) -> None:
                 "?" if unknown is None else f"{unknown:,}",
             ]
         )
-    print_table(rows, right="2345678")
+    print_table(rows, right="2345678", left_out=("repeated", "blank", "distinct"))
 
 
 def _print_lengths(found: Survey, unit: str) -> None:

@@ -9,7 +9,7 @@ from rnncli.config.config import Config, ModelConfig
 from rnncli.config.corpora import small_stream_error
 from rnncli.errors import ConfigError
 from rnncli.model import Architecture, LanguageModel, Parameters
-from rnncli.model.cells import CELLS
+from rnncli.model.cells import CELLS, Lstm
 from rnncli.model.engines import ENGINES, Input, Stack
 from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax, Output
 from rnncli.optim import AVERAGING, OPTIMIZERS, SCHEDULES, Averaging, Optimizer, Schedule
@@ -32,7 +32,8 @@ def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
     if m.tied and output is AdaptiveSoftmax:
         names = output.shapes(projected or m.hidden_size, vocabulary_size, m.output.options)
         aliases = tuple((f"input.{name}", f"output.{name}") for name in names if not name.startswith("b"))
-    sizes = (vocabulary_size, CELLS[m.cell], m.layers, m.hidden_size, D)
+    cell = Lstm(m.forget_bias) if m.cell == "lstm" else CELLS[m.cell]
+    sizes = (vocabulary_size, cell, m.layers, m.hidden_size, D)
     return Architecture(*sizes, output, m.output.options, aliases, projected)
 
 

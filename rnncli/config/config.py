@@ -65,6 +65,7 @@ class ModelConfig:
     output: Choice = setting(Choice.of(OUTPUTS, "full"), choices=OUTPUTS)
     engine: str = setting("fused", choices=ENGINES)
     tied: bool = setting(False, later=True)
+    forget_bias: float = setting(1.0, later=True)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ CONFLICTS: tuple[Conflict, ...] = (
         "is lazy_adam, which needs the row lists of the fused engine; set model.engine to fused, or use adam",
     ),
     (
+        ("model.forget_bias", "model.cell"),
+        lambda c: c.model.forget_bias != 1 and c.model.cell != "lstm",
+        "is that of an lstm, and model.cell is another; remove it, or set model.cell to lstm",
+    ),
+    (
         ("model.tied", "model.embedding_size"),
         lambda c: c.model.tied and c.model.embedding_size is None,
         "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",

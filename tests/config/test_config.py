@@ -50,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
         "output": {"name": "full"},
         "engine": "fused",
         "tied": False,
+        "forget_bias": 1.0,
     },
     "optimizer": {
         "name": "adam",
@@ -490,6 +491,7 @@ def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"model": {"cell": "gru", "forget_bias": 2}}, "model.forget_bias is that of an lstm"),
         ({"model": {"tied": True}}, "model.tied is true, but one-hot vectors enter the model"),
         (
             {"dropout": {"input": 0.1}},

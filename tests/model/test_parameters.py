@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rnncli.config import build
+from rnncli.config.config import ModelConfig
 from rnncli.model.initialise import glorot_, orthogonal_, uniform_
 from rnncli.model.parameters import Gradients, Parameters, add_rows_
 
@@ -162,3 +164,11 @@ def test_numbers_drawn_some_rows_at_a_time_are_those_drawn_at_once(shape, dtype)
     uniform_(W, 0.25, rng)
     assert np.array_equal(W, again.uniform(-0.25, 0.25, shape).astype(dtype))
     assert rng.random() == again.random()  # and the stream is at the same position
+
+
+@pytest.mark.parametrize("forget_bias", [1.0, -0.5])
+def test_the_forget_gate_starts_with_its_bias(forget_bias):
+    config = ModelConfig("lstm", 2, hidden_size=3, embedding_size=2, forget_bias=forget_bias)
+    p = build.architecture(config, 5).initialise(1)
+    for layer in (0, 1):
+        assert p[f"layer{layer}.ba"].tolist() == [forget_bias] * 3 + [0] * 9

@@ -17,16 +17,22 @@ Cache = tuple[Inputs, Array, Array, Array, Array]
 
 
 class Lstm:
-    """Same result as `reference.lstm_forward` and `lstm_backward`; a test of the engines compares them."""
+    """Same result as `reference.lstm_forward` and `lstm_backward`; a test of the engines compares them.
+
+    forget_bias: the starting value of the bias of the forget gate; 1: it is open at the start (Jozefowicz et al. 2015).
+    """
 
     states: tuple[str, ...] = ("a", "c")
+
+    def __init__(self, forget_bias: float = 1.0) -> None:
+        self.forget_bias = forget_bias
 
     def shapes(self, n_x: int, n_a: int) -> Shapes:
         return {"Wxa": (n_x, 4 * n_a), "Waa": (4 * n_a, n_a), "ba": (4 * n_a,)}
 
     def initialise_(self, p: Tensors, rng: np.random.Generator) -> None:
         initialise_gates_(p, rng)
-        p["ba"][: p["Waa"].shape[1]] = 1  # an open forget gate at the start (Jozefowicz et al. 2015)
+        p["ba"][: p["Waa"].shape[1]] = self.forget_bias
 
     def forward(self, p: Tensors, x: Inputs, state: LayerState, buffers: Buffers) -> tuple[Array, LayerState, Cache]:
         gates = gate_inputs(p, x, buffers)  # (T, 4 n_a, B)
