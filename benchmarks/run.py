@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnncli.system import blas
 
-SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "corpus", "batches", "saving", "book")
+SECTIONS = ("startup", "speed", "kernels", "memory", "outputs", "recipes", "corpus", "batches", "saving", "book")
 HERE = Path(__file__).parent
 
 
