@@ -74,17 +74,18 @@ class TrainedModel:
         return result
 
 
-def load(path: str | Path | None = None) -> TrainedModel:
+def load(path: str | Path | None = None, calibrated: bool = True) -> TrainedModel:
     """Load a run folder (its best checkpoint, else its last) or a checkpoint file; without a path, the newest run in
     ./runs or the current folder.
 
+    calibrated: whether its logits are divided by the temperature that was fitted after training, if there is one.
     Raises RunError if no checkpoint exists, or none is valid; TypeError for what is no path.
     """
     if not (path is None or _is_path(path)):
         raise TypeError(f"path must be a str or a Path, not {path!r}")
     found = find.first_readable(path)
     stored = found.checkpoint
-    model = build.model(stored.config, stored.parameters, stored.vocabulary)
+    model = build.model(stored.config, stored.parameters, stored.vocabulary, stored.temperature if calibrated else None)
     return TrainedModel(found.path, stored.config, stored.vocabulary, model, tuple(found.problems))
 
 

@@ -8,14 +8,15 @@ import click
 
 from rnncli.cli.display.perplexities import bits_of, ends_in_words, figure, warn_incomparable
 from rnncli.cli.display.reading import reading_display
-from rnncli.cli.options import complete_paths, json_option, load, print_json, run_option, say
+from rnncli.cli.options import complete_paths, json_option, load, print_json, run_option, say, uncalibrated_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=complete_paths)
 @run_option
+@uncalibrated_option
 @json_option
-def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> None:
+def evaluate(files: tuple[str, ...], run_path: str | None, uncalibrated: bool, as_json: bool) -> None:
     """Measure the perplexity of a model on texts; several files count as one text, `-` is standard input.
 
     \b
@@ -39,7 +40,7 @@ def evaluate(files: tuple[str, ...], run_path: str | None, as_json: bool) -> Non
         raise click.UsageError("`-` is standard input, which is closed.")
     if files.count("-") > 1:
         raise click.UsageError("`-` is standard input, which can be read only once.")
-    loaded = load(run_path)
+    loaded = load(run_path, uncalibrated)
     with reading_display() as watch:
         result = loaded.evaluate([sys.stdin.buffer if name == "-" else name for name in files], watch)
     warn_incomparable(result)

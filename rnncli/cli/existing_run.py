@@ -127,7 +127,10 @@ def _report(session: Session, last: ResumePoint, reason: str, texts: Texts | Non
     """Report how the run ended, unless its test text is still to be measured; whether it was reported."""
     from rnncli.runs.metrics import figures_of_test
     from rnncli.schema.suggestions import counted
+    from rnncli.training.calibration import due
 
+    if texts is not None and due(session.config, session.folder):
+        return False
     test = None
     if texts is not None and texts.test is not None:
         test = figures_of_test(session.folder.metrics, texts.test.sha256)

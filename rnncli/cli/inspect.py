@@ -43,9 +43,10 @@ def inspect(path: str | None, run_path: str | None, verify: bool, out: str | Non
     JSON: {"checkpoint", "step", "epoch", "train_perplexity", "valid_perplexity", "best_valid_perplexity",
     "test_perplexity" (if this checkpoint was measured), "train", "valid", "best_valid", "test" (null, or the figures
     of evaluate --json),
-    "random_seed", "source" (of a warm start: hash and step of the model that it began with), "averaged" (whether the
-    parameters are an average), "weights_only", "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}],
-    "parameter_count", "bytes", "config", "data", "machine", "checkpoints" (all of the run)}
+    "random_seed", "source" (of a warm start: hash and step of the model that it began with), "temperature" (of the
+    softmax, if it was fitted), "averaged" (whether the parameters are an average), "weights_only",
+    "vocabulary" (size), "parameters": [{"name", "shape", "dtype"}], "parameter_count", "bytes", "config", "data",
+    "machine", "checkpoints" (all of the run)}
     With --verify: {"checkpoints": [{"checkpoint", "bytes", "step", "epoch", "good", "problem"}], "good", "damaged"}
     With --strip: {"checkpoint", "out", "bytes", "bytes_before"}
     """
@@ -167,6 +168,7 @@ def _document(path: str, stored: Checkpoint, size: int) -> dict[str, Any]:
         **{name: each.figures() if each else None for name, each in _evaluations(p).items()},
         "random_seed": stored.random_seed,
         "source": stored.source,
+        "temperature": stored.temperature,
         "averaged": bool(averaged_steps(p, stored.config)),
         "weights_only": stored.weights_only,
         "vocabulary": len(stored.vocabulary),
@@ -223,6 +225,7 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         ["learned with", _learning(document["config"])],
         ["vocabulary", f"{document['vocabulary']} words"],
         ["trained on", f"{', '.join(data['train'])} ({data['mode']}, {data['tokenizer']})"],
+        *([["temperature", f"{document['temperature']:.3f}"]] if document["temperature"] else []),
         *([["started from", f"a model at step {source['step']:,}"]] if (source := document["source"]) else []),
         ["random seed", str(document["random_seed"])],
         ["written by", ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)],

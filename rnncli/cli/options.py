@@ -33,6 +33,9 @@ run_option: Decorator = click.option(
     shell_complete=complete_paths,
     help="A run folder or a checkpoint file. Default: the newest run here.",
 )
+uncalibrated_option: Decorator = click.option(
+    "--uncalibrated", is_flag=True, help="Leave out the temperature that training.calibrate has fitted."
+)
 set_option: Decorator = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting: model.hidden_size=200."
 )
@@ -60,11 +63,11 @@ def print_json(content: Any, indent: int | None = 2) -> None:
     print(json_text.dumps(content, indent, ascii_only=not utf8), flush=True)
 
 
-def load(run_path: str | None) -> TrainedModel:
+def load(run_path: str | None, uncalibrated: bool = False) -> TrainedModel:
     """Load the model that `--run` names, and report which checkpoint is used unless it was named and is valid."""
     from rnncli.api import load as load_run
 
-    loaded = load_run(run_path)
+    loaded = load_run(run_path, calibrated=not uncalibrated)
     for problem in loaded.damaged:
         notify(f"warning: skipped {problem}")
     if run_path is None or loaded.damaged:

@@ -11,7 +11,16 @@ import click
 from click.core import ParameterSource
 
 from rnncli.cli.display.table import print_table
-from rnncli.cli.options import complete_paths, json_option, load, notify, print_json, run_option, say
+from rnncli.cli.options import (
+    complete_paths,
+    json_option,
+    load,
+    notify,
+    print_json,
+    run_option,
+    say,
+    uncalibrated_option,
+)
 from rnncli.errors import TextError
 from rnncli.evaluation import ranges
 from rnncli.schema.fields import Rule
@@ -49,6 +58,7 @@ def within(rule: Rule) -> click.IntRange | Number:
     help="The beginning of a sentence; empty: predict its first word.",
 )
 @run_option
+@uncalibrated_option
 @click.option("--top", default=10, show_default=True, type=within(ranges.TOP), help="Number of candidates.")
 @click.option(
     "--words", default=20, show_default=True, type=within(ranges.WORDS), help="Longest continuation, in words."
@@ -130,7 +140,7 @@ def predict(
     _refuse_idle(ctx)
     if (interactive or file == "-") and sys.stdin is None:
         raise click.UsageError("standard input is closed, so no seed can be read from it.")
-    loaded = load(run_path)
+    loaded = load(run_path, options.pop("uncalibrated"))
     if options["across_lines"] and not loaded.text_format.continues:
         raise click.UsageError(
             "--across-lines needs a model whose text goes on after an <end> (data.mode: stream, data.line_end: true)."

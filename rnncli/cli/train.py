@@ -68,10 +68,11 @@ def train(
     results that are bit for bit those of an uninterrupted run.
 
     \b
-    JSON: the rows of metrics.jsonl (event step, epoch, rollback or test), then {"event": "done", "reason" (epochs,
-    patience, max_time or a signal), "run", "checkpoint", "epochs", "steps", "words_per_second", "train_perplexity",
-    "valid_perplexity", "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory" (bytes),
-    "train_tokens" (the number of tokens that train_perplexity is over), "train", "valid", "best_valid", "test"}.
+    JSON: the rows of metrics.jsonl (event step, epoch, rollback, calibration or test), then {"event": "done", "reason"
+    (epochs, patience, max_time or a signal), "run", "checkpoint", "epochs", "steps", "words_per_second",
+    "train_perplexity", "valid_perplexity", "best_valid_perplexity", "test_perplexity", "random_seed", "peak_memory"
+    (bytes), "train_tokens" (the number of tokens that train_perplexity is over), "train", "valid", "best_valid",
+    "test"}.
     The last four, and "train" and "valid" in the row of an epoch, are null or have the fields of evaluate --json:
     number of tokens, whether <end> counts, unknown words; perplexity with and without them and with their spelling,
     and bits.

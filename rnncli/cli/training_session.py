@@ -8,7 +8,7 @@ from shutil import disk_usage
 from typing import TYPE_CHECKING, Any
 
 from rnncli.cli.options import notify, print_json, suggest_prediction
-from rnncli.runs.events import Done, Test, row
+from rnncli.runs.events import Calibration, Done, Test, row
 
 if TYPE_CHECKING:
     from rnncli.config.config import Config
@@ -62,6 +62,7 @@ class Session:
 
     def train(self, trainer: Trainer) -> None:
         """Train to the end or until a signal or the time limit stops it, and report the result."""
+        from rnncli.cli.display.perplexities import figure
         from rnncli.cli.display.training import display
 
         if not (self.as_json or self.quiet):
@@ -73,9 +74,11 @@ class Session:
             for event in trainer.train(self._stop(trainer), shown.watch):
                 if isinstance(event, Done):
                     done = event
-                elif isinstance(event, Test):
+                elif isinstance(event, Calibration | Test):
                     for problem in event.problems:
-                        notify(f"warning: skipped {problem}; data.test is measured at step {event.measured_step}")
+                        notify(f"warning: skipped {problem}; measuring step {event.measured_step} instead")
+                    if isinstance(event, Calibration):
+                        notify(f"temperature {event.temperature:.3f}: perplexity valid {figure(event.perplexity, 2)}")
                 shown.show(event)
         finally:
             shown.close()

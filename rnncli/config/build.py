@@ -62,10 +62,14 @@ def engines_for(architecture: Architecture) -> list[str]:
     return [name for name, engine in ENGINES.items() if engine.supports(architecture)]
 
 
-def model(config: Config, parameters: Parameters, vocabulary: Vocabulary) -> LanguageModel:
-    """The model of a config with these parameters."""
+def model(
+    config: Config, parameters: Parameters, vocabulary: Vocabulary, temperature: float | None = None
+) -> LanguageModel:
+    """The model of a config with these parameters. temperature: of its softmax, None: 1."""
     of_config = architecture(config.model, len(vocabulary))
-    return language_model(config.model.engine, of_config, parameters, vocabulary.counts)
+    made = language_model(config.model.engine, of_config, parameters, vocabulary.counts)
+    made.temperature = temperature or 1.0
+    return made
 
 
 def exact(config: Config) -> bool:

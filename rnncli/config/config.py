@@ -92,6 +92,7 @@ class TrainingConfig:
     max_time: Duration | None = setting(None)
     dtype: str = setting("float32", choices=("float32", "float64"))
     averaging: Choice = setting(Choice.of(AVERAGING, "none"), choices=AVERAGING, later=True)
+    calibrate: bool = setting(False, later=True)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ CONFLICTS: tuple[Conflict, ...] = (
         "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
     ),
     (
+        ("training.calibrate", "data.valid"),
+        lambda c: c.training.calibrate and c.data.valid is None,
+        "fits a temperature on data.valid; set it to a path or to a fraction such as 0.1",
+    ),
+    (
         ("training.averaging", "data.valid"),
         lambda c: c.training.averaging.name == "asgd" and c.data.valid is None,
         "is asgd, which begins when validation stalls; set data.valid to a path or to a fraction, or choose ema",

@@ -14,7 +14,7 @@ from rnncli.model.noise import Noise
 from rnncli.model.outputs.base import Output
 from rnncli.model.parameters import Gradients, Parameters
 from rnncli.model.penalties import Penalties
-from rnncli.system.arrays import Array
+from rnncli.system.arrays import Array, Tensors
 from rnncli.system.profile import Profile
 
 
@@ -53,6 +53,7 @@ class LanguageModel:
     ) -> None:
         self.architecture, self.input, self.stack, self.output = architecture, input, stack, output
         self.parameters = parameters
+        self.temperature = 1.0  # divides the logits of `score` and `next_word`
         self.profile = Profile()  # is notified when a pass enters a section of a step
         self._gradients: Gradients | None = None
 
@@ -125,17 +126,25 @@ class LanguageModel:
         """-ln P of each real position of the batch in nats, in row-major order of (T, B), and the last state."""
         _, hidden, last, _ = self._run(batch.inputs, state, None)
         real, targets = _real_positions(batch)
-        return self.output.score(self.parameters.section("output"), self._projected(hidden[real]), targets), last
+        p, entering = self._tempered(hidden[real])
+        return self.output.score(p, entering, targets), last
 
     def next_word(self, ids: Array, state: State) -> tuple[Array, State]:
         """Log-probabilities in nats of every next word after ids (T, B), as (B, V), and the last state."""
         _, hidden, last, _ = self._run(ids, state, None)
-        entering = self._projected(hidden[-ids.shape[1] :])
-        return self.output.log_probabilities(self.parameters.section("output"), entering), last
+        p, entering = self._tempered(hidden[-ids.shape[1] :])
+        return self.output.log_probabilities(p, entering), last
 
     def _projected(self, hidden: Array) -> Array:
         """The rows that enter the output layer, from hidden states (N, H)."""
         return hidden if self.architecture.projected is None else hidden @ self.parameters["projection.P"]
+
+    def _tempered(self, hidden: Array) -> tuple[Tensors, Array]:
+        """The tensors of the output layer, and the rows that enter it, that divide its logits by the temperature."""
+        p, entering, T = self.parameters.section("output"), self._projected(hidden), self.temperature
+        if T == 1:
+            return p, entering
+        return {name: tensor / T if tensor.ndim == 1 else tensor for name, tensor in p.items()}, entering / T
 
     def _run(self, ids: Array, state: State, noise: Noise | None) -> tuple[Any, Array, State, Any]:
         """Input and stack: the input, the hidden states as rows (T*B, H), the last state, and the stack's cache."""

@@ -37,6 +37,7 @@ class Metadata:
     progress: Progress
     data: dict[str, str | None]  # SHA-256 of the training and the validation text
     machine: dict[str, Any] = field(default_factory=blas.describe)  # the machine that wrote it
+    temperature: float | None = None  # of the softmax, if it was fitted
     source: dict[str, Any] | None = None  # of a warm start: hash and step of the model that it began with
     weights_only: bool = False  # without moments and state: predicts, but cannot be resumed
 
@@ -68,8 +69,8 @@ def write(path: Path, checkpoint: Checkpoint, durable: bool = True, remedy: str 
         "machine": checkpoint.machine,
         "weights_only": checkpoint.weights_only,
     } | stored_fields(checkpoint.progress)
-    if checkpoint.source is not None:
-        meta["source"] = checkpoint.source
+    later = {"source": checkpoint.source, "temperature": checkpoint.temperature}
+    meta |= {name: value for name, value in later.items() if value is not None}
     members = {f"parameter.{name}": tensor for name, tensor in checkpoint.parameters.items()}
     for moment, vector in checkpoint.moments.items():
         tensors = Parameters(checkpoint.parameters.shapes, vector=vector)
@@ -169,6 +170,7 @@ def _metadata(meta: checkpoint_file.Meta) -> Metadata:
         progress=progress,
         data=_facts(meta["data"], ("train", "valid")),
         machine=_facts(meta["machine"], blas.describe()),
+        temperature=_temperature(meta.get("temperature")),
         source=None if meta.get("source") is None else _facts(meta["source"], ("parameters", "step")),
         weights_only=_expect_type(meta["weights_only"], bool),
     )
@@ -200,6 +202,12 @@ def _vocabulary(meta: checkpoint_file.Meta) -> Vocabulary:
 def _expect_type(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{reprlib.repr(value)} should be of type {kind.__name__}")
+    return value
+
+
+def _temperature(value: Any) -> float | None:
+    if value is not None and not (type(value) is float and 0.1 < value < 10):
+        raise ValueError(f"the temperature is {reprlib.repr(value)}")
     return value
 
 

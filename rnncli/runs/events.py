@@ -62,6 +62,20 @@ class Rollback(Row):
 
 
 @dataclass(frozen=True)
+class Calibration(Row):
+    """The temperature of the softmax, fitted on the validation text after training is complete.
+
+    Loss and words are those of that text at this temperature; step, epoch, gradient norm and learning rate those of the
+    end of training.
+    """
+
+    temperature: float
+    measured_step: int  # of the checkpoint that it was fitted for, and written into
+    valid: Evaluation
+    problems: tuple[str, ...]  # why it is not the best checkpoint
+
+
+@dataclass(frozen=True)
 class Test(Row):
     """The measurement of `data.test` after training is complete, the last row of a run. Loss and words are those of
     the text; step, epoch, gradient norm and learning rate those of the end of training.
@@ -93,7 +107,7 @@ class Done:
     test: Evaluation | None
 
 
-Event = Step | Epoch | Rollback | Test | Done
+Event = Step | Epoch | Rollback | Calibration | Test | Done
 
 
 def row(event: Event) -> dict[str, Any]:

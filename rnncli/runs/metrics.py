@@ -81,7 +81,7 @@ def _until(rows: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
         try:
             content = json.loads(row)
             kind, step = content.get("event"), content["step"]
-            if kind == "test":  # it is measured again
+            if kind in ("calibration", "test"):  # they are measured again
                 return
             if kind == "rollback":
                 rollbacks = content["rollbacks"]

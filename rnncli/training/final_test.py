@@ -36,6 +36,7 @@ def final_test(
     model.free_gradients()  # the parameters of the best checkpoint take their place
     found, started = find.first_readable(folder.path), time.perf_counter()
     model = model.with_parameters(found.checkpoint.parameters)
+    model.temperature = found.checkpoint.temperature or 1.0
     batches = build.evaluation_batches(config, text, texts.vocabulary.end_id)
     counts = count(text, corpora.text_format(config.data).ends, texts.vocabulary)
     test = evaluate(model, batches, text, counts, stop, watch)

@@ -26,7 +26,7 @@ from rnncli.evaluation.evaluate import (
 from rnncli.model.language_model import LanguageModel
 from rnncli.optim import Moment
 from rnncli.runs import checkpoint
-from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
+from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, Test, row
 from rnncli.runs.folder import RunFolder
 from rnncli.runs.metrics import Metrics
 from rnncli.runs.progress import Progress, averaged_steps, done, finished
@@ -35,7 +35,7 @@ from rnncli.text.corpus import Texts
 from rnncli.text.files import Watch
 from rnncli.training import divergence
 from rnncli.training.divergence import DivergenceCheck
-from rnncli.training.final_test import final_test
+from rnncli.training.ending import ending
 from rnncli.training.retention import Keeper
 from rnncli.training.speed import FIRST_TIMED_STEP, Speed
 from rnncli.training.step import Attempt, Learner
@@ -67,7 +67,7 @@ class Trainer:
         self._exact = build.exact(config)
         jump = config.guard.jump if self._exact else None  # a sampled loss has rare, large jumps
         self._check = DivergenceCheck(self.model, self.batches, texts.vocabulary, jump)
-        self._watch: Watch | None = None
+        self.watch: Watch | None = None
         self.speed = Speed()
 
     @cached_property
@@ -101,7 +101,7 @@ class Trainer:
         back to its guard; raises NumericalError when `guard.rollbacks` is used up. No checkpoint contains a number
         that is not finite.
         """
-        self._metrics, self._watch = Metrics(self.folder.metrics, self.progress), watch
+        self._metrics, self.watch = Metrics(self.folder.metrics, self.progress), watch
         try:
             while not (yield from self._to_the_end(stop)):
                 pass
@@ -150,15 +150,14 @@ class Trainer:
                 reason = finished(self.progress, self.config) or stop()
         self.save()
         test = None
-        if finished(self.progress, self.config) and self.texts.test is not None:
-            at = self.progress.position
-            test = final_test(self.config, self.texts, self.model, self.folder, at, stop, self._watch)
-            if test is None:
+        for measured in ending(self, stop):
+            if measured is None:
                 reason = stop() or reason
-            else:
-                yield test
-                self._metrics.sync()
-        yield done(self.progress, self.config, reason, self.random_seed, self.speed.median, test.test if test else None)
+                break
+            yield measured
+            self._metrics.sync()
+            test = measured.test if isinstance(measured, Test) else None
+        yield done(self.progress, self.config, reason, self.random_seed, self.speed.median, test)
 
     def steps(self) -> Iterator[Step]:
         """The remaining steps of the epoch in progress."""
@@ -216,7 +215,7 @@ class Trainer:
             return None
         with np.errstate(all="ignore"):
             model, batches = self.measured_model, self.valid_batches
-            valid = evaluate(model, batches, self.texts.valid, self.valid_counts, stop, self._watch)
+            valid = evaluate(model, batches, self.texts.valid, self.valid_counts, stop, self.watch)
         # Without `guard.jump` every finite loss passes, even one whose perplexity is not a float.
         unlimited = self.config.guard.jump is None
         if valid is not None and not (valid.cross_entropy if unlimited else valid.perplexity) < np.inf:

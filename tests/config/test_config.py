@@ -71,6 +71,7 @@ DEFAULTS: dict[str, Any] = {
         "max_time": None,
         "dtype": "float32",
         "averaging": {"name": "none"},
+        "calibrate": False,
     },
     "guard": {"every": 1000, "rollbacks": 4, "learning_rate_factor": 0.5, "jump": 3.0},
     "parallel": {"shards": 1, "reduction": "tree"},
