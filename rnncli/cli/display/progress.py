@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
@@ -30,11 +29,10 @@ class Bar:
     """A bar on stderr, erased when it is closed. `options` are those of tqdm."""
 
     def __init__(self, **options: Any) -> None:
-        from tqdm import TqdmMonitorWarning, tqdm
+        from tqdm import tqdm
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TqdmMonitorWarning)  # no thread can start: the bar works without
-            self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, **options)
+        tqdm.monitor_interval = 0  # no thread of its own, which may not start; `describe` keeps the bar alive
+        self._bar = tqdm(file=sys.stderr, dynamic_ncols=True, leave=False, **options)
 
     @property
     def done(self) -> int:
