@@ -110,6 +110,7 @@ class Halving:
     """The learning rate falls to a half over the run."""
 
     patience = None
+    spans_run = True
 
     def __init__(self, options=None):
         pass

@@ -81,18 +81,20 @@ def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts:
     """Raise RunError if the run in the folder is of another config, or of other `texts`."""
     from rnncli.config import run_dir
     from rnncli.errors import RunError
-    from rnncli.runs import checkpoint
+    from rnncli.runs.differences import config_differences
+    from rnncli.training.warm_start import SAME
 
-    changed = checkpoint.config_differences(stored, config, texts)
+    changed = config_differences(stored, config, texts)
     if not changed:
         return
     keys = [key for key in changed if key in run_dir.names(config)]
     own = f"{folder.path}-{{{keys[0]}}}" if keys else f"{folder.path}-2"
     listed = "".join(f"\n  {line}" for line in changed.values())
+    same_cells = not any(f"model.{key}" in changed for key in SAME)
+    warm = f" (with --init-from {shlex.quote(str(folder.path))} it begins with these weights)" if same_cells else ""
     raise RunError(
         f"holds a run of another config or corpus:{listed}\ngive each run a folder of its own, such as "
-        f"--set {shlex.quote(f'run.dir={own}')} (with --init-from {shlex.quote(str(folder.path))} it begins with these "
-        "weights), or start anew with --fresh (the old run is moved aside)",
+        f"--set {shlex.quote(f'run.dir={own}')}{warm}, or start anew with --fresh (the old run is moved aside)",
         location=str(folder.path),
     )
 

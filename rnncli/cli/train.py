@@ -109,12 +109,16 @@ def train(
             folder = RunFolder(Path(settings.run.dir or Path("runs", "stdin" if config == "-" else Path(config).stem)))
             if dry_run:
                 from rnncli.cli.dry_run import print_dry_run
+                from rnncli.runs import find
+                from rnncli.training.warm_start import refuse_other_cells
 
+                if init_from is not None:
+                    refuse_other_cells(settings, find.first_readable(init_from))
                 print_dry_run(settings, folder, as_json)
                 return
             command = _resume_command(config, given, threads, folder)
             choice: Choice = "resume" if resume else "fresh" if fresh else None
-            _train(Session(settings, folder, signals, command, as_json, quiet, profile, init_from), choice)
+            _train(Session(settings, folder, signals, command, as_json, quiet, profile), choice, init_from)
         except Stopped:
             notify("stopped before the first step")
             raise
@@ -139,7 +143,7 @@ def _resume_command(config: str, overrides: list[str], threads: int | None, fold
     )
 
 
-def _train(session: Session, choice: Choice) -> None:
+def _train(session: Session, choice: Choice, init_from: str | None) -> None:
     """Check the run folder, read the texts, and train, unless the run is finished."""
     from rnncli.cli.display.reading import reading_display
     from rnncli.cli.existing_run import move_aside, report_finished, with_its_tokenizer
@@ -150,10 +154,15 @@ def _train(session: Session, choice: Choice) -> None:
 
     session = with_its_tokenizer(session, choice)
     config, folder = session.config, session.folder
+    kept = choice != "fresh" and folder.holds_run()
+    if init_from is not None and kept:
+        notify(f"--init-from is not used: {folder.path} holds a run")
     if report_finished(session, choice):
         return
-    if session.init_from is not None and (choice == "fresh" or not folder.holds_run()):
-        refuse_other_cells(config, find.first_readable(session.init_from))
+    warm = None
+    if init_from is not None and not kept:
+        warm = find.first_readable(init_from)
+        refuse_other_cells(config, warm)
     with reading_display(session.quiet) as watch:
         texts = corpora.texts(config, watch)
     memory_forecast.check(config, texts)
@@ -165,4 +174,4 @@ def _train(session: Session, choice: Choice) -> None:
             return
         if choice == "resume" and not folder.holds_run():
             notify(f"no run to resume in {folder.path.resolve()}; starting a new one")
-        session.train(session.trainer(texts))
+        session.train(session.trainer(texts, warm))

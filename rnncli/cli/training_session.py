@@ -12,6 +12,7 @@ from rnncli.runs.events import Calibration, Done, Test, row
 
 if TYPE_CHECKING:
     from rnncli.config.config import Config
+    from rnncli.runs.find import Readable
     from rnncli.runs.folder import ResumePoint, RunFolder
     from rnncli.system.signals import Signals
     from rnncli.text.corpus import Texts
@@ -29,9 +30,8 @@ class Session:
     as_json: bool
     quiet: bool
     profile: bool
-    init_from: str | None = None
 
-    def trainer(self, texts: Texts) -> Trainer:
+    def trainer(self, texts: Texts, warm: Readable | None = None) -> Trainer:
         """Start the run, or resume it from its last checkpoint; write the config and the vocabulary to the folder."""
         from rnncli.cli.existing_run import refuse_other_run
         from rnncli.config import yaml_file
@@ -52,9 +52,9 @@ class Session:
         trainer = Trainer(config, texts, random_seed, self.folder)
         if last is not None:
             _resume(trainer, last)
+        if last is None and warm is not None:
+            _start_warm(trainer, warm)  # its guard makes the folder hold a run
         self.folder.begin()
-        if last is None and self.init_from is not None:
-            _start_warm(trainer, self.init_from)
         yaml_file.write(config, self.folder.config)
         write_words(texts.vocabulary, self.folder.vocabulary)
         self._warn_of_full_disk(trainer)
@@ -146,22 +146,20 @@ class Session:
 
 
 def _resume(trainer: Trainer, last: ResumePoint) -> None:
-    from rnncli.runs import checkpoint
+    from rnncli.runs.differences import machine_differences
 
     for problem in last.passed_over:
         notify(f"warning: skipped {problem}")
     trainer.resume(last.path)
     notify(f"resuming from {last.path}, step {trainer.progress.position.step}")
-    for line in checkpoint.machine_differences(last.metadata):
+    for line in machine_differences(last.metadata):
         notify(f"warning: {line}; results may differ in the last bits from those of an uninterrupted run")
 
 
-def _start_warm(trainer: Trainer, path: str) -> None:
-    """Begin the run with the weights of the run or checkpoint at `path`, and report what is reused."""
-    from rnncli.runs import find
+def _start_warm(trainer: Trainer, found: Readable) -> None:
+    """Begin the run with the weights of another, and report what is reused."""
     from rnncli.training.warm_start import start_from_
 
-    found = find.first_readable(path)
     for problem in found.problems:
         notify(f"warning: skipped {problem}")
     reused = start_from_(trainer, found)

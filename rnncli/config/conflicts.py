@@ -65,6 +65,30 @@ CONFLICTS: tuple[Conflict, ...] = (
         lambda c: c.optimizer.schedule.name == "plateau" and c.data.valid is None,
         "is plateau, which needs data.valid; set it to a path or to a fraction such as 0.1",
     ),
+    *(
+        (
+            (key, "training.patience"),
+            lambda c, choice=choice: (
+                c.training.patience is not None
+                and (getattr(choice(c).options, "patience", None) or 0) >= c.training.patience
+            ),
+            "waits as long as training.patience, which ends the run; set its patience below it",
+        )
+        for key, choice in (
+            ("optimizer.schedule", lambda c: c.optimizer.schedule),
+            ("training.averaging", lambda c: c.training.averaging),
+        )
+    ),
+    (
+        ("penalty.temporal", "dropout.masks"),
+        lambda c: c.penalty.temporal > 0 and c.dropout.output > 0 and c.dropout.masks == "step",
+        "would punish masks that change from step to step; set dropout.masks to window",
+    ),
+    (
+        ("optimizer.weight_decay", "optimizer.learning_rate"),
+        lambda c: c.optimizer.weight_decay * c.optimizer.learning_rate >= 1,
+        "times optimizer.learning_rate is 1 or more, which leaves nothing of a weight; lower it",
+    ),
     (
         ("training.calibrate", "data.valid"),
         lambda c: c.training.calibrate and c.data.valid is None,

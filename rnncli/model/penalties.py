@@ -2,7 +2,8 @@
 
     activation / (words H) * sum of h_t^2  +  temporal / (words H) * sum of (h_t - h_{t-1})^2
 
-over the real positions of a window; the second sum over pairs of neighbouring steps within it.
+over the real positions of a window, masks of dropout included; the second sum over pairs of neighbouring steps within
+it. (Merity et al. take the second over states without masks; with one mask for a window it is that of what is kept.)
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ class Ema:
 
 
 class Asgd:
-    """The mean over all steps since validation has stalled (Polyak and Juditsky 1992, triggered as in Merity et al.
-    2018).
+    """The mean over all steps since validation has stalled (Polyak and Juditsky 1992, Merity et al. 2018): it begins
+    after `patience` epochs without a lower loss, as `training.patience` counts them.
     """
 
     @dataclass(frozen=True)

@@ -33,6 +33,8 @@ class Schedule(Protocol):
     def Options(self) -> type:
         """A frozen dataclass of settings (`schema.fields.setting`)."""
 
+    spans_run: bool
+    """Whether it depends on the length of the run."""
     patience: int | None
     """So many epochs without a lower validation loss are a stall; None: stalls are not counted."""
 
@@ -58,6 +60,7 @@ class Constant:
 
     def __init__(self, options: Any = None) -> None:
         self.options: Any = options or self.Options()
+        self.spans_run = bool(self.options.warmup or self.options.annealing)
 
     def factor(self, at: Moment) -> float:
         o = self.options
@@ -114,6 +117,10 @@ class Cosine(Constant):
     class Options(Constant.Options):
         final: float = setting(0.0, minimum=0, maximum=1)
 
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self.spans_run = True
+
     def curve(self, at: Moment) -> float:
         return _between(self.options.final, 1.0, (1 + math.cos(math.pi * self._after_warmup(at))) / 2)
 
@@ -135,6 +142,10 @@ class OneCycle(Constant):
         peak: float = setting(0.3, above=0, below=1)
         initial: float = setting(0.04, above=0, maximum=1)
         final: float = setting(0.0, minimum=0, maximum=1)
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self.spans_run = True
 
     def curve(self, at: Moment) -> float:
         o = self.options

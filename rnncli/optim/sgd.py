@@ -15,8 +15,9 @@ from rnncli.system.arrays import Array
 
 
 class Sgd:
-    """w -= learning_rate * u, with u = momentum * u + gradient (Sutskever et al. 2013); without momentum u is the
-    gradient, and nothing is kept.
+    """w -= learning_rate * u, with u = momentum * u + gradient (Polyak 1964, in the form of PyTorch).
+
+    Without momentum u is the gradient, and nothing is kept.
     """
 
     @dataclass(frozen=True)

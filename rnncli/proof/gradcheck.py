@@ -141,6 +141,7 @@ def standard_cases() -> list[Case]:
                 (small("rnn", 2, True, "sentences"), "step"),
                 (small("lstm", 2, True, "stream"), "window"),
                 (small("gru", 2, True, "sentences", *log_uniform), "window"),
+                (small("rnn", 1, True, "stream", *adaptive), "window"),
             )
         ),
     ]

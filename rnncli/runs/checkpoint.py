@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from rnncli.config import build
-from rnncli.config.config import Config, dotted, from_stored, portable_dict, stored_dict
+from rnncli.config.config import Config, from_stored, stored_dict
 from rnncli.errors import ConfigError, RunError
 from rnncli.model.architecture import Architecture
 from rnncli.model.parameters import Parameters
 from rnncli.runs import checkpoint_file
 from rnncli.runs.progress import EVALUATIONS, Progress, averaged_steps, progress_of, stored_fields
-from rnncli.schema.suggestions import shown
 from rnncli.system import blas
 from rnncli.system.arrays import Array, Shapes
 from rnncli.text.corpus import Texts
@@ -256,45 +255,3 @@ def _tensors(
     for name, view in tensors.items():
         stored.read_into(prefix + name, view)
     return tensors
-
-
-# Settings that may change when a run is resumed: how long it trains, which files it keeps, what it does on divergence.
-CHANGEABLE = ("training.epochs", "training.max_time", "training.patience", "run.", "guard.", "data.train", "data.test")
-
-
-def config_differences(stored: Metadata, config: Config, texts: Texts | None) -> dict[str, str]:
-    """A line for each setting, by its key, and for each text that differs from the checkpoint and prevents resuming."""
-    before, now = (dotted(portable_dict(each)) for each in (stored.config, config))
-    before["training.random_seed"] = stored.random_seed
-    if now["training.random_seed"] is None:  # not set: the run keeps the seed it drew
-        now["training.random_seed"] = stored.random_seed
-    if isinstance(before["data.valid"], str) and isinstance(now["data.valid"], str):
-        before["data.valid"] = now["data.valid"]  # the name may differ: its hash is compared below
-    # A key of one side only is an option of a choice whose name differs, which is reported.
-    different = {
-        key: f"{key} was {_written(before[key])}, and is {_written(now[key])}"
-        for key in sorted(before.keys() & now.keys())
-        if before[key] != now[key] and not key.startswith(CHANGEABLE)
-    }
-    if texts is not None:
-        if texts.vocabulary.words != stored.vocabulary.words:
-            different["the vocabulary"] = "the vocabulary differs"
-        for name, digest in hashes(texts).items():
-            if digest != stored.data[name]:
-                different[f"the text of data.{name}"] = f"the text of data.{name} differs"
-    return different
-
-
-def machine_differences(stored: Metadata) -> list[str]:
-    """One line for each fact of the machine that differs from the checkpoint; they affect the last bits of results."""
-    here = blas.describe()
-    return [
-        f"{name} was {before}, and is {here.get(name)}"
-        for name, before in stored.machine.items()
-        if before != here.get(name)
-    ]
-
-
-def _written(value: Any) -> str:
-    """A value as a config has it."""
-    return repr(value) if isinstance(value, list) else shown(value)

@@ -2,7 +2,7 @@
 
     <run>/config.yaml                  with every setting resolved
     <run>/vocabulary.txt               one word per line, in the order of ids
-    <run>/metrics.jsonl                one JSON object per step, epoch and rollback
+    <run>/metrics.jsonl                one JSON object per step, epoch, rollback and measurement at the end
     <run>/checkpoints/step-00001234.npz
     <run>/guard/step-00001000.npz      where a run that diverges rolls back to
 

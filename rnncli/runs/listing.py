@@ -114,8 +114,9 @@ def _fields_from(path: Path, metrics: Path) -> dict[str, Any]:
     config, p = metadata.config, metadata.progress
     m, reason = config.model, finished(p, config)
     test = figures_of_test(metrics) if reason else None
-    if config.data.test is not None and test is None:  # still to be measured
-        reason = None
+    fitted = last_row(metrics).get("event") in ("calibration", "test")
+    if (config.data.test is not None and test is None) or (config.training.calibrate and not fitted):
+        reason = None  # still to be measured
     ended = done(p, config, reason or "", metadata.random_seed)
     model = {"cell": m.cell, "layers": m.layers, "hidden_size": m.hidden_size, "output": m.output.name}
     position = {"epoch": p.position.epoch, "epochs": config.training.epochs, "step": p.position.step, "reason": reason}

@@ -15,7 +15,7 @@ from rnncli.runs.events import Done
 
 EVALUATIONS = ("train", "valid", "best")
 # Fields that came after checkpoints existed, with their defaults; a checkpoint stores them only if they differ.
-LATER = {"averaging": 0, "stalls": 0}
+LATER = {"averaged_since": 0, "stalls": 0}
 
 
 @dataclass
@@ -45,18 +45,18 @@ class Measured:
     best_loss: float | None = None
     best_step: int | None = None
     epochs_without_gain: int = 0
-    averaging: int = 0  # step after which the parameters are averaged, if validation had to stall first
+    averaged_since: int = 0  # step after which the parameters are averaged, if validation had to stall first
     stalls: int = 0  # how often a schedule has counted epochs without gain as a stall
     train: Evaluation | None = None  # of the last epoch completed, if its loss has a perplexity
     valid: Evaluation | None = None
     best: Evaluation | None = None  # the validation with the best loss
 
     def count_validation_(
-        self, valid: Evaluation, step: int, patience: int | None = None, averaging: int | None = None
+        self, valid: Evaluation, step: int, patience: int | None = None, averaging_patience: int | None = None
     ) -> bool:
         """Record a validation after this step; return whether its loss is the best so far.
 
-        patience: so many epochs without gain are a stall. averaging: so many epochs without gain begin the average.
+        patience: so many epochs without gain are a stall. averaging_patience: so many begin the average.
         """
         self.valid_loss, self.valid = valid.cross_entropy, valid
         best = self.best_loss is None or self.valid_loss < self.best_loss
@@ -64,8 +64,8 @@ class Measured:
             self.best_loss, self.best, self.best_step, self.epochs_without_gain = self.valid_loss, valid, step, 0
         else:
             self.epochs_without_gain += 1
-            if averaging is not None and self.epochs_without_gain >= averaging:
-                self.averaging = self.averaging or step
+            if averaging_patience is not None and self.epochs_without_gain >= averaging_patience:
+                self.averaged_since = self.averaged_since or step
             self.stalls += patience is not None and self.epochs_without_gain % patience == 0
         return best
 
@@ -149,7 +149,7 @@ def averaged_steps(progress: Progress, config: Config) -> int | None:
 
     The model of a run is the average if it contains a step, and otherwise the parameters themselves.
     """
-    averaging, since = build.averaging(config), progress.measured.averaging
+    averaging, since = build.averaging(config), progress.measured.averaged_since
     begun = averaging.patience is None or since > 0
     return progress.position.step - since if averaging.names and begun else None
 

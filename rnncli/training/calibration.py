@@ -8,54 +8,54 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from rnncli.batches.batch import Batches
 from rnncli.config.config import Config
-from rnncli.evaluation.evaluate import Evaluation, TokenCounts, evaluate
-from rnncli.model.language_model import LanguageModel
+from rnncli.errors import RunError
+from rnncli.evaluation.evaluate import Evaluation, evaluate
 from rnncli.runs import checkpoint, find
 from rnncli.runs.events import Calibration
 from rnncli.runs.folder import RunFolder
-from rnncli.runs.progress import Position
-from rnncli.text.corpus import Corpus
-from rnncli.text.files import Watch
+
+if TYPE_CHECKING:
+    from rnncli.training.trainer import Trainer
 
 STEP = 0.1  # in ln T, between the first three temperatures
-LIMIT = 0.7  # of |ln T|
+LIMIT = 1.5  # of |ln T|
 
 
 def due(config: Config, folder: RunFolder) -> bool:
     """Whether the model of a run that is finished has no temperature yet, and is to have one."""
-    return config.training.calibrate and checkpoint.read_metadata(folder.preferred()[0]).temperature is None
+    if config.training.calibrate:
+        for path in folder.preferred():
+            with suppress(RunError):
+                return checkpoint.read_metadata(path).temperature is None
+    return False
 
 
-def calibrate(
-    model: LanguageModel,
-    batches: Batches,
-    text: Corpus,
-    counts: TokenCounts,
-    folder: RunFolder,
-    at: Position,
-    stop: Callable[[], object],
-    watch: Watch | None,
-) -> Calibration | None:
-    """Fit the temperature of the best checkpoint of the run, else of its last, and write it into that file; None if
-    `stop` interrupted it.
+def calibrate(trainer: Trainer, stop: Callable[[], object]) -> Calibration | None:
+    """Fit the temperature of the best checkpoint of a run that is finished, else of its last, and write it into that
+    file; None if `stop` interrupted it.
 
-    model: that of the run; its gradients are freed. batches, text, counts: of the validation text. at: the end of
-    training. Raises RunError if no checkpoint can be read, and WriteError.
+    Parameters and moments of the trainer are overwritten by those of that checkpoint. Raises RunError if no checkpoint
+    can be read, and WriteError.
     """
-    model.free_gradients()
-    found, started = find.first_readable(folder.path), time.perf_counter()
-    model = model.with_parameters(found.checkpoint.parameters)
+    batches, text, counts = trainer.valid_batches, trainer.texts.valid, trainer.valid_counts
+    assert batches is not None
+    assert text is not None
+    assert counts is not None
+    trainer.model.free_gradients()
+    found, started = find.first_readable(trainer.folder.path), time.perf_counter()
+    model = trainer.model.with_parameters(found.checkpoint.parameters)
     results: dict[float, Evaluation] = {}
 
     def loss(ln_t: float) -> float | None:
         """Nats per word at this temperature; None if interrupted."""
         if ln_t not in results:
             model.temperature = math.exp(ln_t)
-            result = evaluate(model, batches, text, counts, stop, watch)
+            result = evaluate(model, batches, text, counts, stop, trainer.watch)
             if result is None:
                 return None
             results[ln_t] = result
@@ -66,8 +66,8 @@ def calibrate(
         return None
     best = min(results, key=lambda x: results[x].cross_entropy)
     temperature, valid = math.exp(best), results[best]
-    checkpoint.write(found.path, replace(checkpoint.read(found.path), temperature=temperature))
-    seconds = time.perf_counter() - started
+    checkpoint.write(found.path, replace(checkpoint.read(found.path, out=trainer.contents()), temperature=temperature))
+    at, seconds = trainer.progress.position, time.perf_counter() - started
     rate = valid.tokens * len(results) / seconds
     figures = valid.cross_entropy, valid.perplexity, at.gradient_norm, at.learning_rate, valid.tokens, rate, seconds
     step = found.checkpoint.progress.position.step

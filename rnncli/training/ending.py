@@ -18,15 +18,10 @@ def ending(trainer: Trainer, stop: Callable[[], object]) -> Iterator[Calibration
     """The measurements that the config asks for, in order; None in place of one that `stop` interrupted, the last."""
     if not finished(trainer.progress, trainer.config):
         return
-    model, folder, at = trainer.model, trainer.folder, trainer.progress.position
     if trainer.config.training.calibrate:
-        batches, text, counts = trainer.valid_batches, trainer.texts.valid, trainer.valid_counts
-        assert batches is not None
-        assert text is not None
-        assert counts is not None
-        fitted = calibrate(model, batches, text, counts, folder, at, stop, trainer.watch)
+        fitted = calibrate(trainer, stop)
         yield fitted
         if fitted is None:
             return
     if trainer.texts.test is not None:
-        yield final_test(trainer.config, trainer.texts, model, folder, at, stop, trainer.watch)
+        yield final_test(trainer, stop)

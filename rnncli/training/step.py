@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from rnncli.batches.batch import Batch
+from rnncli.config import build
+from rnncli.config.config import Config
 from rnncli.model.architecture import State
 from rnncli.model.costs import operations
 from rnncli.model.language_model import LanguageModel
@@ -83,6 +85,14 @@ class Learner:
         self.averages: dict[str, Array] = {name: np.zeros_like(vector) for name in self.averaging.names}
         self.communicator = communicator or Alone()
         self.state: State = ()
+
+    @classmethod
+    def of(cls, config: Config, model: LanguageModel, random_seed: int) -> Learner:
+        """The learner of a config, with an optimizer of its own."""
+        o, optimizer = config.optimizer, build.optimizer(config, model.parameters)
+        averaging = build.averaging(config)
+        regularised = config.dropout, o.weight_decay, averaging, config.penalty
+        return cls(model, optimizer, o.clip_norm, random_seed, None, *regularised)
 
     def step_(
         self,

@@ -56,10 +56,8 @@ class Trainer:
         self.valid_batches = build.evaluation_batches(config, texts.valid, end_id) if texts.valid else None
         parameters = build.architecture(config.model, V).initialise(random_seed, config.training.dtype)
         self.model = build.model(config, parameters, texts.vocabulary)
-        self.optimizer = build.optimizer(config, parameters)
-        o, averaging = config.optimizer, build.averaging(config)
-        regularised = config.dropout, o.weight_decay, averaging, config.penalty
-        self.learner = Learner(self.model, self.optimizer, o.clip_norm, random_seed, None, *regularised)
+        self.learner = Learner.of(config, self.model, random_seed)
+        self.optimizer = self.learner.optimizer
         self.schedule = build.schedule(config)
         self.progress = Progress()
         self.source: dict[str, Any] | None = None  # of a warm start

@@ -187,7 +187,7 @@ def _words_per_second(config: Config, texts: Texts) -> float | None:
     """Median over a few steps without the first ones; None if a loss is not finite."""
     parameters = build.architecture(config.model, len(texts.vocabulary)).initialise(0, config.training.dtype)
     model = build.model(config, parameters, texts.vocabulary)
-    learner = Learner(model, build.optimizer(config, parameters), config.optimizer.clip_norm, random_seed=0)
+    learner = Learner.of(config, model, random_seed=0)
     batches = build.training_batches(config, texts.train, texts.vocabulary.end_id, 0)
     rates: list[float] = []
     began = started = time.perf_counter()

@@ -54,12 +54,21 @@ def take_over_(parameters: Parameters, config: Config, vocabulary: Vocabulary, f
     """
     old = found.checkpoint
     refuse_other_cells(config, found)
+    drawn_anew = old.config.model.output.name != config.model.output.name and "adaptive" in (
+        old.config.model.output.name,
+        config.model.output.name,
+    )
     rows_now = build.architecture(config.model, len(vocabulary)).word_rows()
     rows_then = build.architecture(old.config.model, len(old.vocabulary)).word_rows()
     partly, drawn = list[tuple[str, int, int]](), list[str]()
     for name, tensor in parameters.items():
         before = old.parameters[name] if name in old.parameters.shapes or name in old.parameters.aliases else None
-        if before is None or before.shape[1:] != tensor.shape[1:] or (name in rows_now) != (name in rows_then):
+        if (
+            (drawn_anew and name.startswith("output."))
+            or before is None
+            or before.shape[1:] != tensor.shape[1:]
+            or (name in rows_now) != (name in rows_then)
+        ):
             drawn.append(name)
         elif name not in rows_now:
             if before.shape == tensor.shape:

@@ -469,3 +469,28 @@ def test_a_reader_that_leaves_early_costs_no_traceback(start, rnncli, fruit_conf
     assert process.wait() == 0
     rnncli("train", fruit_config, "--set", "run.checkpoint_every=10 steps", "--set", "run.dir=whole")
     assert newest().read_bytes() == newest("whole").read_bytes()  # it trained to the end
+
+
+def test_a_warm_start(rnncli, refused, fruit_config):
+    rnncli("train", fruit_config, "--epochs", 2)
+    words = ("train", fruit_config, "--epochs", 1, "--set", "optimizer.learning_rate=0.5")
+    message = refused(5, "holds a run of another config", *words)
+    assert "--set 'run.dir=runs/fruit-{optimizer.learning_rate}' (with --init-from runs/fruit it begins" in message
+    result = rnncli(*words, "--set", "run.dir=runs/warm", "--init-from", "runs/fruit")
+    assert "starting from runs/fruit/checkpoints/step-00000002.npz: 10 of 10 words are known there" in result.stderr
+    warm = rows(rnncli(*words, "--fresh", "--init-from", "runs/fruit", "--json"))  # its own run, moved aside
+    assert warm[0]["loss"] == json.loads(Path("runs/warm/metrics.jsonl").read_text().splitlines()[0])["loss"]
+    result = rnncli(*words, "--resume", "--init-from", "runs/nowhere")
+    assert result.exit_code == 0
+    assert "--init-from is not used: runs/fruit holds a run" in result.stderr
+    for more in (["--set", "run.dir=runs/new"], ["--set", "run.dir=runs/new", "--dry-run"]):
+        refused(5, "runs/nowhere: no such run", *words, *more, "--init-from", "runs/nowhere")
+        cells = ("--init-from", "runs/fruit", "--set", "model.hidden_size=9")
+        refused(3, "cannot start from this model: model.hidden_size is 32 there, 9 here", *words, *more, *cells)
+    assert not Path("runs/new").exists()
+
+
+def test_a_schedule_of_the_whole_run_is_not_extended(rnncli, refused, fruit_config):
+    cosine = ("train", fruit_config, "--set", "optimizer.schedule=cosine", "--resume", "--epochs")
+    rnncli(*cosine, 2)
+    refused(5, "training.epochs was 2, and is 3", *cosine, 3)

@@ -504,9 +504,32 @@ def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
         ({"optimizer": {"schedule": "plateau"}}, "optimizer.schedule is plateau, which needs data.valid"),
         ({"training": {"averaging": "asgd"}}, "training.averaging is asgd, which begins when validation stalls"),
         ({"optimizer": {"name": "lazy_adam", "weight_decay": 0.1}}, "optimizer.weight_decay changes every weight"),
+        (
+            {"optimizer": {"weight_decay": 0.5, "learning_rate": 2}},
+            "optimizer.weight_decay times optimizer.learning_rate",
+        ),
+        (
+            {"penalty": {"temporal": 1}, "dropout": {"output": 0.1, "masks": "step"}},
+            "penalty.temporal would punish masks that change",
+        ),
     ],
 )
 def test_ways_to_learn_that_make_no_sense(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         from_dict({"data": {"train": "text"}} | changes)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "choice"),
+    [("optimizer", "schedule", {"name": "plateau"}), ("training", "averaging", {"name": "asgd"})],
+)
+def test_a_run_does_not_end_before_its_schedule_acts(section: str, key: str, choice: dict[str, Any]) -> None:
+    for patience, fits in ((3, False), (2, False), (4, True)):
+        config = {"data": {"train": "text", "valid": 0.1}, "training": {"patience": patience}}
+        config[section] = config.get(section, {}) | {key: choice | {"patience": 3}}
+        if fits:
+            from_dict(config)
+            continue
+        with pytest.raises(ConfigError, match=rf"{section}\.{key} waits as long as training\.patience"):
+            from_dict(config)

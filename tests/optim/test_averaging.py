@@ -66,12 +66,14 @@ def test_asgd_begins_when_validation_stalls(tmp_path):
     config = learns_by_heart(tmp_path, training__averaging={"name": "asgd", "patience": 3}, training__epochs=12)
     made, events = train(config, tmp_path / "run")
     epochs = [event for event in events if isinstance(event, Epoch)]
-    best = max(k for k, event in enumerate(epochs) if event.best and event.step <= made.progress.measured.averaging)
-    assert made.progress.measured.averaging == epochs[best + 3].step
+    best = max(
+        k for k, event in enumerate(epochs) if event.best and event.step <= made.progress.measured.averaged_since
+    )
+    assert made.progress.measured.averaged_since == epochs[best + 3].step
     plain, _ = train(learns_by_heart(tmp_path, training__epochs=12), tmp_path / "plain")
     np.testing.assert_array_equal(made.model.parameters.vector, plain.model.parameters.vector)
     stored = checkpoint.read(made.folder.checkpoints()[0])
-    assert stored.progress.measured.averaging == 0
+    assert stored.progress.measured.averaged_since == 0
     before = checkpoint.read(made.folder.checkpoints()[0], resume=False)
     np.testing.assert_array_equal(before.parameters.vector, stored.parameters.vector)
 

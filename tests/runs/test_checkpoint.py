@@ -12,6 +12,7 @@ from rnncli.config import build, corpora, yaml_file
 from rnncli.config.config import from_dict
 from rnncli.errors import RunError
 from rnncli.runs import checkpoint, checkpoint_file
+from rnncli.runs.differences import config_differences, machine_differences
 from rnncli.runs.progress import Progress, Recovery, RunningLoss, finished
 from rnncli.system import blas
 
@@ -23,7 +24,7 @@ def made(tmp_path):
 
 
 def listed(*arguments):
-    return list(checkpoint.config_differences(*arguments).values())
+    return list(config_differences(*arguments).values())
 
 
 def rewrite(path, change):
@@ -198,10 +199,10 @@ def test_a_renamed_validation_text_is_no_difference(tmp_path):
 
 def test_a_different_machine_is_reported(made, monkeypatch):
     then = checkpoint.read_metadata(made.folder.checkpoint_at(11))
-    assert checkpoint.machine_differences(then) == []
+    assert machine_differences(then) == []
     here = blas.describe()
     monkeypatch.setattr(blas, "describe", lambda: here | {"threads": 77, "numpy": "9.9"})
-    differences = checkpoint.machine_differences(then)
+    differences = machine_differences(then)
     assert differences == [f"numpy was {here['numpy']}, and is 9.9", f"threads was {here['threads']}, and is 77"]
 
 

@@ -87,7 +87,7 @@ def test_an_interrupted_fit_is_repeated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("losses", "lowest"), [((1.1, 1.0, 1.1), 0), ((1.2, 1.0, 1.1), 0.1 / 6), ((3, 2, 1), 0.7), ((1, 2, 3), -0.7)]
+    ("losses", "lowest"), [((1.1, 1.0, 1.1), 0), ((1.2, 1.0, 1.1), 0.1 / 6), ((3, 2, 1), 1.5), ((1, 2, 3), -1.5)]
 )
 def test_the_lowest_point_of_a_parabola(losses, lowest):
     assert calibration._lowest(*losses) == pytest.approx(lowest)

@@ -10,6 +10,8 @@ from rnncli.batches.stream import StreamBatches
 from rnncli.model.noise import Noise
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.adam import Adam
+from rnncli.optim.averaging import Ema
+from rnncli.optim.sgd import Sgd
 from rnncli.training.step import Alone, Learner
 
 IDS = np.random.default_rng(3).integers(0, 9, 96)
@@ -110,3 +112,25 @@ def test_the_sum_of_a_single_process():
     made = learner(communicator=Alone())
     batch = next(StreamBatches(IDS, 0, 4, 6).epoch(0))
     assert made.step_(batch, 1, 0.01, accepted).norm == learner().step_(batch, 1, 0.01, accepted).norm
+
+
+def test_a_step_decays_weights_by_its_learning_rate_and_averages_what_it_leaves():
+    made = architecture(9, "rnn", 1, 4, 3)
+    plain = made.initialise(1, np.float64)
+    model = language_model("fused", made, made.initialise(1, np.float64))
+    averaging = Ema(Ema.Options(0.5))
+    decayed = Learner(model, Sgd(plain.vector.size, np.dtype(float)), None, 7, weight_decay=0.2, averaging=averaging)
+    reference = Learner(language_model("fused", made, plain), Sgd(plain.vector.size, np.dtype(float)), None, 7)
+    batch = next(StreamBatches(np.arange(40) % 9, 0, 2, 5).epoch(0))
+    decayed.step_(batch, 1, 0.1, lambda attempt: None, averaged=0)
+    before = made.initialise(1, np.float64)
+    reference.step_(batch, 1, 0.1, lambda attempt: None)
+    for name, tensor in model.parameters.items():
+        share = 0.1 * 0.2 if tensor.ndim > 1 else 0.0
+        np.testing.assert_allclose(tensor, plain[name] - share * before[name], rtol=0, atol=1e-14)
+    first = model.parameters.vector.copy()
+    np.testing.assert_array_equal(decayed.averages["average"], first)
+    decayed.step_(batch, 2, 0.1, lambda attempt: None, averaged=1)
+    share = averaging.share(2)
+    expected = first + share * (model.parameters.vector - first)
+    np.testing.assert_allclose(decayed.averages["average"], expected, rtol=0, atol=1e-15)
