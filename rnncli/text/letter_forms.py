@@ -34,7 +34,7 @@ def lower(text: str, language: str | None = None) -> str:
 
 def normal(text: str, form: str | None) -> str:
     """The text in a normal form of Unicode, one of `NORMAL_FORMS`; None leaves it as it is."""
-    return text if form is None else unicodedata.normalize(form.upper(), text)  # type: ignore[arg-type]
+    return text if form is None else unicodedata.normalize(form.upper(), text)  # type: ignore[arg-type]  # a key of NORMAL_FORMS
 
 
 def _composed(found: re.Match[str]) -> str:

@@ -51,18 +51,17 @@ def calibrate(trainer: Trainer, stop: Callable[[], object]) -> Calibration | Non
     model = trainer.model.with_parameters(found.checkpoint.parameters)
     results: dict[float, Evaluation] = {}
 
-    def loss(ln_t: float) -> float | None:
-        """Nats per word at this temperature; None if interrupted."""
-        if ln_t not in results:
-            model.temperature = math.exp(ln_t)
-            result = evaluate(model, batches, text, counts, stop, trainer.watch)
-            if result is None:
-                return None
+    def measured(ln_t: float) -> bool:
+        """Measure the text at this temperature; whether `stop` let it end."""
+        model.temperature = math.exp(ln_t)
+        result = evaluate(model, batches, text, counts, stop, trainer.watch)
+        if result is not None:
             results[ln_t] = result
-        return results[ln_t].cross_entropy
+        return result is not None
 
-    losses = [loss(x) for x in (-STEP, 0.0, STEP)]
-    if None in losses or loss(_lowest(*losses)) is None:  # type: ignore[arg-type]  # no None among them
+    if not all(map(measured, (-STEP, 0.0, STEP))):
+        return None
+    if not measured(_lowest(*(each.cross_entropy for each in results.values()))):
         return None
     best = min(results, key=lambda x: results[x].cross_entropy)
     temperature, valid = math.exp(best), results[best]

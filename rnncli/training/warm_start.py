@@ -54,10 +54,8 @@ def take_over_(parameters: Parameters, config: Config, vocabulary: Vocabulary, f
     """
     old = found.checkpoint
     refuse_other_cells(config, found)
-    drawn_anew = old.config.model.output.name != config.model.output.name and "adaptive" in (
-        old.config.model.output.name,
-        config.model.output.name,
-    )
+    outputs = {old.config.model.output.name, config.model.output.name}
+    drawn_anew = len(outputs) > 1 and "adaptive" in outputs  # the rows of its head have other words beside them
     rows_now = build.architecture(config.model, len(vocabulary)).word_rows()
     rows_then = build.architecture(old.config.model, len(old.vocabulary)).word_rows()
     partly, drawn = list[tuple[str, int, int]](), list[str]()

@@ -16,10 +16,7 @@ def width(text: str) -> int:
 
     Marks and joiners take none, Chinese characters and emoji two, an emoji sequence as many as its first character.
     """
-    columns = 0
-    for columns in _totals(text):  # noqa: B007
-        pass
-    return columns
+    return [0, *_totals(text)][-1]
 
 
 def _totals(text: str) -> Iterator[int]:
