@@ -37,10 +37,11 @@ def with_its_tokenizer(session: Session, choice: Choice) -> Session:
     return session
 
 
-def report_finished(session: Session, choice: Choice, texts: Texts | None = None) -> bool:
+def report_finished(session: Session, choice: Choice, texts: Texts | None = None) -> tuple[bool, Texts | None]:
     """Report the run in the folder if nothing is left to do for it: it is finished, and its test text is measured.
 
-    texts: those of the config, given if this process has the lock of the folder.
+    texts: those of the config, given if this process has the lock of the folder. Returns whether it was reported, and
+    the texts if they were read.
 
     Raises RunError if it is a run of another config or corpus, UsageError if it is unfinished and `choice` is None or
     if the folder holds a config or vocabulary but no run, and RunInUseError if another process trains there.
@@ -53,9 +54,9 @@ def report_finished(session: Session, choice: Choice, texts: Texts | None = None
         for path in (folder.config, folder.vocabulary):
             if path.exists():
                 raise UsageError("exists, but belongs to no run", location=str(path), remedy="set another run.dir")
-        return False
+        return False, texts
     if choice == "fresh":
-        return False
+        return False, texts
     if texts is None and (holder := folder.holder()):
         raise lock.in_use(folder.path, holder)
     last = folder.last()
@@ -65,7 +66,7 @@ def report_finished(session: Session, choice: Choice, texts: Texts | None = None
         texts = texts or _readable_texts(session)
         refuse_other_run(folder, last.metadata, session.config, texts)
     if last is not None and reason:
-        return _report(session, last, reason, texts)
+        return _report(session, last, reason, texts), texts
     if choice is None:
         step = last and last.metadata.progress.position.step
         found = "a run without a checkpoint yet" if last is None else f"an unfinished run, stopped at step {step}"
@@ -74,7 +75,7 @@ def report_finished(session: Session, choice: Choice, texts: Texts | None = None
             location=str(folder.path),
             remedy="continue it with --resume, or start anew with --fresh (the old run is moved aside)",
         )
-    return False
+    return False, texts
 
 
 def refuse_other_run(folder: RunFolder, stored: Metadata, config: Config, texts: Texts | None = None) -> None:

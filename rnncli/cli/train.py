@@ -157,20 +157,22 @@ def _train(session: Session, choice: Choice, init_from: str | None) -> None:
     kept = choice != "fresh" and folder.holds_run()
     if init_from is not None and kept:
         notify(f"--init-from is not used: {folder.path} holds a run")
-    if report_finished(session, choice):
+    reported, texts = report_finished(session, choice)
+    if reported:
         return
     warm = None
     if init_from is not None and not kept:
         warm = find.first_readable(init_from)
         refuse_other_cells(config, warm)
-    with reading_display(session.quiet) as watch:
-        texts = corpora.texts(config, watch)
+    if texts is None:
+        with reading_display(session.quiet) as watch:
+            texts = corpora.texts(config, watch)
     memory_forecast.check(config, texts)
     if choice == "fresh":
         move_aside(folder)
     folder.create()
     with folder.lock():
-        if report_finished(session, choice, texts):  # another process may have trained it
+        if report_finished(session, choice, texts)[0]:  # another process may have trained it
             return
         if choice == "resume" and not folder.holds_run():
             notify(f"no run to resume in {folder.path.resolve()}; starting a new one")
