@@ -62,7 +62,6 @@ class Session:
 
     def train(self, trainer: Trainer) -> None:
         """Train to the end or until a signal or the time limit stops it, and report the result."""
-        from rnncli.cli.display.perplexities import figure
         from rnncli.cli.display.training import display
 
         if not (self.as_json or self.quiet):
@@ -77,8 +76,6 @@ class Session:
                 elif isinstance(event, Calibration | Test):
                     for problem in event.problems:
                         notify(f"warning: skipped {problem}; measuring step {event.measured_step} instead")
-                    if isinstance(event, Calibration):
-                        notify(f"temperature {event.temperature:.3f}: perplexity valid {figure(event.perplexity, 2)}")
                 shown.show(event)
         finally:
             shown.close()

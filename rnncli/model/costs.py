@@ -11,6 +11,7 @@ from functools import singledispatch
 from rnncli.model.architecture import Architecture
 from rnncli.model.cells import Cell, Gru, Lstm, Rnn
 from rnncli.model.engines.base import Stack
+from rnncli.model.engines.fused import ClusterRows
 from rnncli.model.engines.stepwise import StepwiseStack
 from rnncli.model.engines.stepwise_outputs import StepwiseAdaptive, StepwiseFull, StepwiseSampled
 from rnncli.model.language_model import LanguageModel, Pass
@@ -38,8 +39,10 @@ def operations(model: LanguageModel, passed: Pass) -> dict[str, int]:
         forward += 0 if one_hot else 2 * passed.batch.inputs.size * math.prod(shapes["Wxa"])
         n_x, one_hot = a.hidden_size, False
     projection = 2 * len(passed.losses) * a.hidden_size * (a.projected or 0)
+    made = 2 * passed.x.products if isinstance(passed.x, ClusterRows) else 0
     products, backward = _output_products(model.output, model.parameters.section("output"), passed)
     return {
+        "input": 3 * made,
         "cells forward": forward,
         "cells backward": 2 * forward,
         "output": 2 * products * (3 if backward else 1) + 3 * projection,

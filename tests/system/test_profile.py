@@ -201,7 +201,7 @@ def test_operations_of_the_cells(tmp_path, cell, gates, embedding):
     second = gates * H * (H + H)
     assert flops["cells forward"] == 2 * of.computed * (first + second)
     assert flops["cells backward"] == 2 * flops["cells forward"]
-    assert flops.keys() == {"cells forward", "cells backward", "output"}
+    assert {name for name, count in flops.items() if count} == {"cells forward", "cells backward", "output"}
 
 
 def test_operations_of_the_full_softmax(tmp_path):

@@ -12,7 +12,7 @@ from rnncli.cli.display.progress import SECONDS_BETWEEN_LINES, Bar, Pace, Style,
 from rnncli.cli.display.streams import optional_stdout
 from rnncli.cli.options import notify, print_json
 from rnncli.evaluation.perplexity import Evaluation, perplexity
-from rnncli.runs.events import Done, Epoch, Event, Rollback, Step, row
+from rnncli.runs.events import Calibration, Done, Epoch, Event, Rollback, Step, row
 
 if TYPE_CHECKING:
     from rnncli.training.trainer import Trainer
@@ -59,6 +59,11 @@ def rollback_line(event: Rollback) -> str:
         f"diverged at step {event.diverged_at:,}: {event.reason}; back to step {event.step:,}, "
         f"learning rate {event.learning_rate:g}"
     )
+
+
+def calibration_line(event: Calibration) -> str:
+    """Return `temperature 1.042: perplexity valid 110.21`."""
+    return f"temperature {event.temperature:.3f}: perplexity valid {figure(event.perplexity, 2)}"
 
 
 def measured(activity: str, done: int, total: int | None) -> str:
@@ -157,6 +162,8 @@ class TrainingBar(Display):
             self._pace.queue(epoch_line(event, self.speed.words_per_second))
         elif isinstance(event, Rollback):
             self._bar.advance_to(self._trainer.words_done)
+        elif isinstance(event, Calibration):
+            self._pace.queue(calibration_line(event))
         self._pace.write()
 
     def _write(self, line: str) -> None:
@@ -183,6 +190,9 @@ class TrainingLines(Display):
             self._pace.write(lambda: self._line(event))
         elif isinstance(event, Epoch):
             self._pace.queue(epoch_line(event, self.speed.words_per_second))
+            self._pace.write()
+        elif isinstance(event, Calibration):
+            self._pace.queue(calibration_line(event))
             self._pace.write()
 
     def _line(self, step: Step) -> str:

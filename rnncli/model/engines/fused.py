@@ -64,6 +64,11 @@ class ClusterRows(Rows):
         shape = (starts[-1] + len(p[f"W{len(starts)}"]) if len(starts) else len(Wya), Wya.shape[1])
         super().__init__(x, len(ids), *input_masks(noise, ids, shape, Wya.dtype))
 
+    @property
+    def products(self) -> int:
+        """Multiply-adds of the products that make the rows."""
+        return sum(len(at) * P.size for at, _, _, P in self._tails)
+
     def write_(self, g: Section, dx: Array) -> None:
         """Write the gradients of the tensors from dx (T*B, D)."""
         g.write_rows_("Wya", self._head_ids, dx[self._head])

@@ -25,13 +25,16 @@ from rnncli.system import disk
 TRIES = 5  # attempts to stop a run before it ends
 FLIPPED = ("parameter.", "moment.", "state.", "meta")  # one bit is flipped in a member of each kind
 
-# Sentences are longer than a window, so that a run stopped between two windows must save its state.
+# Sentences are longer than a window, so that a run stopped between two windows must save its state; and a run has all
+# else that a resumed one must draw or compute again: masks, a schedule, an average.
 CONFIG = """\
 data: {train: corpus.txt, valid: 0.1}
 vocabulary: {unknown: true}
-model: {cell: lstm, layers: 2, hidden_size: 64, embedding_size: 32}
-optimizer: {learning_rate: 0.01}
-training: {epochs: 4, batch_size: 4, bptt: 6, random_seed: 1}
+model: {cell: lstm, layers: 2, hidden_size: 64, embedding_size: 32, tied: true}
+dropout: {input: 0.1, hidden: 0.1, output: 0.1, word: 0.1, recurrent: 0.1}
+penalty: {activation: 0.1, temporal: 0.1}
+optimizer: {learning_rate: 0.01, weight_decay: 0.01, schedule: {name: cosine, warmup: 0.1}}
+training: {epochs: 4, batch_size: 4, bptt: 6, random_seed: 1, averaging: ema}
 run: {checkpoint_every: 7 steps}
 """
 
