@@ -46,6 +46,8 @@ class Model:
     learning_rate: float = 0.001
     tied: bool = False
     dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the input, between layers, of the output
+    output: str = "full"
+    lazy: bool = False  # lazy_adam, against the faster of dense Adam and SparseAdam for the embedding
 
     @property
     def gates(self) -> int:
@@ -55,13 +57,6 @@ class Model:
     def inputs(self) -> list[int]:
         """Features that enter each layer."""
         return [self.D or self.V, *[self.H] * (self.layers - 1)]
-
-    def gflop(self) -> float:
-        """GFLOP of the products of a step, forward and backward, with a full softmax; one-hot input takes none."""
-        N, GH = self.T * self.B, self.gates * self.H
-        dense = self.inputs if self.D else self.inputs[1:]
-        cells = sum(3 * 2 * N * n_x * GH for n_x in dense) + self.layers * 3 * 2 * N * self.H * GH
-        return (cells + 3 * 2 * N * self.V * self.H) / 1e9
 
 
 def cores() -> int:
@@ -116,7 +111,11 @@ class Rnncli:
                 "data": {"train": [str(ROOT / "data" / "fruit.txt")], "mode": "sentences" if m.sentences else "stream"},
                 "model": sizes | {"output": output, "tied": m.tied},
                 "dropout": dict(zip(("input", "hidden", "output"), m.dropout, strict=True)),
-                "optimizer": {"learning_rate": m.learning_rate, "clip_norm": CLIP_NORM},
+                "optimizer": {
+                    "name": "lazy_adam" if m.lazy else "adam",
+                    "learning_rate": m.learning_rate,
+                    "clip_norm": CLIP_NORM,
+                },
                 "training": {"epochs": NEVER, "batch_size": m.B, "bptt": m.T},
                 "run": {"checkpoint_every": f"{NEVER} steps"},
             }
@@ -144,15 +143,24 @@ class Rnncli:
         """Write the starting parameters, the first batch, and its loss and gradients from a zero state."""
         import numpy as np
 
-        from rnncli.model.noise import Noise
-
-        batch, model = next(self.trainer.batches.epoch(0)), self.trainer.model
-        noise = Noise(1, batch.epoch, batch.index)
-        passed = model.forward(batch, model.entering(batch, ()), noise)
+        passed, model = self._first_pass(), self.trainer.model
         gradients, _ = model.backward_(passed)
         tensors = {f"p.{name}": value for name, value in model.parameters.items()}
         tensors |= {f"g.{name}": value for name, value in gradients.items()}
+        batch = passed.batch
         np.savez(path, loss=passed.loss, inputs=batch.inputs, targets=batch.targets, **tensors)
+
+    def _first_pass(self) -> Any:
+        from rnncli.model.noise import Noise
+
+        batch, model = next(self.trainer.batches.epoch(0)), self.trainer.model
+        return model.forward(batch, model.entering(batch, ()), Noise(1, batch.epoch, batch.index))
+
+    def gflop(self) -> float:
+        """GFLOP of the products of a step, those of the first batch; one-hot input takes none."""
+        from rnncli.model.costs import operations
+
+        return sum(operations(self.trainer.model, self._first_pass()).values()) / 1e9
 
     def steps(self, count: int) -> dict[str, Any]:
         """Take steps of the training loop."""
@@ -180,7 +188,7 @@ class Rnncli:
     def roofline(self) -> list[list[Any]]:
         import roofline
 
-        return roofline.measure_items(self.model, self.threads)
+        return roofline.measure_items(self.model, self.trainer, self._first_pass(), self.threads)
 
     def parts(self, count: int) -> dict[str, float]:
         import roofline
@@ -192,7 +200,7 @@ class Torch:
     """The same model on the windows of `windows.npz`, from the parameters of `first`."""
 
     def __init__(
-        self, model: dict[str, Any], folder: str, threads: int, first: str, cutoffs: list[int] | None, fused: bool
+        self, model: dict[str, Any], folder: str, threads: int, first: str, cutoffs: list[int] | None, adam: str
     ) -> None:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy only passes arrays here
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
@@ -202,7 +210,7 @@ class Torch:
 
         torch.set_num_threads(threads)
         m = self.model = Model(**model)
-        self.embedding = nn.Embedding(m.V, m.D) if m.D else None
+        self.embedding = nn.Embedding(m.V, m.D, sparse=adam == "sparse") if m.D else None
         kind = getattr(nn, m.cell.upper())
         apart = any(m.dropout)
         self.rnns = [kind(n_x, m.H) for n_x in m.inputs] if apart else [kind(m.inputs[0], m.H, m.layers)]
@@ -215,12 +223,23 @@ class Torch:
             self.output.weight = self.embedding.weight
         modules = [each for each in (self.embedding, *self.rnns, self.output) if each is not None]
         self.parameters = list(dict.fromkeys(parameter for module in modules for parameter in module.parameters()))
-        self.optimizer = torch.optim.Adam(self.parameters, lr=m.learning_rate, fused=fused)
+        self.optimizers = self._optimizers(adam)
         self._load(np.load(first))
         windows = np.load(Path(folder) / "windows.npz")
         self.ids, self.targets = (torch.from_numpy(windows[name].astype(np.int64)) for name in ("inputs", "targets"))
         self.state: Any = None
         self.at = 0
+
+    def _optimizers(self, adam: str) -> list[Any]:
+        """Adam, fused or not, or with adam "sparse" the faster of these for all but the embedding."""
+        import torch
+
+        rate = self.model.learning_rate
+        if adam != "sparse":
+            return [torch.optim.Adam(self.parameters, lr=rate, fused=adam == "fused")]
+        assert self.embedding is not None
+        others = [parameter for parameter in self.parameters if parameter is not self.embedding.weight]
+        return [torch.optim.SparseAdam([self.embedding.weight], lr=rate), torch.optim.Adam(others, lr=rate, fused=True)]
 
     def tensors(self, read: Callable[[Any], Any]) -> dict[str, Any]:
         """The result of `read` for each parameter, by rnncli's name and layout, as views; gates in PyTorch's order."""
@@ -293,7 +312,7 @@ class Torch:
 
         loss, _ = self.loss(self.ids[: self.model.T], self.targets[: self.model.T], None)
         loss.backward()
-        gradients = self.tensors(lambda parameter: parameter.grad)
+        gradients = self.tensors(lambda parameter: parameter.grad.to_dense())
         tensors = {f"g.{name}": self._gates(name, value.numpy()) for name, value in gradients.items()}
         np.savez(path, loss=loss.item(), **tensors)
 
@@ -308,18 +327,33 @@ class Torch:
         return {"seconds": seconds, "loss": loss}
 
     def _step(self) -> float:
-        from torch.nn.utils import clip_grad_norm_
-
         window = slice(self.at, self.at + self.model.T)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss, state = self.loss(self.ids[window], self.targets[window], self.state)
         loss.backward()
-        clip_grad_norm_(self.parameters, CLIP_NORM)
-        self.optimizer.step()
+        self._clip()
+        for optimizer in self.optimizers:
+            optimizer.step()
         if not self.model.sentences:  # a sentence starts from a zero state, and there is only one batch
             self.state = _detached(state)
             self.at += self.model.T
         return float(loss.item())
+
+    def _clip(self) -> None:
+        """`clip_grad_norm_`, which takes no sparse gradient: of that, its values."""
+        from torch.nn.utils import clip_grad_norm_, clip_grads_with_norm_, get_total_norm
+
+        if self.embedding is None or not self.embedding.sparse:
+            clip_grad_norm_(self.parameters, CLIP_NORM)
+            return
+        weight = self.embedding.weight
+        weight.grad = weight.grad.coalesce()
+        rows = weight.grad.values()
+        others = [each for each in self.parameters if each is not weight]
+        norm = get_total_norm([rows, *(each.grad for each in others)])
+        clip_grads_with_norm_(others, CLIP_NORM, norm)
+        rows *= (CLIP_NORM / (norm + 1e-6)).clamp(max=1.0)
 
 
 def _detached(state: Any) -> Any:

@@ -1,13 +1,14 @@
 """Lower bound on the time of a training step on this machine, and the time above it. Runs in the worker of `peers.py`.
 
 The roofline of a step is the sum of
-- its matrix products, at the shapes and layouts of the fused engine and the full softmax, with buffers allocated
-  before. They are timed in the order of a step, for several rounds, and the medians taken: so the caches are as in a
-  real step, and the times include writing the (N, V) matrix in one product and reading it in two;
-- its exponentials (N V, on all cores) and tanhs (one call per time step and layer), in blocks that stay in the cache;
-- other memory traffic: Adam reads w, g, m and v and writes w, m and v, 28 bytes per parameter; 24 in a table
-  of which most rows have no gradient in a step; at the bandwidth of a copy by all cores. Other gradients are written by
-  the products above.
+- its matrix products, at the shapes and layouts of the fused engine and of its output layer (the rows of a cluster of
+  the adaptive softmax are those of one batch), with buffers allocated before. They are timed in the order of a step,
+  for several rounds, and the medians taken: so the caches are as in a real step, and the times include writing the
+  matrix of logits in one product and reading it in two;
+- its exponentials (on all cores) and tanhs (one call per time step and layer), in blocks that stay in the cache;
+- other memory traffic: Adam reads w, g, m and v and writes w, m and v, 28 bytes per parameter; 24 in a table of which
+  most rows have no gradient in a step, and with lazy_adam nothing but its rows with a gradient; at the bandwidth of a
+  copy by all cores. Other gradients are written by the products above.
 
 Not included: elementwise sums and products, the norm of the gradient, conversions between layouts, Python.
 """
@@ -102,13 +103,12 @@ def products_of_a_cell(m: Model, layer: int) -> list[Work]:
     ]
 
 
-def products_of_the_output(m: Model, pool: ThreadPoolExecutor, threads: int) -> list[Work]:
-    """The products of the full softmax, and its exponentials."""
-    N = m.T * m.B
-    hidden, Wya = random(N, m.H), random(m.V, m.H)
-    logits, dWya, dhidden = np.empty((N, m.V), np.float32), np.empty_like(Wya), np.empty_like(hidden)
+def softmax(name: str, rows: int, words: int, features: int, pool: ThreadPoolExecutor, threads: int) -> list[Work]:
+    """The products and exponentials of a softmax over `words` words of `rows` rows."""
+    x, W = random(rows, features), random(words, features)
+    logits, dW, dx = np.empty((rows, words), np.float32), np.empty_like(W), np.empty_like(x)
     blocks = [(random(BLOCK), np.empty(BLOCK, np.float32)) for _ in range(threads)]
-    times, rest = divmod(N * m.V, threads * BLOCK)
+    times, rest = divmod(rows * words, threads * BLOCK)
 
     def exponentiate(block: tuple[Array, Array]) -> None:
         for _ in range(times):
@@ -116,35 +116,60 @@ def products_of_the_output(m: Model, pool: ThreadPoolExecutor, threads: int) -> 
         np.exp(block[0][: rest // threads], out=block[1][: rest // threads])
 
     return [
-        ("output", "logits", lambda: np.matmul(hidden, Wya.T, out=logits)),
-        ("output", "exponentials", lambda: list(pool.map(exponentiate, blocks))),
-        ("output", "dWya", lambda: np.matmul(logits.T, hidden, out=dWya)),
-        ("output", "dhidden", lambda: np.matmul(logits, Wya, out=dhidden)),
+        ("output", f"logits{name}", lambda: np.matmul(x, W.T, out=logits)),
+        ("output", f"exponentials{name}", lambda: list(pool.map(exponentiate, blocks))),
+        ("output", f"gradient of the words{name}", lambda: np.matmul(logits.T, x, out=dW)),
+        ("output", f"gradient of the rows{name}", lambda: np.matmul(logits, W, out=dx)),
     ]
 
 
-def parameters(m: Model) -> tuple[int, int]:
-    """Number of parameters of the model, and of those in a table that is read by rows."""
-    GH = m.gates * m.H
-    cells = sum(GH * (n_x + m.H + 1) + m.H * (m.cell == "gru") for n_x in m.inputs)
-    table = m.V * (m.D or GH)
-    return cells + (table if m.D else 0) + m.V * (m.H + 1), table
+def projection(rows: int, size: int, features: int) -> list[Work]:
+    """The products that project the rows of a cluster, forward and backward."""
+    x, P, projected = random(rows, size), random(features, size), np.empty((rows, features), np.float32)
+    dP, dx = np.empty_like(P), np.empty_like(x)
+    return [
+        ("output", "projections of clusters", lambda: np.matmul(x, P.T, out=projected)),
+        ("output", "projections of clusters", lambda: np.matmul(projected.T, x, out=dP)),
+        ("output", "projections of clusters", lambda: np.matmul(projected, P, out=dx)),
+    ]
 
 
-def measure_items(m: Model, threads: int) -> list[list[Any]]:
-    """Rows of part, name and milliseconds per step, in the order of a step."""
+def products_of_the_output(passed: Any, p: dict[str, Any], pool: ThreadPoolExecutor, threads: int) -> list[Work]:
+    """The products and exponentials of a full or an adaptive softmax."""
+    N, (words, size) = len(passed.losses), p["Wya"].shape
+    work = softmax("", N, words, size, pool, threads)
+    for k in range(1, len(p) // 3 + 1):
+        rows, (words, features) = len(passed.output[2][k - 1][0]), p[f"W{k}"].shape
+        work += projection(rows, size, features)
+        work += softmax(" of clusters", rows, words, features, pool, threads)
+    return work
+
+
+def bytes_of_adam(trainer: Any, passed: Any) -> int:
+    """Bytes that the update must move."""
+    gradients, _ = trainer.model.backward_(passed)
+    bytes_ = 28 * gradients.vector.size
+    for table in gradients.touched():
+        rows, row = len(table.rows), 4 * table.row_size
+        unread = 7 * (table.shape[0] - rows) if trainer.config.optimizer.name == "lazy_adam" else table.shape[0] - rows
+        bytes_ -= unread * row
+    return bytes_
+
+
+def measure_items(m: Model, trainer: Any, passed: Any, threads: int) -> list[list[Any]]:
+    """Rows of part, name and milliseconds per step, in the order of a step; `passed`: the pass over a batch."""
+    output = trainer.model.parameters.section("output")
     with ThreadPoolExecutor(threads) as pool:
         bandwidth = copy_bandwidth(pool, threads)
         layers = [products_of_a_cell(m, layer) for layer in range(m.layers)]
         work = [each for layer in layers for each in layer if each[0] == "cells forward"]
-        work += products_of_the_output(m, pool, threads)
+        work += products_of_the_output(passed, output, pool, threads)
         work += [each for layer in reversed(layers) for each in layer if each[0] == "cells backward"]
         rounds = [[seconds(each) for _, _, each in work] for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
     spent: dict[tuple[str, str], float] = {}
     for (part, what, _), times in zip(work, zip(*rounds, strict=True), strict=True):
         spent[part, what] = spent.get((part, what), 0.0) + statistics.median(times)
-    all_numbers, table = parameters(m)
-    spent["clip and update", "Adam's bytes"] = (28 * all_numbers - 4 * table) / bandwidth
+    spent["clip and update", "Adam's bytes"] = bytes_of_adam(trainer, passed) / bandwidth
     return [[part, what, 1e3 * each] for (part, what), each in spent.items()] + [["", "bandwidth", bandwidth / 1e9]]
 
 
@@ -163,7 +188,7 @@ def section(results: dict[str, Any]) -> str:
     items = [{(part, what): value for part, what, value in step.items} for step in steps]
     bandwidths = ", ".join(f"{each['', 'bandwidth']:.0f}" for each in items)
     rooflines = [sum(value for (part, _), value in each.items() if part) for each in items]
-    measured = [1e3 * step.seconds["full"] for step in steps]
+    measured = [1e3 * next(iter(step.seconds.values())) for step in steps]  # those of rnncli
     names = list(dict.fromkeys(key for each in items for key in each if key[0]))
     names.sort(key=lambda key: PARTS.index(key[0]))
     rows = [(f"{part}: {what}", [each.get((part, what)) for each in items]) for part, what in names]

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,15 @@ WARM_UP, TURNS, TURN = 6, 4, 5  # steps, turns of each, steps in a turn
 PAUSE = 0.1  # seconds between turns: idle threads stop spinning
 ZIPF_STEPS = 100
 LOSS_TOLERANCE, GRADIENT_TOLERANCE, TRAINED_TOLERANCE = 1e-5, 1e-4, 0.01
-FULL = {"name": "full"}
 CLUSTER_BIAS = re.compile(r"g\.output\.b[0-9]+")  # PyTorch's clusters have no bias
-# Variants of PyTorch: whether Adam is fused, and the environment.
-ADAMS = {
-    "Adam": (False, {}),
-    "fused Adam": (True, {}),
-    "tuned": (True, {"THP_MEM_ALLOC_ENABLE": "1"}),
+# Variants of PyTorch: its Adam, and the environment; the sparse ones only against lazy_adam.
+HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+ADAMS: dict[str, tuple[str, dict[str, str]]] = {
+    "Adam": ("dense", {}),
+    "fused Adam": ("fused", {}),
+    "tuned": ("fused", HUGE_PAGES),
+    "SparseAdam": ("sparse", {}),
+    "tuned SparseAdam": ("sparse", HUGE_PAGES),
 }
 WITHOUT_TORCH = "Not compared: PyTorch is not installed here; `make bench` installs it."
 
@@ -55,6 +57,7 @@ class Configuration:
     turn: int = TURN
 
 
+ONE_LAYER = Model(D=450, H=450, layers=1, B=32, output="adaptive")
 CONFIGURATIONS = {
     "lstm": Configuration("LSTM, V 10,000, H 200, T 35, B 20", Model(), 1.4),
     "t20": Configuration("LSTM, T 20", Model(T=20)),
@@ -64,6 +67,18 @@ CONFIGURATIONS = {
     "tied300": Configuration("LSTM, H 300, tied", Model(D=300, H=300, tied=True)),
     "dropped": Configuration(
         "LSTM, H 300, tied, dropout 0.25, 0.25, 0.4", Model(D=300, H=300, tied=True, dropout=(0.25, 0.25, 0.4)), 1.5
+    ),
+    "adaptive200": Configuration("LSTM, adaptive", Model(output="adaptive"), 1.2),
+    "adaptive450": Configuration("LSTM, adaptive, 1 x 450, B 32", ONE_LAYER, 1.25),
+    "lazy200": Configuration(
+        "LSTM, adaptive, dropout 0.25, 0.25, 0.4, lazy_adam",
+        Model(output="adaptive", dropout=(0.25, 0.25, 0.4), lazy=True),
+        1.3,
+    ),
+    "lazy450": Configuration(
+        "LSTM, adaptive, 1 x 450, B 32, dropout 0.25, 0.35, lazy_adam",
+        replace(ONE_LAYER, dropout=(0.25, 0.0, 0.35), lazy=True),
+        1.3,
     ),
     "h650": Configuration("LSTM, H 650", Model(D=650, H=650), 1.15),
     "v33278": Configuration("LSTM, V 33,278", Model(V=33_278), 1.6),
@@ -91,18 +106,20 @@ class Result:
     difference: float = 0.0  # the largest of a gradient, as a share of the largest number of its tensor
     machine: dict[str, Any] = field(default_factory=dict)
     peak: float = 0.0
+    gflop: float = 0.0
     items: list[list[Any]] = field(default_factory=list)
     parts: dict[str, float] = field(default_factory=dict)
 
     def torch(self, output: str = "full") -> tuple[str, float]:
-        """The faster of the two default variants of PyTorch, and its seconds."""
-        adams = {adam: self.seconds[f"torch {output} {adam}"] for adam in ("Adam", "fused Adam")}
+        """The fastest of the variants of PyTorch in its own environment, and its seconds."""
+        adams = {adam: seconds for adam in ADAMS if (seconds := self.seconds.get(f"torch {output} {adam}"))}
+        adams = {adam: seconds for adam, seconds in adams.items() if not ADAMS[adam][1]}
         best = min(adams, key=adams.__getitem__)
         return best, adams[best]
 
     def tuned(self, output: str = "full") -> float:
         """Seconds of the fastest variant of PyTorch."""
-        return min(self.torch(output)[1], self.seconds[f"torch {output} tuned"])
+        return min(seconds for name, seconds in self.seconds.items() if name.startswith(f"torch {output} "))
 
 
 def ids_of(V: int, words: int) -> tuple[np.ndarray[Any, Any], int]:
@@ -167,9 +184,11 @@ def workers(
                 if model.sentences:
                     (folder / "windows.npz").write_bytes(first.read_bytes())
                 cutoffs = options.get("cutoffs")
-                for adam, (fused, variables) in ADAMS.items():
+                for adam, (kind, variables) in ADAMS.items():
+                    if kind == "sparse" and not model.lazy:
+                        continue
                     theirs = folder / f"torch {output} {adam}.npz"
-                    peer = Peer("torch", model, name, variables, first=str(first), cutoffs=cutoffs, fused=fused)
+                    peer = Peer("torch", model, name, variables, first=str(first), cutoffs=cutoffs, adam=kind)
                     peers[f"torch {output} {adam}"] = peer
                     peer.ask("first", path=str(theirs))
                     worst = max(worst, difference(first, theirs))
@@ -201,39 +220,41 @@ def race(peers: dict[str, Peer], turn: int, dropped: bool = False) -> dict[str, 
     return {name: statistics.median(each) for name, each in seconds.items()}
 
 
+def options_of(model: Model) -> dict[str, Any]:
+    """`model.output` of a config, with cutoffs, which PyTorch must be told."""
+    if model.output != "adaptive":
+        return {"name": model.output}
+    from rnncli.model.outputs.adaptive import default_cutoffs
+
+    return {"name": model.output, "cutoffs": list(default_cutoffs(model.V))}
+
+
 def run(configuration: Configuration, environment: dict[str, str] | None = None) -> Result:
-    """Time the full softmax against PyTorch; then, with the other workers idle, the parts of its step."""
-    with workers(configuration.model, {"full": FULL}, environment or {}) as (peers, worst):
-        ours = peers["full"]
+    """Time a model against PyTorch; then, with the other workers idle, the parts of its step."""
+    model = configuration.model
+    with workers(model, {model.output: options_of(model)}, environment or {}) as (peers, worst):
+        ours = peers[model.output]
         peak = ours.ask("peak")
-        dropped = any(configuration.model.dropout)
-        result = Result(race(peers, configuration.turn, dropped), worst, ours.ask("machine"))
-        result.peak = max(peak, ours.ask("peak"))
-        if not configuration.model.sentences:
-            result.items = ours.ask("roofline")
-            result.parts = ours.ask("parts", count=TURNS * TURN)
+        result = Result(race(peers, configuration.turn, any(model.dropout)), worst, ours.ask("machine"))
+        result.peak, result.gflop = max(peak, ours.ask("peak")), ours.ask("gflop")
+        result.items = ours.ask("roofline")
+        result.parts = ours.ask("parts", count=TURNS * configuration.turn)
     return result
 
 
 def run_outputs(model: Model) -> Result:
     """Time the output layers against PyTorch, each with its defaults."""
-    from rnncli.model.outputs.adaptive import default_cutoffs
-
-    cutoffs = list(default_cutoffs(model.V))
-    outputs: dict[str, dict[str, Any]] = {
-        "full": FULL,
-        "adaptive": {"name": "adaptive", "cutoffs": cutoffs},
-        "sampled": {"name": "sampled"},
-    }
+    names = ("full", "adaptive", "sampled")
+    outputs = {name: options_of(replace(model, output=name)) for name in names}
     with workers(model, outputs, {}) as (peers, worst):
         return Result(race(peers, TURN), worst)
 
 
 def row(configuration: Configuration, result: Result) -> str:
     """A row of the table against PyTorch."""
-    ours, (adam, theirs), tuned = result.seconds["full"], result.torch(), result.tuned()
-    words = (m := configuration.model).T * m.B
-    share = "" if m.sentences else f"{m.gflop() / ours / result.peak:.2f}"
+    output, words = (m := configuration.model).output, m.T * m.B
+    ours, (adam, theirs), tuned = result.seconds[output], result.torch(output), result.tuned(output)
+    share = "" if m.sentences else f"{result.gflop / ours / result.peak:.2f}"
     goal = "" if configuration.goal is None else f"{configuration.goal:g}"
     return (
         f"| {configuration.title} | {1e3 * ours:.4g} | {1e3 * theirs:.4g} ({adam}) | {words / ours:,.0f} | "
@@ -307,8 +328,8 @@ def measure(names: Iterable[str] = (*CONFIGURATIONS, *OUTPUTS)) -> str:
         else:
             results[name] = run(CONFIGURATIONS[name])
     sections = [speed_section(results)] if results else []
-    if steps := {CONFIGURATIONS[name].title: each for name, each in results.items() if each.items}:
-        sections.append(roofline.section(steps))
+    if results:
+        sections.append(roofline.section({CONFIGURATIONS[name].title: each for name, each in results.items()}))
     return "\n\n".join([*sections, outputs_section(outputs)] if outputs else sections)
 
 

@@ -87,8 +87,9 @@ def stack_elements(stack: Stack, architecture: Architecture, T: int, B: int) -> 
     a, N = architecture, T * B
     D, one_hot = a.embedding_size, a.embedding_size is None
     n_x = a.vocabulary_size if D is None else D
-    # Rows of the embedding; their gradients sorted, and summed.
-    kept = 0 if D is None else 2 * N * D + min(N, a.vocabulary_size) * D
+    # Rows of the embedding, and their gradients summed by word.
+    summed = N + min(N // 4, 2 * a.vocabulary_size)
+    kept = 0 if D is None else (N + summed) * D
     shared = 0
     states, scratch = CELL_ARRAYS.get(type(a.cell), (len(a.cell.states) + 1, 4))
     for _ in range(a.layers):
@@ -97,8 +98,8 @@ def stack_elements(stack: Stack, architecture: Architecture, T: int, B: int) -> 
         # Gates and their gradients as rows, the gradient from above, the hidden states of the previous step; Waa
         # transposed, and the arrays of one step.
         of_layer = 2 * N * row + N * n_a * (2 + scratch) + row * n_a + 2 * B * (row + states * n_a)
-        # A gather of rows, or their gradients sorted and summed; otherwise the gradient of the input.
-        shared = max(shared, of_layer + (N * row + min(N, n_x) * row if one_hot else N * n_x))
+        # A gather of rows, or their gradients summed by word; otherwise the gradient of the input.
+        shared = max(shared, of_layer + (summed * row if one_hot else N * n_x))
         n_x, one_hot = n_a, False
     return kept + shared
 

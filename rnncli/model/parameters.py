@@ -143,7 +143,9 @@ class Gradients(Parameters):
         """Set the table to zero except for the sums of rows[k] at ids[k]."""
         table, before = self[name], self._rows.get(name)
         table[slice(None) if before is None else before] = 0
-        self._rows[name] = add_rows_(table, ids, rows)
+        touched, sums = sum_rows(ids, rows)
+        table[touched] = sums
+        self._rows[name] = touched
 
     def add_aliases_(self) -> None:
         """Add the gradient of each alias to that of its owner; call once after every backward pass."""
@@ -179,24 +181,28 @@ class Section(dict[str, Array]):
         self._gradients.write_rows_(f"{self._prefix}.{name}", ids, rows)
 
 
-def add_rows_(table: Array, ids: Array, rows: Array) -> Array:
-    """Add rows[k] to table[ids[k]] for every k, equal ids summed in the order of k; return the rows touched, sorted.
+def sum_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
+    """The distinct ids, sorted, and the sum of the rows of each: what `np.add.at` adds.
 
-    table (V, ...), ids (N,) integers, rows (N, ...). The same sum as `np.add.at(table, ids, rows)`: rows are sorted by
-    id, summed in runs, and each row of the table is touched once.
+    ids (N,) integers, rows (N, ...). Rows are sorted by id; those of an id that occurs once are copied, the others are
+    summed in runs, which is slower.
     """
     if len(ids) == 0:
-        return ids
+        return ids, rows
     order = np.argsort(ids, kind="stable")
     in_order = ids[order]
     starts = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
-    touched: Array = in_order[starts]
-    table[touched] += np.add.reduceat(rows[order], starts, axis=0)
-    return touched
+    sums = rows[order[starts]]
+    lengths = np.diff(starts, append=len(ids))
+    if (several := lengths > 1).any():
+        runs = lengths[several]
+        repeated = rows[order[np.repeat(several, lengths)]]
+        sums[several] = np.add.reduceat(repeated, np.cumsum(runs) - runs, axis=0)
+    return in_order[starts], sums
 
 
-def dense_chunks(size: int, tables: Sequence[Touched]) -> list[slice]:
-    """Slices of at most CHUNK elements that cover the vector except for the tables."""
+def dense_chunks(size: int, tables: Sequence[Touched], chunk: int = CHUNK) -> list[slice]:
+    """Slices of at most `chunk` elements that cover the vector except for the tables."""
     edges = [0, *(edge for table in tables for edge in (table.start, table.stop)), size]
     spans = zip(edges[::2], edges[1::2], strict=True)
-    return [slice(begin, min(begin + CHUNK, stop)) for start, stop in spans for begin in range(start, stop, CHUNK)]
+    return [slice(begin, min(begin + chunk, stop)) for start, stop in spans for begin in range(start, stop, chunk)]

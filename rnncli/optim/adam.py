@@ -16,6 +16,9 @@ from rnncli.schema.fields import setting
 from rnncli.system import threads
 from rnncli.system.arrays import Array
 
+# Elements of the vector, and of each moment, that are updated together.
+UPDATED = 2 * CHUNK
+
 # Without gradient the first moment decays to subnormal numbers, which are slow to compute with. Every FLUSH_EVERY steps
 # those below FLUSH times the smallest normal number are set to 0.
 FLUSH_EVERY, FLUSH = 64, 1e6
@@ -38,6 +41,7 @@ class Adam:
         epsilon: float = setting(1e-8, above=0, later=True)
 
     squares: tuple[str, ...] = ("v",)
+    skips_rows = False
 
     @staticmethod
     def moment_names(options: Any = None) -> tuple[str, ...]:
@@ -51,6 +55,8 @@ class Adam:
     def step_(
         self, vector: Array, gradient: Array, learning_rate: float, step: int, tables: Sequence[Touched] = ()
     ) -> None:
+        if vector.size < threads.SHARED and not self.skips_rows:
+            tables = ()  # the same bits, and one pass over all is faster
         correction1, correction2 = 1 - self.beta1**step, 1 - self.beta2**step
         # lr * (m / correction1) / (sqrt(v / correction2) + epsilon)
         #   = (lr * sqrt(correction2) / correction1) * m / (sqrt(v) + epsilon * sqrt(correction2))
@@ -64,7 +70,7 @@ class Adam:
         def dense(chunk: slice) -> None:
             self._update_(vector[chunk], m[chunk], v[chunk], gradient[chunk], move)
 
-        threads.share(dense, dense_chunks(vector.size, tables), vector.size)
+        threads.share(dense, dense_chunks(vector.size, tables, UPDATED), vector.size)
         for table in tables:
             whole, rows = (table.of(vector), table.of(m), table.of(v)), table.rows
             w_rows, m_rows, v_rows = (each[rows] for each in whole)  # copies
@@ -92,7 +98,7 @@ class Adam:
             v[rows] *= self.beta2
             move.apply_(w[rows], m[rows], v[rows], np.empty_like(m[rows]))
 
-        size = max(1, CHUNK // m.shape[1])
+        size = max(1, UPDATED // m.shape[1])
         threads.share(work, range(0, len(m), size), m.size)
 
 
@@ -120,6 +126,8 @@ class LazyAdam(Adam):
     This is a different algorithm from Adam. It is cheaper for a large vocabulary: a word that does not occur in a step
     costs nothing, and its moments do not move it.
     """
+
+    skips_rows = True
 
     def _pass_(self, w: Array, m: Array, v: Array, move: _Move) -> None:
         pass

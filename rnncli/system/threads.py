@@ -149,7 +149,14 @@ def share(function: Callable[[Item], object], items: Sequence[Item], numbers: in
     if numbers >= SHARED:
         each(function, items)
     else:
-        _take(function, deque(items))
+        for item in items:
+            function(item)
+
+
+def parts(length: int) -> list[slice]:
+    """Consecutive slices of a sequence of this length, about equal, one for each thread; none is empty."""
+    number = min(count(), length)
+    return [slice(length * k // number, length * (k + 1) // number) for k in range(number)]
 
 
 def _take(function: Callable[[Item], object], left: deque[Item]) -> None:

@@ -124,6 +124,11 @@ def test_the_callers_error_state_applies_in_all_threads(three):
     assert handled == ["ignore"] * 2 + ["raise"] * 2
 
 
+@pytest.mark.parametrize(("length", "expected"), [(0, []), (1, [(0, 1)]), (7, [(0, 2), (2, 4), (4, 7)])])
+def test_parts(three, length, expected):
+    assert [(part.start, part.stop) for part in threads.parts(length)] == expected
+
+
 def test_nested_calls(count):
     seen = []
     threads.each(lambda i: threads.each(lambda k: seen.append((i, k)), range(5)), range(6))

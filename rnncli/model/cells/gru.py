@@ -14,7 +14,7 @@ import numpy as np
 
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.base import LayerState, initialise_gates_
-from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
+from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, transposed, weight_gradients_
 from rnncli.model.parameters import Section
 from rnncli.system.arrays import Array, Shapes, Tensors
 
@@ -77,7 +77,7 @@ class Gru:
         dr *= r
         dr *= u
         dr *= dn
-        WaaT = np.ascontiguousarray(p["Waa"].T)
+        WaaT = transposed(p["Waa"], buffers)
         da, through = dlast[0].copy(), np.empty_like(dlast[0])
         for t in reversed(range(x.T)):
             da += dh[t]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.base import LayerState, initialise_gates_
-from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
+from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, transposed, weight_gradients_
 from rnncli.model.parameters import Section
 from rnncli.system.arrays import Array, Shapes, Tensors
 
@@ -41,19 +41,20 @@ class Lstm:
         tanh_c = buffers.array("tanh c", (T, n_a, B), dtype)
         a[0], c[0] = state
         recurrent, remembered = np.empty_like(gates[0]), np.empty_like(a[0])
-        for t in range(T):
-            z, z_sigmoid = gates[t], gates[t, : 3 * n_a]
-            z += np.matmul(p["Waa"], a[t], out=recurrent)  # (4 n_a, n_a) @ (n_a, B)
+        of_gates = gates, gates[:, : 3 * n_a], gates.reshape(T, 4, n_a, B)
+        of_states = a[:-1], c[:-1], a[1:], c[1:], tanh_c
+        for z, z_sigmoid, four, a_prev, c_prev, a_t, c_t, tanh_c_t in zip(*of_gates, *of_states, strict=True):
+            z += np.matmul(p["Waa"], a_prev, out=recurrent)  # (4 n_a, n_a) @ (n_a, B)
             z_sigmoid *= 0.5  # sigmoid(z) = tanh(z / 2) / 2 + 1 / 2: one tanh for all four gates
             np.tanh(z, out=z)
             z_sigmoid *= 0.5
             z_sigmoid += 0.5
-            f, i, o, candidate = z.reshape(4, n_a, B)
-            np.multiply(f, c[t], out=remembered)
-            np.multiply(i, candidate, out=c[t + 1])
-            c[t + 1] += remembered
-            np.tanh(c[t + 1], out=tanh_c[t])
-            np.multiply(o, tanh_c[t], out=a[t + 1])
+            f, i, o, candidate = four
+            np.multiply(f, c_prev, out=remembered)
+            np.multiply(i, candidate, out=c_t)
+            c_t += remembered
+            np.tanh(c_t, out=tanh_c_t)
+            np.multiply(o, tanh_c_t, out=a_t)
         return hidden_rows(a, buffers), (a[-1].copy(), c[-1].copy()), (x, gates, a, c, tanh_c)
 
     def backward_(
@@ -76,16 +77,18 @@ class Lstm:
         np.multiply(tanh_c, tanh_c, out=da_to_dc)
         np.subtract(1, da_to_dc, out=da_to_dc)
         da_to_dc *= o
-        WaaT = np.ascontiguousarray(p["Waa"].T)
+        WaaT = transposed(p["Waa"], buffers)
         da, dc = (each.copy() for each in dlast)
-        for t in reversed(range(x.T)):
-            da += dh[t]
-            da_to_dc[t] *= da
-            dc += da_to_dc[t]
-            df_di, do, dcandidate = dz[t, : 2 * n_a].reshape(2, n_a, -1), dz[t, 2 * n_a : 3 * n_a], dz[t, 3 * n_a :]
+        T, B = x.T, x.B
+        of_gates = dz[:, : 2 * n_a].reshape(T, 2, n_a, B), dz[:, 2 * n_a : 3 * n_a], dz[:, 3 * n_a :], dz
+        backwards = (each[::-1] for each in (dh, da_to_dc, f, *of_gates))
+        for dh_t, da_to_dc_t, f_t, df_di, do, dcandidate, dz_t in zip(*backwards, strict=True):
+            da += dh_t
+            da_to_dc_t *= da
+            dc += da_to_dc_t
             df_di *= dc
             do *= da
             dcandidate *= dc
-            dc *= f[t]
-            np.matmul(WaaT, dz[t], out=da)
+            dc *= f_t
+            np.matmul(WaaT, dz_t, out=da)
         return weight_gradients_(p, g, x, a, dz, buffers), (da, dc)

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnncli.model.buffers import Buffers
 from rnncli.model.cells.base import LayerState, initialise_gates_
-from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, weight_gradients_
+from rnncli.model.cells.inputs import Inputs, gate_inputs, hidden_rows, to_steps, transposed, weight_gradients_
 from rnncli.model.parameters import Section
 from rnncli.system.arrays import Array, Shapes, Tensors
 
@@ -42,7 +42,7 @@ class Rnn:
         to_steps(dhidden, dh)
         np.multiply(a[1:], a[1:], out=dz)
         np.subtract(1, dz, out=dz)  # tanh' at every step, (T, n_a, B)
-        WaaT = np.ascontiguousarray(p["Waa"].T)
+        WaaT = transposed(p["Waa"], buffers)
         da = dlast[0].copy()
         for t in reversed(range(x.T)):
             da += dh[t]
