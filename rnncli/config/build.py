@@ -34,7 +34,7 @@ def architecture(m: ModelConfig, vocabulary_size: int) -> Architecture:
         aliases = tuple((f"input.{name}", f"output.{name}") for name in names if not name.startswith("b"))
     cell = Lstm(m.forget_bias) if m.cell == "lstm" else CELLS[m.cell]
     sizes = (vocabulary_size, cell, m.layers, m.hidden_size, D)
-    return Architecture(*sizes, output, m.output.options, aliases, projected)
+    return Architecture(*sizes, output, m.output.options, aliases, projected, m.residual)
 
 
 def language_model(

@@ -66,6 +66,7 @@ class ModelConfig:
     engine: str = setting("fused", choices=ENGINES)
     tied: bool = setting(False, later=True)
     forget_bias: float = setting(1.0, later=True)
+    residual: bool = setting(False, later=True)
 
 
 @dataclass(frozen=True)

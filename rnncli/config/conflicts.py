@@ -43,6 +43,12 @@ CONFLICTS: tuple[Conflict, ...] = (
         "is that of an lstm, and model.cell is another; remove it, or set model.cell to lstm",
     ),
     (
+        ("model.residual", "model.layers"),
+        lambda c: c.model.residual and c.model.layers == 1,
+        "adds the input of every layer but the first to its output, and there is one layer; remove it, or raise "
+        "model.layers",
+    ),
+    (
         ("model.tied", "model.embedding_size"),
         lambda c: c.model.tied and c.model.embedding_size is None,
         "is true, but one-hot vectors enter the model, so there is no embedding to share; set model.embedding_size",

@@ -32,6 +32,7 @@ class Architecture:
     "embedding.E"): only the owner is drawn and stored.
 
     projected: the number of features that enter the output layer, if they are a linear function of the hidden states.
+    residual: every layer but the first adds its input to its output, both (T*B, H) (He et al. 2016).
     """
 
     vocabulary_size: int
@@ -43,6 +44,7 @@ class Architecture:
     output_options: Any = None
     aliases: tuple[tuple[str, str], ...] = ()
     projected: int | None = None
+    residual: bool = False
 
     def shapes(self) -> Shapes:
         """The shape of every tensor by its owner's name; no tensor is allocated.

@@ -101,7 +101,7 @@ def stack_elements(stack: Stack, architecture: Architecture, T: int, B: int) -> 
         # A gather of rows, or their gradients summed by word; otherwise the gradient of the input.
         shared = max(shared, of_layer + (summed * row if one_hot else N * n_x))
         n_x, one_hot = n_a, False
-    return kept + shared
+    return kept + shared + (N * a.hidden_size if a.residual else 0)  # the gradient that goes around a layer
 
 
 @stack_elements.register

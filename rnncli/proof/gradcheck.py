@@ -119,7 +119,7 @@ REDUCED: dict[type, Callable[[Any], Any]] = {
 
 def standard_cases() -> list[Case]:
     """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; every
-    output layer; tied weights with dropout of every kind and penalties.
+    output layer; tied weights and residual connections with dropout of every kind and penalties.
     """
     adaptive = ("adaptive", AdaptiveSoftmax.Options(div_value=2))
     log_uniform, unigram = (("sampled", SampledSoftmax.Options(proposal=q)) for q in ("log_uniform", "unigram"))
@@ -134,7 +134,7 @@ def standard_cases() -> list[Case]:
         *(
             replace(
                 case,
-                config=replace(case.config, tied=True),
+                config=replace(case.config, tied=True, residual=case.config.layers > 1),
                 noise=replace(EVERY_KIND, dropout=replace(EVERY_KIND.dropout, masks=masks)),
             )
             for case, masks in (

@@ -18,7 +18,7 @@ from rnncli.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from rnncli.training.trainer import Trainer
 
-SAME = ("cell", "layers", "hidden_size", "embedding_size")
+SAME = ("cell", "layers", "hidden_size", "embedding_size", "residual")
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ DEFAULTS: dict[str, Any] = {
         "engine": "fused",
         "tied": False,
         "forget_bias": 1.0,
+        "residual": False,
     },
     "optimizer": {
         "name": "adam",
@@ -493,6 +494,7 @@ def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
     ("changes", "message"),
     [
         ({"model": {"cell": "gru", "forget_bias": 2}}, "model.forget_bias is that of an lstm"),
+        ({"model": {"residual": True}}, "model.residual adds the input of every layer but the first to its output"),
         ({"model": {"tied": True}}, "model.tied is true, but one-hot vectors enter the model"),
         (
             {"dropout": {"input": 0.1}},

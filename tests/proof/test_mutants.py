@@ -146,7 +146,7 @@ def cases_of(cell, output, noise):
     if not noise:
         return [small(cell, 2, True, "sentences", output, first), small(cell, 1, False, "stream", output, second)]
     case = small(cell, 2, True, "stream", output, first)
-    return [replace(case, config=replace(case.config, tied=True), noise=EVERY_KIND)]
+    return [replace(case, config=replace(case.config, tied=True, residual=case.config.layers > 1), noise=EVERY_KIND)]
 
 
 def gradcheck_sees(cases, engines):

@@ -12,10 +12,12 @@ from rnncli.runs.progress import Progress
 from rnncli.schema.fields import Choice, options_of
 
 
-def architecture(V, cell, layers, hidden_size, embedding_size, output="full", options=None, tied=False) -> Architecture:
+def architecture(
+    V, cell, layers, hidden_size, embedding_size, output="full", options=None, tied=False, residual=False
+) -> Architecture:
     chosen = Choice(output, options_of(OUTPUTS, output)() if options is None else options)
     sizes = {"hidden_size": hidden_size, "embedding_size": embedding_size}
-    return build.architecture(ModelConfig(cell, layers, **sizes, output=chosen, tied=tied), V)
+    return build.architecture(ModelConfig(cell, layers, **sizes, output=chosen, tied=tied, residual=residual), V)
 
 
 def language_model(engine, made, parameters, counts=None):

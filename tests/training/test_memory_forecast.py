@@ -36,8 +36,10 @@ def model(
     dtype=np.float32,
     hidden_size=60,
     tied=False,
+    residual=False,
 ):
-    made = architecture(len(COUNTS), cell, layers, hidden_size, embedding_size, output, OPTIONS[output], tied)
+    sizes = layers, hidden_size, embedding_size
+    made = architecture(len(COUNTS), cell, *sizes, output, OPTIONS[output], tied, residual)
     return language_model(engine, made, made.initialise(1, dtype), COUNTS)
 
 
@@ -95,7 +97,10 @@ def test_memory_of_a_tied_model_with_dropout(embedding_size, masks):
     assert 0.85 * measured < estimate < 1.15 * measured
 
 
-@pytest.mark.parametrize("changes", [{"dtype": np.float64}, {"hidden_size": 150, "cell": "gru", "layers": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"dtype": np.float64}, {"hidden_size": 150, "cell": "gru", "layers": 2}, {"layers": 3, "residual": True}],
+)
 @pytest.mark.parametrize(("T", "B"), [(1, 300), (40, 3), (35, 20)])
 def test_memory_of_a_step_of_another_shape(T, B, changes):
     made = model(**changes)

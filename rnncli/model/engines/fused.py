@@ -81,9 +81,13 @@ class FusedStack:
     """The stack of cells. Same results as `StepwiseStack`; a test of the engines compares them."""
 
     def __init__(self, architecture: Architecture) -> None:
-        self._cell = architecture.cell
+        self._cell, self._residual = architecture.cell, architecture.residual
         shared = Buffers()
         self._buffers = [Buffers(shared) for _ in range(architecture.layers)]
+
+    def _around(self, layer: int) -> bool:
+        """Whether the input of a layer is added to its output."""
+        return self._residual and layer > 0
 
     def forward(self, parameters: Parameters, x: Inputs, state: State, noise: Noise | None) -> tuple[Array, State, Any]:
         caches, last = [], []
@@ -94,6 +98,9 @@ class FusedStack:
                 p = p | {"Waa": p["Waa"] * of_weights}
             hidden, layer_last, cache = self._cell.forward(p, x, layer_state, self._buffers[layer])
             last.append(layer_last)
+            if self._around(layer):
+                assert isinstance(x, Rows)
+                hidden += x.x
             x = Rows(hidden, x.T, of_hidden)
             caches.append((p, of_weights, x, cache))
         return hidden, tuple(last), caches
@@ -107,7 +114,13 @@ class FusedStack:
             assert d is not None  # only the first layer can have an input without a gradient
             (p, of_weights, rows, of_cell), g = cache[layer], gradients.section(f"layer{layer}")
             rows.mask_(d)
+            around = None
+            if self._around(layer):
+                around = self._buffers[layer].scratch("around", d.shape, d.dtype)
+                np.copyto(around, d)
             d, layer_first = self._cell.backward_(p, g, d, dlast[layer], of_cell, self._buffers[layer])
+            if around is not None:
+                d += around
             if of_weights is not None:
                 g["Waa"] *= of_weights
             first.insert(0, layer_first)

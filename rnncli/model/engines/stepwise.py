@@ -73,6 +73,7 @@ class StepwiseStack:
 
     def __init__(self, architecture: Architecture) -> None:
         self._states, self._cell = architecture.cell.states, COURSE_CELLS[type(architecture.cell)]
+        self._residual = architecture.residual
 
     def forward(
         self, parameters: Parameters, x: tuple[Array, Any], state: State, noise: Noise | None
@@ -84,7 +85,10 @@ class StepwiseStack:
             if of_weights is not None:
                 p = p | {"Waa": p["Waa"] * of_weights}
             masks = [_features_first(of_hidden)]
+            entering = a
             a, layer_last, cache = self._cell.forward(a, layer_state, self._cell.to_course(p))
+            if self._residual and layer > 0:
+                a = a + entering
             a = _masked(a, masks)
             caches.append((of_weights, masks, cache))
             last.append(tuple(np.ascontiguousarray(part) for part in layer_last))
@@ -99,12 +103,13 @@ class StepwiseStack:
         first: list[LayerState] = []
         for layer in reversed(range(len(caches))):
             (of_weights, masks, of_cell), g = caches[layer], gradients.section(f"layer{layer}")
-            course = self._cell.backward(_masked(da, masks), dlast[layer], of_cell)
+            da = _masked(da, masks)
+            course = self._cell.backward(da, dlast[layer], of_cell)
             self._cell.from_course_(g, course)
             if of_weights is not None:
                 g["Waa"] *= of_weights
             first.insert(0, tuple(course[f"d{name}0"] for name in self._states))
-            da = course["dx"]
+            da = course["dx"] + da if self._residual and layer > 0 else course["dx"]
         return da, tuple(first)
 
 

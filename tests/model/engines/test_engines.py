@@ -109,14 +109,27 @@ def test_engines_agree_with_every_output_layer(output, pads, cell):
 REGULARISED = Dropout(input=0.3, hidden=0.2, output=0.4, word=0.25, recurrent=0.3)
 
 
+@pytest.mark.parametrize("layers", [2, 3])
+@pytest.mark.parametrize("cell", CELLS)
+def test_engines_agree_with_residual_connections(cell, layers):
+    made = architecture(11, cell, layers, 7, None, residual=True)
+    plain = architecture(11, cell, layers, 7, None)
+    p, batch, start = parameters(made), words(11, 6, 3, True), state(made, 3, 1)
+    check_agreement(made, p, batch, start, state(made, 3, 2))
+    assert (
+        results("fused", made, p, batch, start, None)["loss"] != results("fused", plain, p, batch, start, None)["loss"]
+    )
+
+
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("masks", ["window", "step"])
 @pytest.mark.parametrize(
     ("output", "tied", "embedding_size"),
     [("full", True, 7), ("sampled", True, 5), ("adaptive", True, 5), ("one cluster", True, 7), ("full", False, 5)],
 )
-def test_engines_agree_with_dropout_and_tied_weights(cell, masks, output, tied, embedding_size):
-    made = architecture(11, cell, 2, 7, embedding_size, *OUTPUTS[output], tied=tied)
+def test_engines_agree_with_dropout_and_tied_weights(cell, masks, output, tied, embedding_size, residual):
+    made = architecture(11, cell, 2, 7, embedding_size, *OUTPUTS[output], tied=tied, residual=residual)
     p, batch = made.parameters(np.float64), words(11, 6, 3, True)
     p.vector[:] = np.random.default_rng(0).uniform(-0.8, 0.8, p.vector.size)
     check_agreement(made, p, batch, state(made, 3, 1), state(made, 3, 2), replace(REGULARISED, masks=masks))
