@@ -191,9 +191,9 @@ def sum_rows(ids: Array, rows: Array) -> tuple[Array, Array]:
         return ids, rows
     order = np.argsort(ids, kind="stable")
     in_order = ids[order]
-    starts = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1])))
+    edges = np.flatnonzero(np.concatenate(([True], in_order[1:] != in_order[:-1], [True])))
+    starts, lengths = edges[:-1], np.diff(edges)
     sums = rows[order[starts]]
-    lengths = np.diff(starts, append=len(ids))
     if (several := lengths > 1).any():
         runs = lengths[several]
         repeated = rows[order[np.repeat(several, lengths)]]
