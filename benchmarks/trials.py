@@ -49,6 +49,7 @@ VARIANTS = {
     "residual": "the input of the second layer is added to its output",
     "layer norm": "layer normalisation of gates and cell state (Ba et al. 2016)",
     "residual, layer norm": "both",
+    "residual, short head": "residual connections, and the cutoffs 750 and 3750 in place of 1500 and 5000",
 }
 
 
@@ -192,6 +193,9 @@ class Trial:
         self.end_id = texts.vocabulary.end_id
         if name == "batch 40":
             config = replace(config, training=replace(config.training, batch_size=40))
+        if name.endswith("short head"):
+            output = replace(config.model.output, options=replace(config.model.output.options, cutoffs=(750, 3750)))
+            config = replace(config, model=replace(config.model, output=output))
         self.config, self.schedule = config, build.schedule(config)
         architecture = build.architecture(config.model, len(texts.vocabulary))
         if name.endswith("layer norm"):
