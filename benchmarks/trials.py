@@ -1,4 +1,4 @@
-"""What was tried and not kept: each variant trained for the same computing time as a plain model, on the Penn Treebank.
+"""Variants of a model, each trained for the same computing time as the plain one, on the Penn Treebank.
 
 The plain model is the tied one of `recipes`, with the adaptive softmax. The steps of all are timed by turns first; a
 variant with slower steps reads fewer words, and its schedule ends there. Gradients of the variants that have code of
@@ -22,9 +22,8 @@ from rnncli.config import build, corpora, yaml_file
 from rnncli.evaluation.evaluate import count, evaluate
 from rnncli.model import LanguageModel
 from rnncli.model.cells import Lstm
-from rnncli.model.cells.inputs import Rows, hidden_rows, to_rows, to_steps
+from rnncli.model.cells.inputs import hidden_rows, to_rows, to_steps
 from rnncli.model.engines import FusedInput, FusedStack
-from rnncli.model.engines.base import layer_masks
 from rnncli.model.noise import Noise
 from rnncli.optim import Moment, clip_by_global_norm_
 from rnncli.system.randomness import stream
@@ -48,7 +47,7 @@ VARIANTS = {
     "batch 40": "40 columns in one window, 1.41 times the learning rate",
     "residual": "the input of the second layer is added to its output",
     "layer norm": "layer normalisation of gates and cell state (Ba et al. 2016)",
-    "residual, layer norm": "both",
+    "residual, layer norm": "residual connections and layer normalisation",
     "residual, short head": "residual connections, and the cutoffs 750 and 3750 in place of 1500 and 5000",
 }
 
@@ -133,35 +132,6 @@ def through(d, hat, scale, axis):
     return scale * (d - d.mean(axis=axis, keepdims=True) - hat * (d * hat).mean(axis=axis, keepdims=True))
 
 
-class ResidualStack(FusedStack):
-    """A stack in which each layer but the first adds its input to its output (He et al. 2016)."""
-
-    def forward(self, parameters, x, state, noise):
-        caches, last = [], []
-        for layer, layer_state in enumerate(state):
-            p = parameters.section(f"layer{layer}")
-            _, of_hidden = layer_masks(noise, layer, len(state), x.T, x.B, p)
-            hidden, layer_last, cache = self._cell.forward(p, x, layer_state, self._buffers[layer])
-            if layer:
-                hidden = hidden + x.x
-            last.append(layer_last)
-            x = Rows(hidden, x.T, of_hidden)
-            caches.append((p, None, x, cache))
-        return hidden, tuple(last), caches
-
-    def backward_(self, parameters, gradients, dhidden, dlast, cache):
-        first, d = [], dhidden
-        for layer in reversed(range(len(cache))):
-            p, _, rows, of_cell = cache[layer]
-            rows.mask_(d)
-            around = d.copy() if layer else 0
-            g = gradients.section(f"layer{layer}")
-            d, layer_first = self._cell.backward_(p, g, d, dlast[layer], of_cell, self._buffers[layer])
-            d += around
-            first.insert(0, layer_first)
-        return d, tuple(first)
-
-
 class ChangingWindows(StreamBatches):
     """Windows of 35 time steps, or half of them once in twenty times, give or take 5, at least 5."""
 
@@ -193,6 +163,8 @@ class Trial:
         self.end_id = texts.vocabulary.end_id
         if name == "batch 40":
             config = replace(config, training=replace(config.training, batch_size=40))
+        if name.startswith("residual"):
+            config = replace(config, model=replace(config.model, residual=True))
         if name.endswith("short head"):
             output = replace(config.model.output, options=replace(config.model.output.options, cutoffs=(750, 3750)))
             config = replace(config, model=replace(config.model, output=output))
@@ -200,8 +172,7 @@ class Trial:
         architecture = build.architecture(config.model, len(texts.vocabulary))
         if name.endswith("layer norm"):
             architecture = replace(architecture, cell=NormalisedLstm())
-        stack = ResidualStack if name.startswith("residual") else FusedStack
-        self.model = made(architecture, architecture.initialise(self.seed), stack)
+        self.model = made(architecture, architecture.initialise(self.seed))
         self.optimizer = build.optimizer(config, self.model.parameters)
         self.batches = build.training_batches(config, texts.train, self.end_id, self.seed)
         if name == "windows":
@@ -209,7 +180,7 @@ class Trial:
             self.batches = ChangingWindows(texts.train.ids, self.end_id, t.batch_size, t.bptt, self.seed)
         self.rate = config.optimizer.learning_rate * (math.sqrt(2) if name.endswith(("sqrt 2", "40")) else 1)
         self.together = 2 if name.startswith("accumulation") else 1
-        self.state, self.words, self.updates, self.losses = (), 0, 0, []
+        self.state, self.words, self.updates = (), 0, 0
         self._batches = self._forever()
 
     def _forever(self):
@@ -242,8 +213,9 @@ class Trial:
         return words
 
 
-def made(architecture, parameters, stack=FusedStack):
-    parts = FusedInput(architecture), stack(architecture), architecture.output(architecture.output_options, None)
+def made(architecture, parameters):
+    """The model on the parts of the fused engine; `build.language_model` knows no cell of another module."""
+    parts = FusedInput(architecture), FusedStack(architecture), architecture.output(architecture.output_options, None)
     return LanguageModel(architecture, *parts, parameters)
 
 
@@ -252,15 +224,15 @@ def check(trial):
     m = replace(trial.config.model, hidden_size=6, embedding_size=6)
     m = replace(m, output=replace(m.output, options=replace(m.output.options, cutoffs=(4, 7))))
     architecture = replace(build.architecture(m, 11), cell=trial.model.architecture.cell)
-    rng, stack = np.random.default_rng(0), type(trial.model.stack)
+    rng = np.random.default_rng(0)
     p = architecture.initialise(1, np.float64)
     p.vector += 0.1 * rng.standard_normal(p.vector.shape)
-    model, complex_p = made(architecture, p, stack), p.astype(complex)
+    model, complex_p = made(architecture, p), p.astype(complex)
     [batch, *_] = StreamBatches(rng.integers(0, 11, 60), 0, 3, 8).epoch(0)
     noise = Noise(1, 0, 0, trial.config.dropout)
     state = tuple(tuple(rng.standard_normal(each.shape) for each in layer) for layer in model.zero_state(3))
     g = model.backward_(model.forward(batch, state, noise))[0].vector.copy()
-    derivatives, other = np.empty_like(g), made(architecture, complex_p, stack)
+    derivatives, other = np.empty_like(g), made(architecture, complex_p)
     complex_state = tuple(tuple(each.astype(complex) for each in layer) for layer in state)
     for k in range(len(g)):
         complex_p.vector[k] += 1e-20j
@@ -281,10 +253,9 @@ def seconds_per_word(trials):
 
 
 def texts_of_ptb():
-    config = PTB / "train.txt", PTB / "valid.txt"
     path = HERE / "runs" / "trials.yaml"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(RECIPE.replace("TRAIN", str(config[0])).replace("VALID", str(config[1])))
+    path.write_text(RECIPE.replace("TRAIN", str(PTB / "train.txt")).replace("VALID", str(PTB / "valid.txt")))
     config = yaml_file.read(path)
     return config, corpora.texts(config)
 

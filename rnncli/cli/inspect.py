@@ -220,7 +220,7 @@ def _print(document: dict[str, Any], evaluations: dict[str, Evaluation | None]) 
         [
             "model",
             f"{model['cell']}, {model['layers']} x {model['hidden_size']}, {entering}, {model['output']['name']}"
-            + (", tied" if model["tied"] else ""),
+            + "".join(f", {name}" for name in ("tied", "residual") if model[name]),
         ],
         ["learned with", _learning(document["config"])],
         ["vocabulary", f"{document['vocabulary']} words"],

@@ -87,7 +87,8 @@ def stack_elements(stack: Stack, architecture: Architecture, T: int, B: int) -> 
     a, N = architecture, T * B
     D, one_hot = a.embedding_size, a.embedding_size is None
     n_x = a.vocabulary_size if D is None else D
-    # Rows of the embedding, and their gradients summed by word.
+    # Rows of the embedding, and their gradients summed by word: of a text, words that occur once in a window are copied
+    # once, the others twice. (If every word occurred twice, it would be 2 N.)
     summed = N + min(N // 4, 2 * a.vocabulary_size)
     kept = 0 if D is None else (N + summed) * D
     shared = 0

@@ -131,6 +131,7 @@ def standard_cases() -> list[Case]:
         small("lstm", 1, True, "sentences", *log_uniform),
         small("lstm", 1, True, "stream", *unigram),
         small("rnn", 1, False, "stream", *log_uniform),
+        _residual(small("lstm", 3, False, "sentences")),
         *(
             replace(
                 case,
@@ -145,6 +146,10 @@ def standard_cases() -> list[Case]:
             )
         ),
     ]
+
+
+def _residual(case: Case) -> Case:
+    return replace(case, config=replace(case.config, residual=True))
 
 
 def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[GradientCheck]:

@@ -153,10 +153,13 @@ def share(function: Callable[[Item], object], items: Sequence[Item], numbers: in
             function(item)
 
 
-def parts(length: int) -> list[slice]:
-    """Consecutive slices of a sequence of this length, about equal, one for each thread; none is empty."""
-    number = min(count(), length)
-    return [slice(length * k // number, length * (k + 1) // number) for k in range(number)]
+def divide(function: Callable[[slice], object], length: int, numbers: int) -> None:
+    """Call the function with consecutive slices of a sequence of this length, one for each thread, as `share` does."""
+    parts = min(count(), length) if numbers >= SHARED else 1
+    if parts < 2:
+        function(slice(0, length))
+    else:
+        each(function, [slice(length * k // parts, length * (k + 1) // parts) for k in range(parts)])
 
 
 def _take(function: Callable[[Item], object], left: deque[Item]) -> None:

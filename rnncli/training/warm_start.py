@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,8 @@ def refuse_other_cells(config: Config, found: Readable) -> None:
     different = [key for key in SAME if getattr(here, key) != getattr(there, key)]
     if different:
         listed = "; ".join(
-            f"model.{key} is {getattr(there, key)} there, {getattr(here, key)} here" for key in different
+            f"model.{key} is {json.dumps(getattr(there, key))} there, {json.dumps(getattr(here, key))} here"
+            for key in different
         )
         raise ConfigError(
             f"cannot start from this model: {listed}",

@@ -150,6 +150,18 @@ def test_the_test_text_is_measured_once(rnncli, fruit_config):
     assert rnncli(*words, "--set", "data.test=missing.txt").exit_code == 5
 
 
+def test_the_fitted_temperature_is_shown(rnncli, fruit_config):
+    settings = ("data.valid=data/fruit.txt", "training.calibrate=true")
+    words = ("train", fruit_config, "--epochs", 2, *(word for each in settings for word in ("--set", each)))
+    shown = re.search(r"^temperature (\d+\.\d{3}): perplexity valid \d+\.\d\d$", rnncli(*words).stderr, re.MULTILINE)
+    assert shown
+    assert re.search(rf"^temperature +{shown[1]}$", rnncli("inspect", "runs/fruit").stdout, re.MULTILINE)
+    for option in ("--quiet", "--json"):
+        result = rnncli(*words, option, "--fresh")
+        assert "temperature 0" not in result.stderr
+        assert "temperature 1" not in result.stderr
+
+
 def test_more_epochs_resume_a_finished_run(rnncli, refused, fruit_config):
     rnncli("train", fruit_config, "--epochs", 3)
     refused(2, "unfinished run, stopped at step 3", "train", fruit_config, "--epochs", 5)

@@ -8,6 +8,7 @@ from rnncli.optim.adam import FLUSH_EVERY, Adam, LazyAdam
 from rnncli.optim.clip import clip_by_global_norm_
 from rnncli.optim.decay import decay_
 from rnncli.optim.sgd import Sgd
+from rnncli.system import threads
 
 SIZES = [1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
 
@@ -175,6 +176,13 @@ def table_and_gradient(rng, rows, n, touched, before=5, after=3):
 TOUCHED = {"none": [], "some": [0, 3, 4, 9], "all": list(range(10))}
 
 
+@pytest.fixture(params=[1, threads.SHARED], ids=["by rows", "in one pass"])
+def either_path(request, monkeypatch):
+    """Adam updates a small vector in one pass, and a large one table by table."""
+    monkeypatch.setattr(threads, "SHARED", request.param)
+
+
+@pytest.mark.usefixtures("either_path")
 @pytest.mark.parametrize("touched", TOUCHED.values(), ids=TOUCHED)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["adam", "sgd"])
@@ -194,6 +202,7 @@ def test_rows_without_gradient_are_updated_to_the_bit_as_if_nothing_were_known_o
             np.testing.assert_array_equal(known.moments[moment], unknown.moments[moment])
 
 
+@pytest.mark.usefixtures("either_path")
 def test_a_table_longer_than_a_chunk_and_one_of_a_single_number_a_row():
     rng = np.random.default_rng(4)
     rows, n = 3 * CHUNK // 100 + 1, 100
@@ -213,6 +222,7 @@ def test_a_table_longer_than_a_chunk_and_one_of_a_single_number_a_row():
     np.testing.assert_allclose(clipped, gradient / 2, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("either_path")
 @pytest.mark.parametrize("by_rows", [True, False])
 def test_a_fading_moment_ends_at_zero(by_rows):
     """Otherwise m of a rare word stays at a few times the smallest subnormal number, which is slow to compute with."""

@@ -24,7 +24,8 @@ def test_the_standard_set_has_every_part():
     cases = standard_cases()
     assert len(set(cases)) == len(cases)
     assert {(c.config.cell, c.mode) for c in cases} == {(x, m) for x in CELLS for m in ("sentences", "stream")}
-    assert {c.architecture.layers for c in cases} == {1, 2}
+    assert {c.architecture.layers for c in cases} == {1, 2, 3}
+    assert {c.architecture.residual for c in cases if c.architecture.layers > 1} == {False, True}
     assert {c.architecture.embedding_size is None for c in cases} == {True, False}
     outputs = {(c.config.output.name, c.config.output.options) for c in cases}
     assert {name for name, _ in outputs} == set(OUTPUTS)

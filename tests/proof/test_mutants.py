@@ -6,7 +6,7 @@ import hook; six detectors look at it:
 gradcheck  numerical derivatives of small models disagree with backpropagation
 agreement  losses, gradients or states of the engines differ, or the losses of an epoch differ from plain loops over
            the text
-learning   masks, averages, weight decay or schedules differ from their definitions
+learning   masks, averages, Adam, weight decay or schedules differ from their definitions
 figures    the figures computed from the losses of a text differ from plain sums
 texts      encoded texts, also from the cache, differ from those of plain Python; runs for modules that can cause it
 runs       a run that diverges, is stopped, killed and resumed writes other files than the unchanged package, or a
@@ -311,7 +311,28 @@ def learning_sees():
     ):
         schedule = SCHEDULES[name](SCHEDULES[name].Options(**options))
         found.append(bool(np.isclose(schedule.factor(Moment(*at)), expected)))
-    return not all(found)
+    return not all(found) or adam_differs()
+
+
+def adam_differs():
+    """Whether the update of a table by its rows differs from the equations of Adam."""
+    from rnncli.model.parameters import Touched
+    from rnncli.optim import Adam
+    from rnncli.system import threads
+
+    rows, (m, v) = np.array([1, 3]), np.zeros((2, 4, 2))
+    adam, w = Adam(8, np.dtype(np.float64)), np.ones(8)
+    expected, before, threads.SHARED = np.ones((4, 2)), threads.SHARED, 1
+    try:
+        for t in (1, 2):
+            g = np.zeros((4, 2))
+            g[rows[: 3 - t]] = t  # the second step does not touch row 3
+            adam.step_(w, g.reshape(-1), 0.1, t, [Touched(0, (4, 2), rows[: 3 - t])])
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            expected -= 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    finally:
+        threads.SHARED = before
+    return not (np.allclose(w, expected.reshape(-1)) and np.allclose(adam.moments["v"], v.reshape(-1)))
 
 
 # Words of all widths in a table, some with equal first bytes; apostrophes and points inside and outside of words.

@@ -204,6 +204,15 @@ def test_operations_of_the_cells(tmp_path, cell, gates, embedding):
     assert {name for name, count in flops.items() if count} == {"cells forward", "cells backward", "output"}
 
 
+def test_operations_of_an_adaptive_input(tmp_path):
+    output = {"name": "adaptive", "cutoffs": [4, 7], "div_value": 2}
+    flops, of = counted(tmp_path, model__output=output, model__embedding_size=5, model__tied=True)
+    rows = [
+        np.count_nonzero((of.batch.inputs >= start) & (of.batch.inputs < stop)) for start, stop in ((4, 7), (7, of.V))
+    ]
+    assert flops["input"] == 3 * 2 * (rows[0] * 2 * 5 + rows[1] * 1 * 5) > 0
+
+
 def test_operations_of_the_full_softmax(tmp_path):
     for engine in ("fused", "stepwise"):
         flops, of = counted(tmp_path / engine, model__engine=engine)

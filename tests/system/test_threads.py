@@ -124,9 +124,19 @@ def test_the_callers_error_state_applies_in_all_threads(three):
     assert handled == ["ignore"] * 2 + ["raise"] * 2
 
 
-@pytest.mark.parametrize(("length", "expected"), [(0, []), (1, [(0, 1)]), (7, [(0, 2), (2, 4), (4, 7)])])
-def test_parts(three, length, expected):
-    assert [(part.start, part.stop) for part in threads.parts(length)] == expected
+@pytest.mark.parametrize(
+    ("length", "numbers", "expected"),
+    [
+        (0, threads.SHARED, [(0, 0)]),
+        (1, threads.SHARED, [(0, 1)]),
+        (7, threads.SHARED, [(0, 2), (2, 4), (4, 7)]),
+        (7, threads.SHARED - 1, [(0, 7)]),
+    ],
+)
+def test_slices_for_the_threads(three, length, numbers, expected):
+    seen = []
+    threads.divide(lambda part: seen.append((part.start, part.stop)), length, numbers)
+    assert sorted(seen) == expected
 
 
 def test_nested_calls(count):

@@ -46,6 +46,7 @@ def test_resuming_at_every_step_of_a_run_that_is_stopped_again_and_again(tmp_pat
 
 ALL_OF_IT = {
     "model__tied": True,
+    "model__residual": True,
     "model__layers": 2,
     "dropout__input": 0.2,
     "dropout__hidden": 0.2,
@@ -55,6 +56,7 @@ ALL_OF_IT = {
     "optimizer__weight_decay": 0.01,
     "optimizer__schedule": {"name": "cosine", "warmup": 0.1},
     "training__averaging": {"name": "ema", "decay": 0.9},
+    "training__calibrate": True,
     "guard__every": 3,
 }
 

@@ -1,5 +1,6 @@
 """Runs that begin with the weights of another."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -80,13 +81,14 @@ def test_another_output_layer_is_drawn(tmp_path):
     assert "layer0.Waa" not in reused.drawn
 
 
-@pytest.mark.parametrize("key", ["hidden_size", "embedding_size", "layers", "cell"])
+@pytest.mark.parametrize("key", ["hidden_size", "embedding_size", "layers", "cell", "residual"])
 def test_other_cells_are_refused(tmp_path, key):
-    _, found = source(tmp_path / "old")
-    changes = {"hidden_size": 6, "embedding_size": 4, "layers": 2, "cell": "gru"}
-    message = rf"cannot start from this model: model\.{key} is .* there, {changes[key]} here"
+    _, found = source(tmp_path / "old", model__layers=2 if key == "residual" else 1)
+    changes = {"hidden_size": 6, "embedding_size": 4, "layers": 2, "cell": "gru", "residual": True}
+    message = rf"cannot start from this model: model\.{key} is .* there, {json.dumps(changes[key])} here"
+    changed = {f"model__{key}": changes[key]} | ({"model__layers": 2} if key == "residual" else {})
     with pytest.raises(ConfigError, match=message):
-        warm(tmp_path / "new", found, **{f"model__{key}": changes[key]})
+        warm(tmp_path / "new", found, **changed)
 
 
 def test_a_run_killed_before_its_first_checkpoint_needs_no_source(tmp_path):

@@ -163,7 +163,7 @@ class TrainingBar(Display):
         elif isinstance(event, Rollback):
             self._bar.advance_to(self._trainer.words_done)
         elif isinstance(event, Calibration):
-            self._pace.queue(calibration_line(event))
+            self._write(calibration_line(event))
         self._pace.write()
 
     def _write(self, line: str) -> None:
@@ -192,8 +192,7 @@ class TrainingLines(Display):
             self._pace.queue(epoch_line(event, self.speed.words_per_second))
             self._pace.write()
         elif isinstance(event, Calibration):
-            self._pace.queue(calibration_line(event))
-            self._pace.write()
+            self._write(calibration_line(event))
 
     def _line(self, step: Step) -> str:
         done, planned = self._trainer.words_done, self._trainer.words_planned

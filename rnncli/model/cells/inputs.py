@@ -30,7 +30,7 @@ def to_steps(rows: Array, out: Array, bias: Array | None = None) -> Array:
             some += bias
         np.copyto(out[steps], some.transpose(0, 2, 1))
 
-    threads.share(convert, threads.parts(T), out.size)
+    threads.divide(convert, T, out.size)
     return out
 
 
@@ -44,7 +44,7 @@ def to_rows(steps: Array, out: Array) -> Array:
             features = slice(first, first + FEATURES)
             np.copyto(by_step[some, :, features], steps[some, features].transpose(0, 2, 1))
 
-    threads.share(convert, threads.parts(T), steps.size)
+    threads.divide(convert, T, steps.size)
     return out
 
 

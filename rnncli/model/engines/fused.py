@@ -85,10 +85,6 @@ class FusedStack:
         shared = Buffers()
         self._buffers = [Buffers(shared) for _ in range(architecture.layers)]
 
-    def _around(self, layer: int) -> bool:
-        """Whether the input of a layer is added to its output."""
-        return self._residual and layer > 0
-
     def forward(self, parameters: Parameters, x: Inputs, state: State, noise: Noise | None) -> tuple[Array, State, Any]:
         caches, last = [], []
         for layer, layer_state in enumerate(state):
@@ -98,7 +94,7 @@ class FusedStack:
                 p = p | {"Waa": p["Waa"] * of_weights}
             hidden, layer_last, cache = self._cell.forward(p, x, layer_state, self._buffers[layer])
             last.append(layer_last)
-            if self._around(layer):
+            if self._residual and layer:
                 assert isinstance(x, Rows)
                 hidden += x.x
             x = Rows(hidden, x.T, of_hidden)
@@ -114,13 +110,10 @@ class FusedStack:
             assert d is not None  # only the first layer can have an input without a gradient
             (p, of_weights, rows, of_cell), g = cache[layer], gradients.section(f"layer{layer}")
             rows.mask_(d)
-            around = None
-            if self._around(layer):
-                around = self._buffers[layer].scratch("around", d.shape, d.dtype)
-                np.copyto(around, d)
+            skip = d.copy() if self._residual and layer else None  # the cell may overwrite d
             d, layer_first = self._cell.backward_(p, g, d, dlast[layer], of_cell, self._buffers[layer])
-            if around is not None:
-                d += around
+            if skip is not None:
+                d += skip
             if of_weights is not None:
                 g["Waa"] *= of_weights
             first.insert(0, layer_first)

@@ -30,7 +30,7 @@ FLIPPED = ("parameter.", "moment.", "state.", "meta")  # one bit is flipped in a
 CONFIG = """\
 data: {train: corpus.txt, valid: 0.1}
 vocabulary: {unknown: true}
-model: {cell: lstm, layers: 2, hidden_size: 64, embedding_size: 32, tied: true}
+model: {cell: lstm, layers: 2, hidden_size: 64, embedding_size: 32, tied: true, residual: true}
 dropout: {input: 0.1, hidden: 0.1, output: 0.1, word: 0.1, recurrent: 0.1}
 penalty: {activation: 0.1, temporal: 0.1}
 optimizer: {learning_rate: 0.01, weight_decay: 0.01, schedule: {name: cosine, warmup: 0.1}}
