@@ -22,19 +22,35 @@ Choice = Literal["resume", "fresh"] | None
 """How the user wants to continue a run: resume it, start anew, or not given."""
 
 
-def with_its_tokenizer(session: Session, choice: Choice) -> Session:
-    """The session with the version of the tokenizer that the run in its folder began with, if it is to be continued."""
+def with_its_defaults(session: Session, choice: Choice) -> Session:
+    """The session with what was the default when the run in its folder began, if that is to be continued: the version
+    of the tokenizer, and the head of an adaptive softmax.
+    """
     from rnncli.errors import RunError
     from rnncli.runs import checkpoint
 
-    data = session.config.data
     for path in session.folder.newest_first() if choice != "fresh" else ():
         with suppress(RunError):
-            version = checkpoint.read_metadata(path).config.data.tokenizer_version
-            if version != data.tokenizer_version and choice == "resume":
-                notify(f"{session.folder.path} began with data.tokenizer_version {version}, and keeps it")
-            return replace(session, config=replace(session.config, data=replace(data, tokenizer_version=version)))
+            config, kept = _as_it_began(session.config, checkpoint.read_metadata(path).config)
+            if kept and choice == "resume":
+                pronoun = "it" if len(kept) == 1 else "them"
+                notify(f"{session.folder.path} began with {' and '.join(kept)}, and keeps {pronoun}")
+            return replace(session, config=config)
     return session
+
+
+def _as_it_began(config: Config, began: Config) -> tuple[Config, list[str]]:
+    """The config with those defaults of the run, and the settings that differ."""
+    kept, data, output = list[str](), config.data, config.model.output
+    if data.tokenizer_version != began.data.tokenizer_version:
+        kept.append(f"data.tokenizer_version {began.data.tokenizer_version}")
+        config = replace(config, data=replace(data, tokenizer_version=began.data.tokenizer_version))
+    now, then = (getattr(each.model.output.options, "head", None) for each in (config, began))
+    if now is not None and then is not None and now != then and now == type(output.options).head:
+        kept.append(f"model.output.head {then:g}")
+        output = replace(output, options=replace(output.options, head=then))
+        config = replace(config, model=replace(config.model, output=output))
+    return config, kept
 
 
 def report_finished(session: Session, choice: Choice, texts: Texts | None = None) -> tuple[bool, Texts | None]:

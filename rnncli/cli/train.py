@@ -146,13 +146,13 @@ def _resume_command(config: str, overrides: list[str], threads: int | None, fold
 def _train(session: Session, choice: Choice, init_from: str | None) -> None:
     """Check the run folder, read the texts, and train, unless the run is finished."""
     from rnncli.cli.display.reading import reading_display
-    from rnncli.cli.existing_run import move_aside, report_finished, with_its_tokenizer
+    from rnncli.cli.existing_run import move_aside, report_finished, with_its_defaults
     from rnncli.config import corpora
     from rnncli.runs import find
     from rnncli.training import memory_forecast
     from rnncli.training.warm_start import refuse_other_cells
 
-    session = with_its_tokenizer(session, choice)
+    session = with_its_defaults(session, choice)
     config, folder = session.config, session.folder
     kept = choice != "fresh" and folder.holds_run()
     if init_from is not None and kept:

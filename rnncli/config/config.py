@@ -16,7 +16,7 @@ from rnncli.config.conflicts import CONFLICTS
 from rnncli.model.cells import CELLS
 from rnncli.model.engines import ENGINES
 from rnncli.model.noise import Dropout
-from rnncli.model.outputs import OUTPUTS
+from rnncli.model.outputs import OUTPUTS, AdaptiveSoftmax
 from rnncli.model.penalties import Penalties
 from rnncli.optim import OPTIMIZERS
 from rnncli.optim.averaging import AVERAGING
@@ -175,6 +175,9 @@ def stored_dict(config: Config) -> dict[str, Any]:
     assert isinstance(plain, dict)
     if portable.data.tokenizer_version == _unstored_version(plain["data"]):
         del plain["data"]["tokenizer_version"]
+    output = plain.get("model", {}).get("output", {})
+    if output.get("head") == _unstored_head(output):
+        output.pop("head", None)
     return {section: settings for section, settings in plain.items() if settings}
 
 
@@ -194,7 +197,16 @@ def from_stored(mapping: Mapping[str, Any]) -> Config:
     data = mapping.get("data")
     if isinstance(data, Mapping):
         mapping = {**mapping, "data": {"tokenizer_version": _unstored_version(data), **data}}
+    model = mapping.get("model")
+    output = model.get("output") if isinstance(model, Mapping) else None
+    if isinstance(model, Mapping) and isinstance(output, Mapping) and output.get("name") == "adaptive":
+        mapping = {**mapping, "model": {**model, "output": {"head": _unstored_head(output), **output}}}
     return from_dict(mapping)
+
+
+def _unstored_head(output: Mapping[str, Any]) -> float:
+    """The head of an adaptive softmax that a checkpoint without one means: a longer one, before it was a setting."""
+    return 0.15 if output.get("cutoffs") is None else AdaptiveSoftmax.Options.head
 
 
 def _unstored_version(data: Mapping[str, Any]) -> int:

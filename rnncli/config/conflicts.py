@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rnncli.model.outputs import AdaptiveSoftmax
+
 if TYPE_CHECKING:
     from rnncli.config.config import Config
 
@@ -41,6 +43,15 @@ CONFLICTS: tuple[Conflict, ...] = (
         ("model.forget_bias", "model.cell"),
         lambda c: c.model.forget_bias != 1 and c.model.cell != "lstm",
         "is that of an lstm, and model.cell is another; remove it, or set model.cell to lstm",
+    ),
+    (
+        ("model.output.head", "model.output.cutoffs"),
+        lambda c: (
+            isinstance(adaptive := getattr(c.model.output, "options", None), AdaptiveSoftmax.Options)
+            and adaptive.cutoffs is not None
+            and adaptive.head != AdaptiveSoftmax.Options.head
+        ),
+        "has no effect beside model.output.cutoffs; remove one of them",
     ),
     (
         ("model.residual", "model.layers"),

@@ -184,21 +184,21 @@ def test_the_same_time_written_in_two_ways_is_stored_in_one() -> None:
     ("output", "options", "plain"),
     [
         ("full", NoOptions(), {"name": "full"}),
-        ("adaptive", AdaptiveSoftmax.Options(), {"name": "adaptive", "cutoffs": None, "div_value": 4.0}),
+        ("adaptive", AdaptiveSoftmax.Options(), {"name": "adaptive", "cutoffs": None, "div_value": 4.0, "head": 0.075}),
         (
             {"name": "adaptive", "cutoffs": [10, 20]},
             AdaptiveSoftmax.Options((10, 20), 4.0),
-            {"name": "adaptive", "cutoffs": [10, 20], "div_value": 4.0},
+            {"name": "adaptive", "cutoffs": [10, 20], "div_value": 4.0, "head": 0.075},
         ),
         (
-            {"name": "adaptive", "cutoffs": 7, "div_value": 1},
+            {"name": "adaptive", "cutoffs": 7, "div_value": 1, "head": 0.075},
             AdaptiveSoftmax.Options((7,), 1.0),
-            {"name": "adaptive", "cutoffs": [7], "div_value": 1.0},
+            {"name": "adaptive", "cutoffs": [7], "div_value": 1.0, "head": 0.075},
         ),
         (
             {"name": "adaptive", "cutoffs": []},
             AdaptiveSoftmax.Options(()),
-            {"name": "adaptive", "cutoffs": [], "div_value": 4.0},
+            {"name": "adaptive", "cutoffs": [], "div_value": 4.0, "head": 0.075},
         ),
         (
             "sampled",
@@ -247,12 +247,12 @@ CHOOSE = "choose full, adaptive or sampled"
         ),
         (
             {"name": "adaptive", "cutoff": 3, "cutoffs": 3},
-            "model.output.cutoff is not a key of adaptive; its keys are name, cutoffs and div_value "
+            "model.output.cutoff is not a key of adaptive; its keys are name, cutoffs, div_value and head "
             "(did you mean cutoffs?)",
         ),
         (
             {"name": "adaptive", "samples": 3},
-            "model.output.samples is not a key of adaptive; its keys are name, cutoffs and div_value "
+            "model.output.samples is not a key of adaptive; its keys are name, cutoffs, div_value and head "
             "(did you mean name: sampled?)",
         ),
         (
@@ -494,6 +494,10 @@ def test_a_checkpoint_without_a_version_has_the_first_where_there_was_another(
     ("changes", "message"),
     [
         ({"model": {"cell": "gru", "forget_bias": 2}}, "model.forget_bias is that of an lstm"),
+        (
+            {"model": {"output": {"name": "adaptive", "cutoffs": [3], "head": 0.2}}},
+            "model.output.head has no effect beside model.output.cutoffs",
+        ),
         ({"model": {"residual": True}}, "model.residual adds the input of every layer but the first to its output"),
         ({"model": {"tied": True}}, "model.tied is true, but one-hot vectors enter the model"),
         (

@@ -36,10 +36,13 @@ class AdaptiveSoftmax:
 
     @dataclass(frozen=True)
     class Options:
-        """`cutoffs` None: those of `default_cutoffs`. `div_value`: ratio of features from one cluster to the next."""
+        """`cutoffs` None: those of `default_cutoffs`. `div_value`: ratio of features from one cluster to the next.
+        `head`: share of the vocabulary in the head, if there are no cutoffs.
+        """
 
         cutoffs: tuple[int, ...] | None = setting(None, minimum=1, rising=True)
         div_value: float = setting(4.0, minimum=1, maximum=1000)
+        head: float = setting(0.075, minimum=0.001, maximum=0.5)
 
     def __init__(self, options: Options | None = None, counts: Array | None = None) -> None:
         self._counts = counts
@@ -49,7 +52,7 @@ class AdaptiveSoftmax:
     @staticmethod
     def shapes(hidden_size: int, vocabulary_size: int, options: Options | None = None) -> Shapes:
         options = options or AdaptiveSoftmax.Options()
-        edges = _edges(options.cutoffs, vocabulary_size)
+        edges = _edges(options, vocabulary_size)
         clusters = len(edges) - 1
         shapes: Shapes = {"Wya": (edges[0] + clusters, hidden_size), "by": (edges[0] + clusters,)}
         features = float(hidden_size)
@@ -121,23 +124,26 @@ class AdaptiveSoftmax:
         return np.concatenate(parts, axis=1)
 
 
-def default_cutoffs(vocabulary_size: int) -> tuple[int, ...]:
+def default_cutoffs(vocabulary_size: int, head: float = AdaptiveSoftmax.Options.head) -> tuple[int, ...]:
     """Default cutoffs of a vocabulary; none below 1,000 words.
 
-    The head has 15 % of the words, at most 2,000. Each further cutoff is five times the previous one. The last cluster
-    has at least half of the vocabulary.
+    The head has this share of the words, at most 2,000. Each further cutoff is five times the previous one. The last
+    cluster has at least half of the vocabulary.
     """
     if vocabulary_size < 1000:
         return ()
-    cutoffs = [min(vocabulary_size * 15 // 100, 2000)]
+    cutoffs = [min(max(1, vocabulary_size * round(head * 10_000) // 10_000), 2000)]
     while 5 * cutoffs[-1] < vocabulary_size // 2:
         cutoffs.append(5 * cutoffs[-1])
-    return tuple(cutoffs) if len(cutoffs) > 1 else (cutoffs[0], vocabulary_size // 2)
+    if len(cutoffs) == 1 and cutoffs[0] < vocabulary_size // 2:
+        cutoffs.append(vocabulary_size // 2)
+    return tuple(cutoffs)
 
 
-def _edges(cutoffs: tuple[int, ...] | None, vocabulary_size: int) -> list[int]:
+def _edges(options: AdaptiveSoftmax.Options, vocabulary_size: int) -> list[int]:
     """The end of the head and of each cluster. Raises ConfigError for cutoffs that do not fit the vocabulary."""
-    edges = [*(default_cutoffs(vocabulary_size) if cutoffs is None else cutoffs), vocabulary_size]
+    cutoffs = default_cutoffs(vocabulary_size, options.head) if options.cutoffs is None else options.cutoffs
+    edges = [*cutoffs, vocabulary_size]
     if sorted(set(edges)) != edges:
         raise ConfigError(
             f"{reprlib.repr(edges[:-1])} must rise, and stay below the {vocabulary_size} words of the vocabulary",

@@ -238,19 +238,27 @@ def test_shapes():
         "W2": (5000, 12),
         "b2": (5000,),
     }
-    assert AdaptiveSoftmax.shapes(200, 10_000) == shapes  # also by default
+    assert AdaptiveSoftmax.shapes(200, 10_000, AdaptiveSoftmax.Options(head=0.15)) == shapes
     assert AdaptiveSoftmax.shapes(3, 9, options((2, 8), 1))["P2"] == (3, 3)
     assert AdaptiveSoftmax.shapes(3, 9, options((2, 8), 9))["P1"] == (1, 3)
 
 
+@pytest.mark.parametrize("head", [0.001, 0.075, 0.15, 0.5])
 @pytest.mark.parametrize("V", [1, 2, 7, 999, 1000, 1001, 10_000, 33_278, 1_000_000])
-def test_default_cutoffs_fit_every_vocabulary(V):
-    cutoffs = default_cutoffs(V)
+def test_default_cutoffs_fit_every_vocabulary(V, head):
+    cutoffs = default_cutoffs(V, head)
     assert (cutoffs == ()) == (V < 1000)
     assert sorted({0, *cutoffs, V}) == [0, *cutoffs, V]
-    shapes = AdaptiveSoftmax.shapes(200, V)
+    shapes = AdaptiveSoftmax.shapes(200, V, AdaptiveSoftmax.Options(head=head))
     words = sum(shape[0] for name, shape in shapes.items() if name.startswith("b"))
     assert words == V + len(cutoffs)
+
+
+def test_default_cutoffs():
+    assert default_cutoffs(10_000) == (750, 3750)
+    assert default_cutoffs(10_000, 0.15) == (1500, 5000)
+    assert default_cutoffs(17_500, 0.15) == (2000, 8750)
+    assert default_cutoffs(33_278) == default_cutoffs(33_278, 0.15) == (2000, 10_000)
 
 
 @pytest.mark.parametrize("cutoffs", [(5, 3), (3, 3), (7,), (3, 7), (3, 8), (100,)])

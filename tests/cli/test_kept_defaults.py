@@ -1,4 +1,4 @@
-"""A run keeps the tokenizer that it began with; a new one has the newest."""
+"""A run keeps the tokenizer and the head of its adaptive softmax that it began with; a new one has the defaults."""
 
 import json
 
@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from rnncli.cli import main
 from rnncli.runs import checkpoint
+from rnncli.runs.folder import RunFolder
 
 TEXT = "the 2nd İ می\u200cخواهم ❤️\nthe 3.14 don't\n"
 FIRST = {"2", "nd", "i\u0307", "می", "\u200c", "خواهم", "❤", "\ufe0f"}
@@ -51,3 +52,24 @@ def test_a_run_keeps_its_tokenizer(rnncli, tmp_path):
     assert checkpoint.read_metadata(first).config.data.tokenizer_version == 2
     assert "keeps it" not in rnncli("train", "c.yaml", "--resume", "--epochs", "2").stderr
     assert "not in the vocabulary" not in rnncli("predict", "--seed", "2nd İ ❤️").stderr
+
+
+def test_a_run_keeps_the_head_of_its_softmax(rnncli, tmp_path):
+    run = tmp_path / "runs" / "c"
+    (tmp_path / "text").write_text(" ".join(f"w{k}" for k in range(2000)) + "\n")
+    adaptive = ("train", "c.yaml", "--set", "model.output=adaptive", "--resume")
+    rnncli(*adaptive, "--set", "model.output.head=0.15")
+    first = RunFolder(run).checkpoints()[-1]
+    assert b'"head"' not in first.read_bytes()  # as in the checkpoints of before it was a setting
+    stored = checkpoint.read(first)
+    assert (stored.config.model.output.options.head, stored.parameters.shapes["output.Wya"][0]) == (0.15, 302)
+    resumed = rnncli(*adaptive, "--epochs", "2")
+    assert "runs/c began with model.output.head 0.15, and keeps it\n" in resumed.stderr
+    assert "head: 0.15" in (run / "config.yaml").read_text()
+    assert b'"head"' not in RunFolder(run).checkpoints()[-1].read_bytes()
+
+    refused = CliRunner().invoke(main, [*adaptive, "--epochs", "3", "--set", "model.output.head=0.2"])
+    assert refused.exit_code == 5
+    rnncli("train", "c.yaml", "--set", "model.output=adaptive", "--fresh")
+    stored = checkpoint.read(first)
+    assert (stored.config.model.output.options.head, stored.parameters.shapes["output.Wya"][0]) == (0.075, 152)
