@@ -34,7 +34,7 @@ EPOCHS, SEEDS = 5, (1, 2)  # of the plain model; of every variant
 TIMED = 40  # steps of each, timed by turns
 RECIPE = """\
 data: {train: TRAIN, valid: VALID, mode: stream}
-model: {layers: 2, hidden_size: 300, embedding_size: 300, tied: true, output: adaptive}
+model: {layers: 2, hidden_size: 300, embedding_size: 300, tied: true, output: {name: adaptive, head: 0.15}}
 dropout: {input: 0.2, hidden: 0.2, output: 0.3}
 optimizer: {learning_rate: 0.004, clip_norm: 1.0, schedule: {name: cosine, warmup: 0.02}}
 training: {batch_size: 20, bptt: 35, random_seed: 1}
@@ -48,7 +48,7 @@ VARIANTS = {
     "residual": "the input of the second layer is added to its output",
     "layer norm": "layer normalisation of gates and cell state (Ba et al. 2016)",
     "residual, layer norm": "residual connections and layer normalisation",
-    "residual, short head": "residual connections, and the cutoffs 750 and 3750 in place of 1500 and 5000",
+    "residual, short head": "residual connections, and a head of 750 words in place of 1500",
 }
 
 
@@ -166,7 +166,7 @@ class Trial:
         if name.startswith("residual"):
             config = replace(config, model=replace(config.model, residual=True))
         if name.endswith("short head"):
-            output = replace(config.model.output, options=replace(config.model.output.options, cutoffs=(750, 3750)))
+            output = replace(config.model.output, options=replace(config.model.output.options, head=0.075))
             config = replace(config, model=replace(config.model, output=output))
         self.config, self.schedule = config, build.schedule(config)
         architecture = build.architecture(config.model, len(texts.vocabulary))

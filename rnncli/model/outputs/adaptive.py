@@ -26,6 +26,8 @@ from rnncli.model.parameters import Section
 from rnncli.schema.fields import setting
 from rnncli.system.arrays import Array, Shapes, Tensors
 
+LARGE = 13_334  # words; the head of a larger vocabulary is not longer
+
 Cache = tuple[Array, SoftmaxCache, list[tuple[Array, SoftmaxCache]]]
 
 
@@ -127,12 +129,12 @@ class AdaptiveSoftmax:
 def default_cutoffs(vocabulary_size: int, head: float = AdaptiveSoftmax.Options.head) -> tuple[int, ...]:
     """Default cutoffs of a vocabulary; none below 1,000 words.
 
-    The head has this share of the words, at most 2,000. Each further cutoff is five times the previous one. The last
-    cluster has at least half of the vocabulary.
+    The head has this share of the vocabulary, or of LARGE words if it is larger. Each further cutoff is five times the
+    previous one. The last cluster has at least half of the vocabulary.
     """
     if vocabulary_size < 1000:
         return ()
-    cutoffs = [min(max(1, vocabulary_size * round(head * 10_000) // 10_000), 2000)]
+    cutoffs = [max(1, min(vocabulary_size, LARGE) * round(head * 10_000) // 10_000)]
     while 5 * cutoffs[-1] < vocabulary_size // 2:
         cutoffs.append(5 * cutoffs[-1])
     if len(cutoffs) == 1 and cutoffs[0] < vocabulary_size // 2:

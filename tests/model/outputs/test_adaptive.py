@@ -258,7 +258,10 @@ def test_default_cutoffs():
     assert default_cutoffs(10_000) == (750, 3750)
     assert default_cutoffs(10_000, 0.15) == (1500, 5000)
     assert default_cutoffs(17_500, 0.15) == (2000, 8750)
-    assert default_cutoffs(33_278) == default_cutoffs(33_278, 0.15) == (2000, 10_000)
+    assert default_cutoffs(33_278, 0.15) == (2000, 10_000)
+    assert default_cutoffs(33_278) == (1000, 5000)
+    for V in (13_333, 13_334, 13_335):  # as before the head was a setting
+        assert default_cutoffs(V, 0.15)[0] == min(V * 15 // 100, 2000)
 
 
 @pytest.mark.parametrize("cutoffs", [(5, 3), (3, 3), (7,), (3, 7), (3, 8), (100,)])
