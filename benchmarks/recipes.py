@@ -51,7 +51,8 @@ training: {epochs: 10, batch_size: 20, bptt: 35, random_seed: 1}
         "the same with residual connections, and with an adaptive softmax",
         None,
         """\
-model: {layers: 2, hidden_size: 300, embedding_size: 300, tied: true, residual: true, output: {name: adaptive, head: 0.15}}
+model:
+  {layers: 2, hidden_size: 300, embedding_size: 300, tied: true, residual: true, output: {name: adaptive, head: 0.15}}
 dropout: {input: 0.25, hidden: 0.25, output: 0.4}
 optimizer: {learning_rate: 0.004, clip_norm: 1.0, schedule: {name: cosine, warmup: 0.02}}
 training: {epochs: 10, batch_size: 20, bptt: 35, random_seed: 1}
