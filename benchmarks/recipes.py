@@ -58,6 +58,16 @@ optimizer: {learning_rate: 0.004, clip_norm: 1.0, schedule: {name: cosine, warmu
 training: {epochs: 10, batch_size: 20, bptt: 35, random_seed: 1}
 """,
     ),
+    "quarter": Recipe(
+        "2 x 400, tied, residual, adaptive, dropout 0.3 / 0.3 / 0.4, Adam 0.004, cosine, 11 epochs",
+        None,
+        """\
+model: {layers: 2, hidden_size: 400, embedding_size: 400, tied: true, residual: true, output: adaptive}
+dropout: {input: 0.3, hidden: 0.3, output: 0.4}
+optimizer: {learning_rate: 0.004, clip_norm: 1.0, schedule: {name: cosine, warmup: 0.02}}
+training: {epochs: 11, batch_size: 20, bptt: 35, random_seed: 1}
+""",
+    ),
 }
 
 
