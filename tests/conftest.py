@@ -5,6 +5,7 @@ tests in full, as `make soak` does.
 """
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -15,6 +16,10 @@ from rnncli.system.threads import prepare
 
 # No test reads or writes the user's cache.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="rnncli-tests-")
+
+# Under nohup it is ignored, and so it is in the commands that the tests start.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 prepare()  # before NumPy is imported, so that results here and in another process have the same bits
 

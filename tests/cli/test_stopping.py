@@ -76,7 +76,10 @@ def test_a_closed_terminal_saves(fruit_config):
             time.sleep(0.01)
             assert process.poll() is None
         os.close(ours)
-        assert process.wait(60) == 129
+        try:
+            assert process.wait(60) == 129
+        finally:
+            process.kill()
     assert checkpoint_file.verify(newest())["step"] > 0
 
 
