@@ -119,7 +119,7 @@ REDUCED: dict[type, Callable[[Any], Any]] = {
 
 def standard_cases() -> list[Case]:
     """Every cell, 1 and 2 layers, one-hot and embedded, sentences with pads and a stream with its state carried; every
-    output layer; tied weights and residual connections with dropout of every kind and penalties.
+    output layer; residual connections in 3 layers, and with tied weights, dropout of every kind and penalties.
     """
     adaptive = ("adaptive", AdaptiveSoftmax.Options(div_value=2))
     log_uniform, unigram = (("sampled", SampledSoftmax.Options(proposal=q)) for q in ("log_uniform", "unigram"))
@@ -131,7 +131,7 @@ def standard_cases() -> list[Case]:
         small("lstm", 1, True, "sentences", *log_uniform),
         small("lstm", 1, True, "stream", *unigram),
         small("rnn", 1, False, "stream", *log_uniform),
-        _residual(small("lstm", 3, False, "sentences")),
+        replace(residual := small("lstm", 3, False, "sentences"), config=replace(residual.config, residual=True)),
         *(
             replace(
                 case,
@@ -146,10 +146,6 @@ def standard_cases() -> list[Case]:
             )
         ),
     ]
-
-
-def _residual(case: Case) -> Case:
-    return replace(case, config=replace(case.config, residual=True))
 
 
 def run(cases: list[Case], method: str = "complex", random_seed: int = 0) -> Iterator[GradientCheck]:
